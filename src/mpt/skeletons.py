@@ -1,0 +1,119 @@
+"""Named joint sets. Joints are called by name wherever a reader meets them; an order lives here alone."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """An ordered set of named joints. ``parents[j]`` is the index of the joint above j, -1 for a root."""
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        return self.joints.index(joint)
+
+    def indices(self, *joints: str) -> list[int]:
+        return [self.joints.index(joint) for joint in joints]
+
+    @cached_property
+    def flip(self) -> np.ndarray:
+        """(J,) permutation that exchanges left and right: ``mirrored = points[flip]``."""
+        return np.array([self.joints.index(mirror_name(joint)) for joint in self.joints])
+
+    @cached_property
+    def bones(self) -> list[tuple[int, int]]:
+        """(parent, child) index pairs."""
+        return [(parent, child) for child, parent in enumerate(self.parents) if parent >= 0]
+
+
+def mirror_name(name: str) -> str:
+    """The joint on the other side of the body; a joint of the midline is its own."""
+    if "left" in name:
+        return name.replace("left", "right")
+    return name.replace("right", "left")
+
+
+def remap(source: Skeleton, target: Skeleton) -> np.ndarray:
+    """(len(target),) index into ``source`` of each joint of ``target``, by name; -1 where it has none."""
+    return np.array([source.joints.index(j) if j in source.joints else -1 for j in target.joints])
+
+
+def _skeleton(name: str, *links: str) -> Skeleton:
+    """Read "joint" or "joint<parent" words, in order."""
+    pairs = [link.partition("<")[::2] for link in links]
+    joints = tuple(joint for joint, _ in pairs)
+    return Skeleton(name, joints, tuple(joints.index(parent) if parent else -1 for _, parent in pairs))
+
+
+COCO17 = _skeleton(
+    "coco17",
+    "nose", "left_eye<nose", "right_eye<nose", "left_ear<left_eye", "right_ear<right_eye",
+    "left_shoulder<nose", "right_shoulder<nose", "left_elbow<left_shoulder", "right_elbow<right_shoulder",
+    "left_wrist<left_elbow", "right_wrist<right_elbow", "left_hip<left_shoulder", "right_hip<right_shoulder",
+    "left_knee<left_hip", "right_knee<right_hip", "left_ankle<left_knee", "right_ankle<right_knee",
+)  # fmt: skip
+
+H36M17 = _skeleton(
+    "h36m17",
+    "pelvis", "right_hip<pelvis", "right_knee<right_hip", "right_ankle<right_knee",
+    "left_hip<pelvis", "left_knee<left_hip", "left_ankle<left_knee",
+    "spine<pelvis", "thorax<spine", "nose<thorax", "head_top<nose",
+    "left_shoulder<thorax", "left_elbow<left_shoulder", "left_wrist<left_elbow",
+    "right_shoulder<thorax", "right_elbow<right_shoulder", "right_wrist<right_elbow",
+)  # fmt: skip
+
+LSP14 = _skeleton(
+    "lsp14",
+    "right_ankle<right_knee", "right_knee<right_hip", "right_hip<neck",
+    "left_hip<neck", "left_knee<left_hip", "left_ankle<left_knee",
+    "right_wrist<right_elbow", "right_elbow<right_shoulder", "right_shoulder<neck",
+    "left_shoulder<neck", "left_elbow<left_shoulder", "left_wrist<left_elbow",
+    "neck", "head_top<neck",
+)  # fmt: skip
+
+SMPL24 = _skeleton(
+    "smpl24",
+    "pelvis", "left_hip<pelvis", "right_hip<pelvis", "spine1<pelvis",
+    "left_knee<left_hip", "right_knee<right_hip", "spine2<spine1",
+    "left_ankle<left_knee", "right_ankle<right_knee", "spine3<spine2",
+    "left_foot<left_ankle", "right_foot<right_ankle", "neck<spine3",
+    "left_collar<spine3", "right_collar<spine3", "head<neck",
+    "left_shoulder<left_collar", "right_shoulder<right_collar",
+    "left_elbow<left_shoulder", "right_elbow<right_shoulder",
+    "left_wrist<left_elbow", "right_wrist<right_elbow",
+    "left_hand<left_wrist", "right_hand<right_wrist",
+)  # fmt: skip
+
+HAND21 = _skeleton(
+    "hand21",
+    "wrist",
+    *(
+        f"{finger}{k}<{f'{finger}{k - 1}' if k > 1 else 'wrist'}"
+        for finger in ("thumb", "index", "middle", "ring", "pinky")
+        for k in (1, 2, 3, 4)
+    ),
+)
+
+BLAZEPOSE33 = _skeleton(
+    "blazepose33",
+    "nose",
+    "left_eye_inner<nose", "left_eye<left_eye_inner", "left_eye_outer<left_eye",
+    "right_eye_inner<nose", "right_eye<right_eye_inner", "right_eye_outer<right_eye",
+    "left_ear<left_eye_outer", "right_ear<right_eye_outer", "left_mouth<nose", "right_mouth<nose",
+    "left_shoulder<nose", "right_shoulder<nose", "left_elbow<left_shoulder", "right_elbow<right_shoulder",
+    "left_wrist<left_elbow", "right_wrist<right_elbow", "left_pinky<left_wrist", "right_pinky<right_wrist",
+    "left_index<left_wrist", "right_index<right_wrist", "left_thumb<left_wrist", "right_thumb<right_wrist",
+    "left_hip<left_shoulder", "right_hip<right_shoulder", "left_knee<left_hip", "right_knee<right_hip",
+    "left_ankle<left_knee", "right_ankle<right_knee", "left_heel<left_ankle", "right_heel<right_ankle",
+    "left_foot_index<left_heel", "right_foot_index<right_heel",
+)  # fmt: skip
+
+SKELETONS = {s.name: s for s in (COCO17, H36M17, LSP14, SMPL24, HAND21, BLAZEPOSE33)}
