@@ -1,0 +1,127 @@
+"""Meshes -> GLB, OBJ, PLY and NPZ files, in metres; pictures -> PNG and JPEG.
+
+GLB is y up and faces the viewer, as glTF viewers expect: camera axes (x, y, z) become (x, -y, -z).
+OBJ, PLY and NPZ keep camera axes (x right, y down, z forward).
+"""
+
+import contextlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import trimesh
+
+from mpt.errors import InputError
+from mpt.render import vertex_normals
+
+_SKIN = trimesh.visual.material.PBRMaterial(
+    name="skin", baseColorFactor=[150, 186, 226, 255], metallicFactor=0.0, roughnessFactor=0.75
+)
+
+
+def _glb(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+    flip = np.float32([1, -1, -1])  # a half turn about x: triangles keep their outward side
+    mesh = _mesh(vertices * flip, faces)
+    mesh.visual = trimesh.visual.TextureVisuals(material=_SKIN)
+    return mesh.export(file_type="glb", include_normals=True)
+
+
+def _obj(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+    text = _mesh(vertices, faces).export(file_type="obj", include_normals=True, digits=6, header=None)
+    return text.encode()
+
+
+def _ply(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+    return _mesh(vertices, faces).export(file_type="ply", vertex_normal=True)
+
+
+def _npz(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+    arrays = {"vertices": vertices, "faces": faces} | ({} if joints is None else {"joints": joints})
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def _mesh(vertices: np.ndarray, faces: np.ndarray) -> trimesh.Trimesh:
+    return trimesh.Trimesh(
+        vertices, faces, vertex_normals=vertex_normals(vertices, faces), process=False, validate=False
+    )
+
+
+WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray | None], bytes]] = {
+    "glb": _glb,
+    "obj": _obj,
+    "ply": _ply,
+    "npz": _npz,
+}
+
+
+def write_mesh(
+    path: str | Path, vertices: np.ndarray, faces: np.ndarray, *, joints: np.ndarray | None = None
+) -> None:
+    """Write a mesh in the format that the file's ending names; the file appears whole or not at all.
+
+    Args:
+        path: ends with .glb, .obj, .ply or .npz.
+        vertices: (V, 3) camera axes, metres, about the mid-hip.
+        faces: (F, 3) vertex indices, counter-clockwise seen from outside.
+        joints: (J, 3) in the same axes; kept by .npz only.
+
+    Raises:
+        InputError: the ending is no known format, or the folder cannot be written.
+    """
+    path = Path(path)
+    writer = WRITERS.get(path.suffix.lower().lstrip("."))
+    if writer is None:
+        raise InputError(
+            f"{path.name}: '{path.suffix}' is no mesh format that can be written; use {known_formats()}."
+        )
+    vertices, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
+    joints = None if joints is None else np.asarray(joints, np.float32)
+    _replace(path, writer(vertices, faces, joints))
+
+
+def known_formats() -> str:
+    """The formats as words: "glb, obj, ply, npz"."""
+    return ", ".join(WRITERS)
+
+
+_PICTURES = {
+    ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1],  # half the time of the default, a tenth more bytes
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 93],
+    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 93],
+}
+
+
+def write_picture(path: str | Path, image: np.ndarray) -> None:
+    """Write a picture (HWC uint8 RGB) as the PNG or JPEG that its ending names, whole or not at all.
+
+    Raises:
+        InputError: another ending, or the folder cannot be written.
+    """
+    path = Path(path)
+    options = _PICTURES.get(path.suffix.lower())
+    if options is None:
+        raise InputError(
+            f"{path.name}: '{path.suffix}' is no picture format that can be written; use .png or .jpg."
+        )
+    _, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), options)
+    _replace(path, data.tobytes())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put a file in its place in one step, so that nobody ever meets half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: nothing can be written there ({error.strerror}); choose another folder."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
