@@ -1,0 +1,190 @@
+"""Photos and person crops: reading a picture as people see it, and the affine map between crop and photo.
+
+Pixels are (x, y) and (0, 0) is the centre of the first one. A crop's own coordinates ("ndc") run from
+-1 to 1 between its edges, so pixel u of a crop of ``size`` pixels lies at ``(u + 0.5) / size * 2 - 1``.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mpt.errors import InputError
+
+MIN_SIDE = 32  # pixels; nobody can be recognised in less
+FORMATS = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+
+
+def read_image(source: str | os.PathLike | np.ndarray) -> np.ndarray:
+    """A photo as HWC uint8 RGB, upright (EXIF), transparent parts over white.
+
+    Takes a file or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16, RGB order.
+    Of an animation the first frame is taken, with a warning.
+
+    Raises:
+        InputError: no such file, not a picture, a broken one, or one with a side under 32 pixels.
+    """
+    if isinstance(source, np.ndarray):
+        name, image = "the array", _from_array(source)
+    else:
+        name, image = str(source), _from_file(Path(source))
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise InputError(
+            f"{name} is {width} x {height} pixels, too small or too thin to show a person: "
+            f"give a picture of at least {MIN_SIDE} pixels on each side"
+        )
+    return image
+
+
+def _from_file(path: Path) -> np.ndarray:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a picture: name the picture files inside it")
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is an empty file, not a picture: copy or download it again")
+        with Image.open(path) as picture:
+            if getattr(picture, "is_animated", False) and picture.format != "MPO":
+                warnings.warn(f"{path} holds several frames; the first one is used", stacklevel=3)
+            return _to_rgb(picture, path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: give the path of a picture ({FORMATS})") from None
+    except PermissionError:
+        raise InputError(f"{path} may not be read by this user: change its permissions") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path} is no picture that can be read: give a {FORMATS} file (convert HEIC or RAW first)"
+        ) from None
+    except Image.DecompressionBombError:
+        limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        raise InputError(f"{path} has more than {limit} megapixels: give a smaller copy of it") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path} is a broken picture ({error}): copy or download the whole file again"
+        ) from None
+
+
+def _to_rgb(picture: Image.Image, path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        picture.load()
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F":
+        raise InputError(f"{path} holds floating-point pixels: save it with 8 or 16 bits for each colour")
+    if picture.mode.startswith("I"):  # 16-bit grey
+        grey = np.clip(np.asarray(picture).astype(np.int32) >> 8, 0, 255).astype(np.uint8)
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return np.array(picture.convert("RGB"))
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"an image array must be (H, W), (H, W, 3) or (H, W, 4) of uint8 in RGB order, "
+            f"but this one is {tuple(array.shape)} of {array.dtype}"
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    if array.shape[2] == 1:
+        return np.repeat(array, 3, axis=2)
+    if array.shape[2] == 4:
+        alpha = array[..., 3:].astype(np.float32) / 255
+        return np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.ascontiguousarray(array)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square cut out of a photo.
+
+    Attributes:
+        center_px: (x, y) of its centre in the photo.
+        side_px: its side in pixels of the photo.
+        rotation: radians by which the square is turned, clockwise as seen (x towards y). People's crops
+            are upright; only the regions that BlazePose looks at are turned.
+    """
+
+    center_px: tuple[float, float]
+    side_px: float
+    rotation: float = 0.0
+
+    @staticmethod
+    def around(points_px: np.ndarray, factor: float = 1.25) -> "Crop":
+        """The upright square around the box of points (N, 2+), ``factor`` times the box's longer side."""
+        low, high = points_px[:, :2].min(0), points_px[:, :2].max(0)
+        x, y = (low + high) / 2
+        return Crop((float(x), float(y)), max(float((high - low).max()) * factor, 1.0))
+
+    @property
+    def image_from_ndc(self) -> np.ndarray:
+        """2x3: crop coordinates in [-1, 1] -> pixels of the photo."""
+        half = self.side_px / 2
+        c, s = half * np.cos(self.rotation), half * np.sin(self.rotation)
+        x, y = self.center_px
+        return np.array([[c, -s, x], [s, c, y]])
+
+    @property
+    def ndc_from_image(self) -> np.ndarray:
+        """2x3: pixels of the photo -> crop coordinates in [-1, 1]."""
+        return invert(self.image_from_ndc)
+
+    def image_from_crop(self, size: int) -> np.ndarray:
+        """2x3: pixels of the crop resized to ``size`` x ``size`` -> pixels of the photo."""
+        edge = 1 / size - 1
+        return compose(self.image_from_ndc, np.array([[2 / size, 0, edge], [0, 2 / size, edge]]))
+
+    def crop_from_image(self, size: int) -> np.ndarray:
+        """2x3: pixels of the photo -> pixels of the crop resized to ``size`` x ``size``."""
+        return invert(self.image_from_crop(size))
+
+    def warp(self, image: np.ndarray, size: int) -> np.ndarray:
+        """The crop as (size, size, C) pixels, black outside the photo, area-averaged where it shrinks."""
+        image_from_crop = self.image_from_crop(size)
+        edges = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * 1.0
+        corners = apply(self.image_from_ndc, edges)
+        limit = np.array([image.shape[1], image.shape[0]])
+        x0, y0 = np.clip(np.floor(corners.min(0)) - 2, 0, limit).astype(int)
+        x1, y1 = np.clip(np.ceil(corners.max(0)) + 3, 0, limit).astype(int)
+        patch = image[y0:y1, x0:x1]
+        if patch.size == 0:
+            return np.zeros((size, size, *image.shape[2:]), image.dtype)
+        shrink = max(int(self.side_px / size), 1)
+        small_wh = np.maximum(np.ceil([(x1 - x0) / shrink, (y1 - y0) / shrink]), 1).astype(int)
+        if shrink > 1:
+            patch = cv2.resize(patch, small_wh.tolist(), interpolation=cv2.INTER_AREA)
+        ratio = small_wh / [x1 - x0, y1 - y0]
+        offset = (0.5 - np.array([x0, y0])) * ratio - 0.5
+        patch_from_image = np.array([[ratio[0], 0, offset[0]], [0, ratio[1], offset[1]]])
+        return cv2.warpAffine(
+            patch,
+            compose(patch_from_image, image_from_crop),
+            (size, size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+
+
+def apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A 2x3 affine map of points (..., 2)."""
+    return points @ affine[:, :2].T + affine[:, 2]
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The 2x3 map that does ``inner``, then ``outer``."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def invert(affine: np.ndarray) -> np.ndarray:
+    """The inverse of a 2x3 affine map."""
+    linear = np.linalg.inv(affine[:, :2])
+    return np.column_stack([linear, -linear @ affine[:, 2]])

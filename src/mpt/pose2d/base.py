@@ -1,0 +1,44 @@
+"""What a 2D pose network gives: the people in a photo, each with a heatmap for every COCO joint.
+
+The transformer learns from maps of an upright square crop around the joints (``Crop.around``), so that is
+where every network's maps must arrive. A one-stage detector finds its people itself; a network that wants a
+person's crop first (HigherHRNet as the paper uses it) takes boxes from a detector, runs on each crop and
+returns its maps resampled to ``heatmap_size``.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mpt.images import Crop
+
+CROP_FACTOR = 1.25  # crop side over the longer side of the joints' box, at training as at test time
+
+
+@dataclass(frozen=True)
+class Person2D:
+    """One person in a photo.
+
+    Attributes:
+        bbox_xywh: (x, y, width, height) of the box around the person's joints, pixels.
+        score: how surely this is a person, 0-1.
+        joints2d_px: (17, 3) COCO joints: x, y in pixels of the photo, score 0-1.
+        crop: the upright square that the maps show.
+        heatmaps: (17, size, size) float32 in [0, 1], COCO order.
+        world_landmarks: (33, 3) metres, x right, y down, z forward, about the mid-hip: the network's own 3D
+            guess, where it has one (the benchmarks' rival; unused by the mesh).
+    """
+
+    bbox_xywh: tuple[float, float, float, float]
+    score: float
+    joints2d_px: np.ndarray
+    crop: Crop
+    heatmaps: np.ndarray
+    world_landmarks: np.ndarray | None = None
+
+
+class Pose2D(Protocol):
+    """image (H, W, 3) uint8 RGB -> the people in it, the surest first; an empty list where nobody is."""
+
+    def __call__(self, image: np.ndarray) -> list[Person2D]: ...

@@ -1,0 +1,307 @@
+"""BlazePose: two small networks that find people and their 33 landmarks on a CPU (Bazarevsky et al. 2020).
+
+A detector looks at a square picture and gives, for each person, the middle of the hips and a point that tells
+size and direction. A second network looks at the square region of interest so described, turned until the
+person is upright in it, and gives a heatmap for each landmark. Those maps are warped back to the upright crop
+that the transformer knows.
+
+The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), run by LiteRT.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from mpt import assets
+from mpt.images import Crop, apply, compose, invert
+from mpt.pose2d.base import CROP_FACTOR, Person2D
+from mpt.skeletons import BLAZEPOSE33, COCO17, remap
+
+DETECTOR_SIZE = 224
+LANDMARK_SIZE = 256
+ROI_FACTOR = 1.25
+MIN_DETECTION = 0.5  # detector score from which a person is looked at
+MIN_PRESENCE = 0.5  # landmark network's score from which it is one
+MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
+NMS_IOU = 0.3
+
+COCO_LANDMARKS = remap(BLAZEPOSE33, COCO17)
+HIPS = COCO17.indices("left_hip", "right_hip")
+# Cell k of the 64 lies at pixel 4 k of the 256, counted from the region's edge: no half cell is added.
+NDC_FROM_CELL = np.array([[1 / 32, 0, -1], [0, 1 / 32, -1]])
+CELL_FROM_NDC = invert(NDC_FROM_CELL)
+
+
+class BlazePose:
+    """Finds the people in a photo and their joint heatmaps; ``mpt.pose2d.base.Pose2D``.
+
+    The detector was made for one or two people near the camera, so it is also run on parts of the photo:
+    on overlapping squares of half its longer side, and, where that found nobody or several, of a third.
+
+    Attributes:
+        search: "all", or "foreground" for those alone whom the whole photo shows (a third of the time).
+        heatmap_size: side of the maps, pixels.
+        num_threads: threads of each network.
+
+    The networks are loaded, and at the very first time fetched, at the first call.
+    """
+
+    def __init__(
+        self,
+        *,
+        search: Literal["all", "foreground"] = "all",
+        heatmap_size: int = 224,
+        num_threads: int = 1,
+    ):
+        self.search = search
+        self.heatmap_size = heatmap_size
+        self.num_threads = num_threads
+
+    def __call__(self, image: np.ndarray) -> list[Person2D]:
+        """(H, W, 3) uint8 RGB -> people, the surest first.
+
+        Raises:
+            InputError: the network files are not there and cannot be fetched.
+        """
+        found: list[_Figure] = []
+        for tiles in self._passes(image):
+            for detection in chain.from_iterable(self._detector(image, tile) for tile in tiles):
+                if any(figure.explains(detection) for figure in found):
+                    continue
+                figure = self._figure(image, detection)
+                if figure and not any(figure.same_as(other) for other in found):
+                    found.append(figure)
+            if self.search == "foreground" or (len(tiles) > 1 and len(found) == 1):
+                break
+        people = [figure.person(self.heatmap_size) for figure in found]
+        return sorted(people, key=lambda person: -person.score)
+
+    @staticmethod
+    def _passes(image: np.ndarray) -> list[list[Crop]]:
+        side = max(image.shape[:2])
+        return [[_whole(image)], _tiles(image, side / 2), _tiles(image, side / 3)]
+
+    def _figure(self, image: np.ndarray, detection: "_Detection") -> "_Figure | None":
+        """The landmarks of a detection, looked at once more from the region that the first look proposes."""
+        first = self._landmarker(image, detection.roi, detection.score)
+        if first.presence < MIN_PRESENCE:
+            return None
+        second = self._landmarker(image, first.next_roi, detection.score)
+        return second if second.presence >= MIN_PRESENCE else None
+
+    @cached_property
+    def _detector(self) -> "_Detector":
+        return _Detector(_Network(assets.get("blazepose") / "pose_detection.tflite", self.num_threads))
+
+    @cached_property
+    def _landmarker(self) -> "_Landmarker":
+        return _Landmarker(_Network(assets.get("blazepose") / "pose_landmark_full.tflite", self.num_threads))
+
+
+@dataclass(frozen=True)
+class _Detection:
+    """A person as the detector sees one: ``box`` (x0, y0, x1, y1) px, ``roi`` the region to look at."""
+
+    score: float
+    box: np.ndarray
+    roi: Crop
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A person as the landmark network sees one, in its region of interest.
+
+    ``joints_px`` (17, 3) x, y, score; ``maps`` (64, 64, 17) in the region; ``world`` (33, 3) metres.
+    """
+
+    detection_score: float
+    presence: float
+    roi: Crop
+    next_roi: Crop
+    joints_px: np.ndarray
+    maps: np.ndarray
+    world: np.ndarray
+
+    @property
+    def hips_px(self) -> np.ndarray:
+        return self.joints_px[HIPS, :2].mean(0)
+
+    @property
+    def size_px(self) -> float:
+        return float(np.ptp(self.joints_px[:, :2], axis=0).max())
+
+    def explains(self, detection: _Detection) -> bool:
+        """The detection lies on this person's hips and is of this person's size."""
+        distance = np.linalg.norm(self.hips_px - detection.roi.center_px)
+        return distance < 0.15 * self.roi.side_px and 0.5 < detection.roi.side_px / self.roi.side_px < 2
+
+    def same_as(self, other: "_Figure") -> bool:
+        distances = np.linalg.norm(self.joints_px[:, :2] - other.joints_px[:, :2], axis=1)
+        return bool(np.median(distances) < 0.15 * max(self.size_px, other.size_px))
+
+    def person(self, heatmap_size: int) -> Person2D:
+        seen = self.joints_px[self.joints_px[:, 2] >= MIN_PEAK]
+        seen = seen if len(seen) > 1 else self.joints_px
+        low, high = seen[:, :2].min(0), seen[:, :2].max(0)
+        crop = Crop.around(seen, CROP_FACTOR)
+        return Person2D(
+            bbox_xywh=(*map(float, low), *map(float, high - low)),
+            score=self.detection_score * self.presence,
+            joints2d_px=self.joints_px,
+            crop=crop,
+            heatmaps=self._maps_in(crop, heatmap_size),
+            world_landmarks=self.world,
+        )
+
+    def _maps_in(self, crop: Crop, size: int) -> np.ndarray:
+        cell_from_crop = compose(CELL_FROM_NDC, compose(self.roi.ndc_from_image, crop.image_from_crop(size)))
+        warped = np.empty((len(COCO17), size, size), np.float32)
+        for joint, out in enumerate(warped):
+            cv2.warpAffine(
+                np.ascontiguousarray(self.maps[..., joint]), cell_from_crop, (size, size), dst=out,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            )  # fmt: skip
+        return warped
+
+
+class _Network:
+    """A .tflite file: one input picture, outputs in the order of their names."""
+
+    def __init__(self, path: Path, num_threads: int):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(str(path), num_threads=num_threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        outputs = sorted(self._interpreter.get_output_details(), key=lambda output: output["name"])
+        self._outputs = [output["index"] for output in outputs]
+
+    def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
+        self._interpreter.set_tensor(self._input, pixels[None])
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+class _Detector:
+    """A single-shot detector: at each of 2254 anchors a score, a box and four points."""
+
+    def __init__(self, network: _Network):
+        self._network = network
+        grids = [(DETECTOR_SIZE // 8, 2), (DETECTOR_SIZE // 16, 2), (DETECTOR_SIZE // 32, 6)]
+        self._anchors = np.concatenate([_grid_centers(cells).repeat(n, 0) for cells, n in grids])
+
+    def __call__(self, image: np.ndarray, tile: Crop) -> Iterator[_Detection]:
+        """The people whom a square part of the photo shows, overlapping boxes merged."""
+        pixels = tile.warp(image, DETECTOR_SIZE).astype(np.float32) / 127.5 - 1
+        raw, logits = self._network(pixels)
+        scores = _sigmoid(logits[:, 0])
+        sure = np.flatnonzero(scores >= MIN_DETECTION)
+        # centre, size and four points, each in units of the picture, all but the size relative to the anchor
+        values = raw[sure].reshape(-1, 6, 2) / DETECTOR_SIZE
+        center = values[:, :1] + self._anchors[sure, None]
+        corners = np.concatenate([center - values[:, 1:2] / 2, center + values[:, 1:2] / 2], 1)
+        points = np.concatenate([corners, values[:, 2:] + self._anchors[sure, None]], 1)
+        points_px = apply(tile.image_from_ndc, points * 2 - 1)
+        for score, merged in _merge_overlapping(scores[sure], points_px):
+            yield _Detection(score, merged[:2].ravel(), _region(merged[2], merged[3]))
+
+
+class _Landmarker:
+    """Landmarks and their heatmaps inside a region of interest."""
+
+    def __init__(self, network: _Network):
+        self._network = network
+
+    def __call__(self, image: np.ndarray, roi: Crop, detection_score: float) -> _Figure:
+        pixels = roi.warp(image, LANDMARK_SIZE).astype(np.float32) / 255
+        landmarks, presence, _, logits, world = self._network(pixels)
+        # 33 landmarks and two points that tell where to look next, as the detector's do; the rest is unused
+        points = landmarks.reshape(39, 5)[:35, :2] / (LANDMARK_SIZE / 2) - 1
+        points_px = apply(roi.image_from_ndc, points)
+        maps = _sigmoid(logits[..., COCO_LANDMARKS])
+        cells, peaks = _peaks(maps)
+        joints_px = np.where(
+            peaks[:, None] >= MIN_PEAK,
+            apply(compose(roi.image_from_ndc, NDC_FROM_CELL), cells),
+            points_px[COCO_LANDMARKS],
+        )
+        return _Figure(
+            detection_score=detection_score,
+            presence=float(presence[0]),
+            roi=roi,
+            next_roi=_region(points_px[33], points_px[34]),
+            joints_px=np.column_stack([joints_px, peaks]),
+            maps=maps,
+            world=world.reshape(39, 3)[:33].copy(),
+        )
+
+
+def _region(center: np.ndarray, rim: np.ndarray) -> Crop:
+    """The region of interest around a circle: ``rim`` is its point that lies headwards of ``center``."""
+    x, y = rim - center
+    side = 2 * ROI_FACTOR * float(np.hypot(x, y))
+    return Crop((float(center[0]), float(center[1])), max(side, 1.0), float(np.arctan2(x, -y)))
+
+
+def _whole(image: np.ndarray) -> Crop:
+    height, width = image.shape[:2]
+    return Crop(((width - 1) / 2, (height - 1) / 2), max(height, width))
+
+
+def _tiles(image: np.ndarray, side: float) -> list[Crop]:
+    """Squares that cover the photo, neighbours overlapping by at least half."""
+    height, width = image.shape[:2]
+
+    def centers(length: int) -> np.ndarray:
+        if length <= side:
+            return np.array([length / 2])
+        return np.linspace(side / 2, length - side / 2, int(np.ceil((length - side) / (side / 2))) + 1)
+
+    return [Crop((x - 0.5, y - 0.5), side) for y in centers(height) for x in centers(width)]
+
+
+def _merge_overlapping(scores: np.ndarray, points: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    """Weighted non-maximum suppression: the best, averaged with all that overlap it, then the next best.
+
+    ``points`` (N, 2 + k, 2): two corners of a box first. Yields (best score, (2 + k, 2) mean points).
+    """
+    order = np.argsort(-scores)
+    scores, points = scores[order], points[order]
+    while len(scores):
+        low = np.maximum(points[0, 0], points[:, 0])
+        high = np.minimum(points[0, 1], points[:, 1])
+        common = np.clip(high - low, 0, None).prod(1)
+        areas = (points[:, 1] - points[:, 0]).prod(1)
+        merged = common > NMS_IOU * (areas[0] + areas - common)
+        merged[0] = True
+        weights = scores[merged] / scores[merged].sum()
+        yield float(scores[0]), np.tensordot(weights, points[merged], 1)
+        scores, points = scores[~merged], points[~merged]
+
+
+def _peaks(maps: np.ndarray, reach: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Peaks of maps (H, W, J), refined by what surrounds them: (J, 2) x, y in cells; (J,) heights."""
+    width, count = maps.shape[1:]
+    joints = np.arange(count)
+    y, x = np.divmod(maps.reshape(-1, count).argmax(0), width)
+    padded = np.pad(maps, ((reach, reach), (reach, reach), (0, 0)))
+    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
+    around = padded[y[:, None] + dy + reach, x[:, None] + dx + reach, joints[:, None]] ** 2
+    around /= around.sum(1, keepdims=True) + 1e-12
+    return np.stack([x + around @ dx, y + around @ dy], 1), maps[y, x, joints]
+
+
+def _grid_centers(cells: int) -> np.ndarray:
+    """(cells * cells, 2) x, y of the cells' centres over a unit square, row by row."""
+    y, x = np.mgrid[:cells, :cells].reshape(2, -1)
+    return (np.stack([x, y], 1) + 0.5) / cells
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
