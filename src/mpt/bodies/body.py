@@ -1,0 +1,391 @@
+"""One body for all sources: template + linear shape + rest joints linear in shape + linear blend skinning.
+
+    v_rest = template + shape · shape_basis (+ pose · pose_basis)        SMPL (Loper et al. 2015), Eq. 2-4, 8, 9
+    h_rest = heads + shape · heads_basis
+    G_b = G_parent R_b,   p_b = p_parent + G_parent (h_b - h_parent)
+    v = sum_b w_vb (G_b (v_rest - h_b) + p_b)
+
+Axes: y up, the rest pose faces +z, the person's left is +x; metres, radians. The local rotation R_b of a bone is
+relative to the rest pose, in which all bone frames are parallel to the world's axes.
+
+Letters: N bodies, V vertices, B bones, K joints, S shape components, P = 9 (B - 1) pose components.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from mpt.bodies.coarsening import Coarse
+from mpt.bodies.phenotypes import Phenotypes
+from mpt.errors import InputError
+from mpt.skeletons import SKELETONS, Skeleton
+
+FORMAT = "mpt-body-1"
+
+
+class BodyOutput(NamedTuple):
+    """Posed bodies, metres: vertices (N, V, 3), bone heads (N, B, 3), joints of the body's skeleton (N, K, 3)."""
+
+    vertices: Tensor
+    heads: Tensor
+    joints: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A posable, shapeable human surface. Differentiable, batched, on any device and in any float type."""
+
+    name: str
+    hash: str  # SHA-256 of the file that the body came from
+    bones: tuple[str, ...]
+    parents: tuple[int, ...]  # a parent stands before its children; -1 for the root, which is the first bone
+    roles: dict[str, str]  # what a bone is on any body ("left_knee") -> its name on this one
+    skeleton: Skeleton
+    template: Tensor  # (V, 3)
+    faces: Tensor  # (F, 3) int64
+    shape_basis: Tensor  # (S, V, 3)
+    heads: Tensor  # (B, 3) where each bone begins, at rest
+    heads_basis: Tensor  # (S, B, 3)
+    skin_index: Tensor  # (V, k) int64
+    skin_weight: Tensor  # (V, k), rows sum to one
+    joint_moments: Tensor  # (K, B, 4), see _joint_moments
+    joint_moments_basis: Tensor  # (S + P, K, B, 3)
+    regressor: Tensor | None = None  # sparse (K, V); None on a subset of the vertices
+    pose_basis: Tensor | None = None  # (P, V, 3)
+    phenotypes: Phenotypes | None = None
+    coarse: tuple[Coarse, ...] = ()  # from few vertices to many
+    parts: dict[str, Tensor] = field(default_factory=dict)  # name -> vertex indices
+    metadata: dict = field(default_factory=dict)  # provenance and licence, as they stand in the file
+
+    @property
+    def moving_bones(self) -> tuple[str, ...]:
+        """Bones that motion capture can drive, root first; the others follow their parents."""
+        named = set(self.roles.values())
+        return tuple(bone for bone in self.bones if bone in named)
+
+    @property
+    def shape_count(self) -> int:
+        return len(self.shape_basis)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Body":
+        """The same body on another device or in another float type; indices stay integers."""
+        return replace(self, **{f.name: _moved(getattr(self, f.name), device, dtype) for f in fields(self)})
+
+    def __call__(self, rotations: Tensor, shape: Tensor, translation: Tensor | None = None) -> BodyOutput:
+        return self.forward(rotations, shape, translation)
+
+    def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor | None = None) -> BodyOutput:
+        """Pose bodies.
+
+        rotations: (N, B, 3, 3) local rotation of each bone; the root's turns the body about the root's head.
+        shape: (N, S), or (1, S) for one shape in all poses.
+        translation: (N, 3) metres, added to everything.
+        """
+        shape = shape.expand(len(rotations), -1)
+        coefficients = shape
+        if self.pose_basis is not None:
+            delta = rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+            coefficients = torch.cat([shape, delta.flatten(1)], 1)
+        heads = _blend(shape, self.heads, self.heads_basis)
+        posed = self._global_transforms(rotations, heads, translation)  # (N, B, 4, 4)
+        turn, posed_heads = posed[:, :, :3, :3], posed[:, :, :3, 3]
+        shift = posed_heads - (turn @ heads[..., None]).squeeze(-1)
+        skinning = torch.cat([turn, shift[..., None]], -1)  # (N, B, 3, 4): rest -> posed, for each bone
+        return BodyOutput(
+            self._skin(skinning, coefficients), posed_heads, self._joints(skinning, coefficients)
+        )
+
+    def rest(self, shape: Tensor) -> BodyOutput:
+        """Bodies (N, S) in the rest pose."""
+        identity = torch.eye(3, dtype=shape.dtype, device=shape.device)
+        return self.forward(identity.expand(len(shape), len(self.bones), 3, 3), shape)
+
+    def regress(self, vertices: Tensor) -> Tensor:
+        """Joints (N, K, 3) of any mesh (N, V, 3) with this body's vertices."""
+        if self.regressor is None:
+            raise ValueError(
+                "the joint regressor needs every vertex: use the whole body, or the posed body's joints"
+            )
+        flat = vertices.transpose(0, 1).flatten(1)  # (V, N * 3)
+        return torch.sparse.mm(self.regressor, flat).unflatten(1, (-1, 3)).transpose(0, 1)
+
+    def sample_shapes(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, S) shapes of people as they are: by phenotype where the body has them, else standard normal."""
+        if self.phenotypes is not None:
+            return self.phenotypes.sample(count, generator)
+        like = self.template
+        return torch.randn(count, self.shape_count, generator=generator, dtype=like.dtype, device=like.device)
+
+    def subset(self, vertices: Tensor) -> "Body":
+        """The body on some of its vertices only (indices), posed by the same kernel; its joints stay exact."""
+        return replace(
+            self,
+            template=self.template[vertices],
+            faces=self.faces[:0],
+            shape_basis=self.shape_basis[:, vertices],
+            skin_index=self.skin_index[vertices],
+            skin_weight=self.skin_weight[vertices],
+            pose_basis=None if self.pose_basis is None else self.pose_basis[:, vertices],
+            regressor=None,
+            coarse=(),
+            parts={},
+        )
+
+    def with_bones(self, names: tuple[str, ...]) -> "Body":
+        """The body with these bones only: each other one is merged into its nearest named ancestor.
+
+        Exact as long as the merged bones do not move. Bones keep the body's order; the root must be named.
+        """
+        if self.pose_basis is not None:
+            raise ValueError(f"{self.name} has pose blend shapes, which need all of its bones")
+        if unknown := set(names) - set(self.bones):
+            raise ValueError(f"{self.name} has no bone {sorted(unknown)[0]!r}")
+        if self.bones[0] not in names:
+            raise ValueError(f"the root, {self.bones[0]!r}, must be among the bones")
+        kept = [b for b, bone in enumerate(self.bones) if bone in set(names)]
+        owner: list[int] = []  # of each old bone: the new bone that carries it
+        for bone, parent in enumerate(self.parents):
+            owner.append(kept.index(bone) if bone in kept else owner[parent])
+        to_new = torch.tensor(owner, device=self.template.device)
+        dense = self._dense_skin.new_zeros(len(self.template), len(kept)).index_add(
+            1, to_new, self._dense_skin
+        )
+        weight, index = _sparse_rows(dense)
+        moments = self.joint_moments.new_zeros(len(self.skeleton), len(kept), 4)
+        moments_basis = self.joint_moments.new_zeros(*self.joint_moments_basis.shape[:2], len(kept), 3)
+        return replace(
+            self,
+            bones=tuple(self.bones[b] for b in kept),
+            parents=tuple(-1 if b == 0 else owner[self.parents[b]] for b in kept),
+            roles={role: bone for role, bone in self.roles.items() if bone in names},
+            heads=self.heads[kept],
+            heads_basis=self.heads_basis[:, kept],
+            skin_index=index,
+            skin_weight=weight,
+            joint_moments=moments.index_add(1, to_new, self.joint_moments),
+            joint_moments_basis=moments_basis.index_add(2, to_new, self.joint_moments_basis),
+        )
+
+    @cached_property
+    def _dense_skin(self) -> Tensor:  # (V, B)
+        dense = self.skin_weight.new_zeros(len(self.template), len(self.bones))
+        return dense.scatter_add(1, self.skin_index, self.skin_weight)
+
+    @cached_property
+    def _skin_by_bone(self) -> Tensor:  # (B, V)
+        return self._dense_skin.T.contiguous()
+
+    @cached_property
+    def _planar_template(self) -> Tensor:  # (3, V)
+        return self.template.T.contiguous()
+
+    @cached_property
+    def _planar_basis(self) -> Tensor:  # (S + P, 3, V)
+        parts = [self.shape_basis] if self.pose_basis is None else [self.shape_basis, self.pose_basis]
+        return torch.cat(parts).transpose(1, 2).contiguous()
+
+    @cached_property
+    def _levels(self) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Bones by depth in the tree.
+
+        For each depth below the root: its bones, and where their parents stand in the depth above; then the
+        place of each bone in the concatenation of all depths.
+        """
+        depth = [0] * len(self.bones)
+        for bone in range(1, len(self.bones)):
+            depth[bone] = depth[self.parents[bone]] + 1
+        ranks = [[b for b in range(len(self.bones)) if depth[b] == d] for d in range(max(depth) + 1)]
+        at = self.template.device
+        steps = [
+            (
+                torch.tensor(rank, device=at),
+                torch.tensor([above.index(self.parents[b]) for b in rank], device=at),
+            )
+            for above, rank in zip(ranks, ranks[1:])
+        ]
+        return steps, torch.tensor(sum(ranks, []), device=at).argsort()
+
+    def _global_transforms(self, rotations: Tensor, heads: Tensor, translation: Tensor | None) -> Tensor:
+        """(N, B, 4, 4) bone to world."""
+        offsets = heads - heads[:, [max(parent, 0) for parent in self.parents]]
+        root = heads[:, :1] if translation is None else heads[:, :1] + translation[:, None]
+        local = torch.cat([rotations, torch.cat([root, offsets[:, 1:]], 1)[..., None]], -1)
+        last = local.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*local.shape[:2], 1, 4)
+        local = torch.cat([local, last], -2)
+        steps, order = self._levels
+        posed = [local[:, :1]]
+        for bones, above in steps:
+            posed.append(posed[-1].index_select(1, above) @ local.index_select(1, bones))
+        return torch.cat(posed, 1).index_select(1, order)
+
+    def _skin(self, skinning: Tensor, coefficients: Tensor) -> Tensor:
+        # x, y and z as planes of V numbers: every product runs along contiguous vertices.
+        rest = _blend(coefficients, self._planar_template, self._planar_basis)[:, None]  # (N, 1, 3, V)
+        per_vertex = (skinning.permute(0, 2, 3, 1).flatten(0, 2) @ self._skin_by_bone).unflatten(
+            0, (len(skinning), 3, 4)
+        )
+        x, y, z, shift = per_vertex.unbind(2)
+        planes = shift.addcmul(x, rest[:, :, 0]).addcmul(y, rest[:, :, 1]).addcmul(z, rest[:, :, 2])
+        return planes.transpose(1, 2)
+
+    def _joints(self, skinning: Tensor, coefficients: Tensor) -> Tensor:
+        moments = _blend(coefficients, self.joint_moments[..., :3], self.joint_moments_basis)  # (N, K, B, 3)
+        shares = self.joint_moments[..., 3:].expand(len(moments), -1, -1, -1)
+        moments = torch.cat([moments, shares], -1).flatten(2)  # (N, K, B * 4)
+        return moments @ skinning.transpose(2, 3).flatten(1, 2)
+
+
+def _blend(coefficients: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
+    """mean (...) + coefficients (N, S) · basis (S, ...) -> (N, ...)."""
+    flat = torch.addmm(mean.reshape(1, -1), coefficients, basis.flatten(1))
+    return flat.unflatten(1, mean.shape)
+
+
+def _joint_moments(regressor: Tensor, skin: Tensor, vertices: Tensor) -> Tensor:
+    """Moments (K, B, C) of vertices (V, C): sum_v G_kv w_vb x_v.
+
+    Regressing is linear and so is skinning, so joint k of the posed body is sum_b A_b m_kb with the bone's
+    affine A_b and these moments of (x, y, z, 1): exact joints for the price of a few bones, with no vertex posed.
+    """
+    spread = regressor.to_dense() if regressor.is_sparse else regressor
+    return torch.einsum("kv,vb,vc->kbc", spread, skin, vertices)
+
+
+def _sparse_rows(dense: Tensor) -> tuple[Tensor, Tensor]:
+    """(V, B) -> the largest weights of each row (V, k) and their columns (V, k), k as few as lose nothing."""
+    width = int((dense > 0).sum(1).max())
+    return dense.topk(width, dim=1)
+
+
+def _moved(value, device, dtype):
+    match value:
+        case Tensor():
+            return value.to(device, dtype if value.is_floating_point() else None)
+        case Phenotypes() | Coarse():
+            return replace(
+                value, **{f.name: _moved(getattr(value, f.name), device, dtype) for f in fields(value)}
+            )
+        case tuple():
+            return tuple(_moved(v, device, dtype) for v in value)
+        case dict():
+            return {k: _moved(v, device, dtype) for k, v in value.items()}
+    return value
+
+
+def make_body(
+    *,
+    regressor: Tensor,
+    template: Tensor,
+    shape_basis: Tensor,
+    skin_index: Tensor,
+    skin_weight: Tensor,
+    heads: Tensor,
+    pose_basis: Tensor | None = None,
+    **rest,
+) -> Body:
+    """A Body from its source's arrays; ``regressor`` is a sparse (K, V) matrix of the skeleton's joints."""
+    dense = template.new_zeros(len(template), len(heads)).scatter_add(1, skin_index, skin_weight)
+    basis = shape_basis if pose_basis is None else torch.cat([shape_basis, pose_basis])
+    ones = torch.ones_like(template[:, :1])
+    columns = basis.permute(1, 0, 2).flatten(1)  # (V, (S + P) * 3)
+    moments_basis = _joint_moments(regressor, dense, columns).unflatten(2, (-1, 3)).permute(2, 0, 1, 3)
+    return Body(
+        regressor=regressor,
+        template=template,
+        shape_basis=shape_basis,
+        skin_index=skin_index,
+        skin_weight=skin_weight,
+        heads=heads,
+        pose_basis=pose_basis,
+        joint_moments=_joint_moments(regressor, dense, torch.cat([template, ones], 1)),
+        joint_moments_basis=moments_basis.contiguous(),
+        **rest,
+    )
+
+
+def read_body(path: str | os.PathLike) -> Body:
+    """Read a body file (safetensors, made by ``mpt prepare body``) in float32 on the CPU."""
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot read the body file ({error.strerror}); make one with `mpt prepare body`"
+        ) from error
+    try:
+        tensors = load_tensors(content)
+        metadata = _metadata(content)
+        if metadata["format"] != FORMAT:
+            raise KeyError("format")
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
+        ) from error
+    quantum = metadata["quantum"]
+    skeleton = SKELETONS[metadata["skeleton"]]
+    template = tensors["template"]
+    weight = tensors["skin_weight"].to(template.dtype)
+    regressor = torch.sparse_coo_tensor(
+        tensors["regressor_index"].long(),
+        tensors["regressor_weight"],
+        (len(skeleton), len(template)),
+        check_invariants=True,
+    ).coalesce()
+    grid = tensors.get("phenotype_grid")
+    return make_body(
+        name=metadata["name"],
+        hash=hashlib.sha256(content).hexdigest(),
+        bones=tuple(metadata["bones"]),
+        parents=tuple(metadata["parents"]),
+        roles=metadata["roles"],
+        skeleton=skeleton,
+        template=template,
+        faces=tensors["faces"].long(),
+        shape_basis=tensors["shape_basis"] * tensors["shape_scale"][:, None, None] * quantum,
+        heads=tensors["heads"],
+        heads_basis=tensors["heads_basis"],
+        skin_index=tensors["skin_index"].long(),
+        skin_weight=weight / weight.sum(1, keepdim=True),
+        regressor=regressor,
+        pose_basis=tensors.get("pose_basis"),
+        phenotypes=None if grid is None else Phenotypes(grid, tensors["stature"]),
+        coarse=tuple(
+            Coarse(*(tensors[f"coarse{n}_{part}"] for part in ("index", "faces", "near", "weight"))).widened()
+            for n in metadata["coarse"]
+        ),
+        parts={part: (tensors["part"] == i).nonzero()[:, 0] for i, part in enumerate(metadata["parts"])},
+        metadata=metadata,
+    )
+
+
+def write_body(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict) -> None:
+    """Write a body file whole or not at all. ``read_body`` says what it holds."""
+    path = Path(path)
+    content = save_tensors(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        metadata={"mpt": json.dumps({"format": FORMAT} | metadata)},
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: cannot write the body file ({error.strerror}); choose another --out"
+        ) from error
+
+
+def _metadata(content: bytes) -> dict:
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return json.loads(header["__metadata__"]["mpt"])
