@@ -83,7 +83,7 @@ def test_resampling_turns_at_constant_speed_on_the_short_way():
     motion = Motion("m", "s", 10, ("hip",), [-1], np.zeros((1, 3)), np.zeros((3, 1, 3)), np.zeros((3, 3)))
     motion = replace(motion, rotvec=np.stack([angles, 0 * angles, 0 * angles], -1)[:, None])
     between = Rotation.from_rotvec(motion.resampled(30).rotvec[:, 0]).as_matrix()
-    expected = Rotation.from_euler("x", [0, 30, 60, 90, 40, -10, -60], degrees=True).as_matrix()
+    expected = Rotation.from_euler("x", np.c_[[0, 30, 60, 90, 40, -10, -60]], degrees=True).as_matrix()
     np.testing.assert_allclose(between, expected, atol=1e-9)
 
 

@@ -34,11 +34,11 @@ class Arrays(Mapping):
             raise KeyError(key)
         try:
             return self._file[key]
-        except ValueError as error:
-            raise InputError(
-                f"'{key}' holds Python objects, which are never unpickled, save it as an array of numbers"
-            ) from error
-        except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            if "Object arrays" in str(error):
+                raise InputError(
+                    f"'{key}' holds Python objects, which are never unpickled, save it as an array of numbers"
+                ) from error
             raise InputError(f"'{key}' is cut short or damaged, save or download it again") from error
 
     def __contains__(self, key: object) -> bool:
@@ -58,9 +58,9 @@ class Arrays(Mapping):
 
 
 def read_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Motion:
-    """Read ``names`` (J), ``parents`` (J), ``offsets`` (J, 3), ``rotvec`` (T, J, 3), ``trans`` (T, 3), ``fps`` ().
+    """Read Motion's own fields, in its axes and units; the folder is the subject.
 
-    Axes and units are Motion's own. The folder is the subject.
+    ``names`` (J), ``parents`` (J), ``offsets`` (J, 3), ``rotvec`` (T, J, 3), ``trans`` (T, 3), ``fps`` ().
     """
     missing = [key for key in KEYS if key not in arrays]
     if missing:
