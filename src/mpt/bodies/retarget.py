@@ -1,0 +1,281 @@
+"""Motion on any skeleton -> the local bone rotations of a body, by global deltas from the two rest poses.
+
+    G_bone = G_source A_bone
+
+G is a rotation since the rest pose, in world axes. A_bone is the fixed rotation that lays the body's limb at rest on
+the source's, so that an A-pose meets a T-pose. Spine and neck have as many bones as a rig likes: there the source's
+rotations are interpolated along the way from pelvis to head.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import roma
+import torch
+
+from mpt.bodies.body import Body
+from mpt.errors import InputError
+from mpt.mocap.motion import Motion
+
+# Names of the joint that begins a limb, without side and separators. The first that a rig has is taken, and each
+# joint once: "shoulder" is the collar where another joint begins the arm, "foot" the toes below an "ankle".
+LIMBS = {
+    "hip": ("upperleg01", "upperleg", "upleg", "thighbend", "thigh", "femur", "hip"),
+    "knee": ("lowerleg01", "lowerleg", "shin", "tibia", "calf", "knee", "leg"),
+    "ankle": ("ankle", "foot"),
+    "toe": ("toe31", "toebase", "toes", "toe", "toe11", "ball", "foot", "footend"),
+    "shoulder": ("upperarm01", "upperarm", "uparm", "humerus", "shldrbend", "shldr", "arm", "shoulder"),
+    "elbow": ("lowerarm01", "lowerarm", "forearmbend", "forearm", "radius", "elbow"),
+    "wrist": ("fingerbase", "hand", "wrist"),
+    "collar": ("clavicle", "collar", "shoulder"),
+    "finger": ("finger31", "fingers", "handmiddle1", "middle1", "middle01", "mid1", "handindex1", "index1"),
+}
+MIDLINE = {"neck": ("neck", "lowerneck", "neck01", "neck1", "necklower"), "head": ("head",)}
+OPTIONAL = ("toe", "collar", "finger")
+SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}", "{}right", "{}r")}
+
+# CMU's skeleton rests with neck and skull in one upright line; people who walk on it hold the head bone 7 to 35
+# degrees forward of that, by subject. The other rigs rest with a level head.
+CMU_JOINTS = {"lowerback", "lhipjoint"}
+CMU_LEVEL_HEAD = np.radians(15)
+
+
+def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
+    """The body's bones that move (the root first) and their local rotations (T, bones, 3), axis-angle.
+
+    Rotations are relative to the body's rest pose with all bone frames parallel to the world axes; the root's is
+    the person's orientation in the world. Each limb then points where the source's does, whatever the proportions.
+    Raises InputError where the motion's skeleton lacks a joint that the body needs, by its names.
+    """
+    try:
+        source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets)
+    except InputError as error:
+        raise InputError(f"{motion.name}: {error}") from error
+    target = _body_rig(body)
+    turned = motion.global_rotations()
+    aligned = _alignments(source, target)
+
+    bones = body.moving_bones
+    role_of = {bone: role for role, bone in body.roles.items()}
+    along = _along_spine(turned, source, target, aligned, [target.joints.index(bone) for bone in bones])
+    world: dict[int, np.ndarray] = {}
+    local = []
+    for bone in bones:
+        joint, role = target.joints.index(bone), role_of[bone]
+        above = target.parents[joint]
+        while above >= 0 and above not in world:
+            above = target.parents[above]
+        if joint in along:
+            world[joint] = along[joint]
+        elif role in source.roles:
+            world[joint] = turned[:, source.roles[role]] @ aligned[role]
+        else:
+            world[joint] = world[above]
+        local.append(world[joint] if above < 0 else world[above].swapaxes(1, 2) @ world[joint])
+    rotations = torch.from_numpy(np.stack(local, 1))
+    return bones, roma.rotmat_to_rotvec(rotations).numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """A skeleton of J joints at rest, and the joint that plays each role ("left_knee") on it."""
+
+    joints: tuple[str, ...]
+    parents: Sequence[int]
+    rest: np.ndarray  # (J, 3) metres
+    roles: dict[str, int]
+
+    @cached_property
+    def trunk(self) -> list[int]:
+        """Joints from the pelvis, which carries both legs, to the last below the neck."""
+        pelvis = max(set(self._path(self.roles["left_hip"])) & set(self._path(self.roles["right_hip"])))
+        return [pelvis] + [j for j in self._path(self.roles["neck"])[:-1] if j not in self._path(pelvis)]
+
+    @cached_property
+    def neck(self) -> list[int]:
+        """Joints from the trunk's last to the head."""
+        above = self._path(self.roles["head"])
+        return self.trunk[-1:] + above[above.index(self.roles["neck"]) :]
+
+    @cached_property
+    def up(self) -> np.ndarray:
+        """(3,) from between the hips to between the shoulders."""
+        hips, shoulders = (
+            sum(self.rest[self.roles[f"{side}_{limb}"]] for side in SIDES) for limb in ("hip", "shoulder")
+        )
+        return shoulders - hips
+
+    def way(self, start: str, end: str) -> np.ndarray:
+        """(3,) from the joint of one role to that of another."""
+        return self.rest[self.roles[end]] - self.rest[self.roles[start]]
+
+    def places(self, chain: list[int]) -> np.ndarray:
+        """(len(chain),) where along a chain each joint's rotation acts: 0 the first, 1 the last.
+
+        A joint between them turns the bone up to the next joint, and acts in its middle.
+        """
+        bones = np.linalg.norm(np.diff(self.rest[chain], axis=0), axis=1)
+        start = np.concatenate([[0.0], np.cumsum(bones)])
+        if start[-1] == 0:
+            return np.linspace(0, 1, len(chain))
+        return np.concatenate([[0.0], start[1:-1] + bones[1:] / 2, start[-1:]]) / start[-1]
+
+    def _path(self, joint: int) -> list[int]:
+        """From the root down to a joint."""
+        return [*(self._path(self.parents[joint]) if self.parents[joint] >= 0 else []), joint]
+
+
+def read_rig(joints: Sequence[str], parents: Sequence[int], offsets: np.ndarray) -> Rig:
+    """Know a rig's joints by their names: CMU, DAZ, Mixamo, MotionBuilder, Unreal, Blender, SMPL and the like.
+
+    offsets: (J, 3) metres, from each joint's parent at rest.
+    """
+    rest = np.zeros((len(joints), 3))
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            rest[joint] = rest[parent] + offsets[joint]
+    roles = _roles(joints, parents)
+    if missing := [role for role in _wanted() if role not in roles]:
+        raise InputError(
+            f"no joint was found for {', '.join(missing)} among {', '.join(joints)}; "
+            "rename the skeleton's joints as Mixamo, CMU or SMPL do"
+        )
+    rig = Rig(tuple(joints), parents, rest, roles)
+    if rig.roles["neck"] not in rig._path(rig.roles["head"]):
+        raise InputError(
+            f"the head '{joints[roles['head']]}' does not hang on the neck '{joints[roles['neck']]}'; "
+            "export the skeleton with its neck between trunk and head"
+        )
+    return rig
+
+
+def _body_rig(body: Body) -> Rig:
+    heads = body.heads.double().cpu().numpy()
+    given = {role: body.bones.index(bone) for role, bone in body.roles.items()}
+    return Rig(body.bones, body.parents, heads, given | _roles(body.bones, body.parents))
+
+
+def _wanted() -> list[str]:
+    limbs = [f"{side}_{limb}" for limb in LIMBS if limb not in OPTIONAL for side in SIDES]
+    return [*limbs, *MIDLINE]
+
+
+def _roles(joints: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
+    plain = _plain_names(joints)
+    roles: dict[str, int] = {}
+    for limb, names in LIMBS.items():
+        for side, forms in SIDES.items():
+            spelled = [form.format(name) for name in names for form in forms]
+            free = [plain[name] for name in spelled if name in plain and plain[name] not in roles.values()]
+            # A leaf named "hand" is the end of a hand that begins at the "wrist" (SMPL); elsewhere it is the wrist.
+            inner = [joint for joint in free if joint in parents] if limb == "wrist" else []
+            if free:
+                roles[f"{side}_{limb}"] = (inner or free)[0]
+    for role, names in MIDLINE.items():
+        if found := [plain[name] for name in names if name in plain]:
+            roles[role] = found[0]
+    return roles
+
+
+def _plain_names(joints: Sequence[str]) -> dict[str, int]:
+    """Joint by its name in lower case, without separators, name space and any prefix that all share."""
+    names = [re.sub("[^a-z0-9]", "", re.split("[:|]", joint)[-1].lower()) for joint in joints]
+    shared = len(os.path.commonprefix(names)) if len(names) > 1 else 0
+    return {name[shared:]: joint for joint, name in reversed(list(enumerate(names)))}
+
+
+def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
+    """A of each role: (3, 3) rotation that lays the body's limb at rest on the source's.
+
+    A limb takes the rotation of the limb above it, then the smallest one that brings it to the source's direction:
+    so elbows, knees and wrists are not twisted.
+    """
+    straight = np.eye(3)
+    trunk = _swing(body.up, source.up)
+    cmu = CMU_JOINTS <= set(_plain_names(source.joints))
+    aligned = {
+        "trunk": trunk,
+        "neck": straight,
+        "head": _about_x(-CMU_LEVEL_HEAD) if cmu else straight,
+    }
+    for side in SIDES:
+        limbs = {limb: f"{side}_{limb}" for limb in LIMBS}
+
+        def laid(start: str, end: str, above: np.ndarray, limbs=limbs) -> np.ndarray:
+            ways = [rig.way(limbs[start], limbs[end]) for rig in (body, source)]
+            return _swing(above @ ways[0], ways[1]) @ above
+
+        aligned[limbs["hip"]] = hip = laid("hip", "knee", straight)
+        aligned[limbs["knee"]] = laid("knee", "ankle", hip)
+        aligned[limbs["collar"]] = trunk
+        aligned[limbs["shoulder"]] = shoulder = laid("shoulder", "elbow", straight)
+        aligned[limbs["elbow"]] = elbow = laid("elbow", "wrist", shoulder)
+        fingers = limbs["finger"] in source.roles and limbs["finger"] in body.roles
+        aligned[limbs["wrist"]] = laid("wrist", "finger", elbow) if fingers else elbow
+        # The sole is flat in every rest pose, at whatever slope the rig draws its foot: only the heading is laid.
+        aligned[limbs["ankle"]] = aligned[limbs["toe"]] = _swing(*_headings(source, body, side))
+    return aligned
+
+
+def _headings(source: Rig, body: Rig, side: str) -> tuple[np.ndarray, np.ndarray]:
+    """Horizontal directions (3,) of the body's and the source's foot; straight ahead for a foot without toes."""
+    ankle, toe = f"{side}_ankle", f"{side}_toe"
+    if toe not in body.roles:
+        return np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0])
+    ways = [
+        body.way(ankle, toe),
+        source.way(ankle, toe) if toe in source.roles else np.array([0.0, 0.0, 1.0]),
+    ]
+    if toe in source.roles and (name := source.joints[source.roles[toe]]) in body.joints:
+        ways[0] = body.rest[body.joints.index(name)] - body.rest[body.roles[ankle]]  # the very same toe
+    return tuple(way * [1, 0, 1] for way in ways)
+
+
+def _along_spine(
+    turned: np.ndarray, source: Rig, body: Rig, aligned: dict[str, np.ndarray], moving: list[int]
+) -> dict[int, np.ndarray]:
+    """World rotations (T, 3, 3) of the body's bones from pelvis to head, by their place along the way."""
+    world = {}
+    last = len(source.neck) - 1
+    necks = [aligned["trunk"], *[aligned["neck"]] * (last - 1), aligned["head"]]
+    for chain, bones, at_rest in (
+        (source.trunk, body.trunk, [aligned["trunk"]] * len(source.trunk)),
+        (source.neck, body.neck, necks),
+    ):
+        bones = [bone for bone in bones if bone in moving]
+        knots = torch.from_numpy(turned[:, chain] @ np.stack(at_rest))  # (T, n, 3, 3)
+        places = source.places(chain)
+        for bone, place in zip(bones, body.places(bones)):
+            after = int(np.clip(np.searchsorted(places, place), 1, max(len(chain) - 1, 1)))
+            if bone in world:
+                continue
+            if len(chain) == 1:
+                world[bone] = knots[:, 0].numpy()
+                continue
+            low, high = places[after - 1 : after + 1]
+            part = (place - low) / (high - low) if high > low else 1.0
+            step = roma.rotmat_to_rotvec(knots[:, after - 1].mT @ knots[:, after]) * part
+            world[bone] = (knots[:, after - 1] @ roma.rotvec_to_rotmat(step)).numpy()
+    return world
+
+
+def _swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """(3, 3) smallest rotation that turns one direction into another."""
+    a, b = start / np.linalg.norm(start), end / np.linalg.norm(end)
+    axis = np.cross(a, b)
+    sine = np.linalg.norm(axis)
+    if sine < 1e-12:
+        return np.eye(3)
+    return _rotation(axis / sine * np.arctan2(sine, a @ b))
+
+
+def _about_x(angle: float) -> np.ndarray:
+    return _rotation(np.array([angle, 0.0, 0.0]))
+
+
+def _rotation(rotvec: np.ndarray) -> np.ndarray:
+    return roma.rotvec_to_rotmat(torch.from_numpy(rotvec)).numpy()

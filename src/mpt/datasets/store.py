@@ -1,0 +1,290 @@
+"""PoseStore: body poses from motion capture in one memory-mapped file, a few hundred bytes each.
+
+    bytes 0-7    magic "MPTPOSES"
+    bytes 8-31   three little-endian uint64: version, where the JSON header begins, its length
+    from 64      the arrays, little-endian and C-ordered, each at the multiple of 64 that the header names
+    at the end   the JSON header, so that poses stream to disk before they are counted
+
+Rotations are local, relative to the body's rest pose, axis-angle in radians, in half precision: at most 0.06 degrees
+off about each axis. World: y up.
+"""
+
+import json
+import math
+import os
+import struct
+from collections.abc import Sequence as Ordered
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from mpt.bodies.body import Body
+from mpt.errors import InputError
+
+MAGIC = b"MPTPOSES"
+VERSION = 1
+LEAD = struct.Struct("<8sQQQ")
+ALIGNMENT = 64
+COLUMNS = {"sequence": "<i4", "frame": "<i4", "pelvis_height": "<f2", "trunk_tilt": "<f2"}
+NO_BETAS = np.full(16, np.nan, np.float32)
+
+Split = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Where a run of poses comes from."""
+
+    name: str
+    subject: str
+    source: str  # the motion file, below the folder that was walked
+    fps: float  # at which ``frames`` were looked at
+    frames: int
+    poses: int  # kept of them
+    split: Split
+
+
+class Kind(NamedTuple):
+    """What sort of pose it is, on the body's mean shape."""
+
+    pelvis_height: np.ndarray  # metres above the lowest joint
+    trunk_tilt: np.ndarray  # degrees between the trunk and straight up, 0 to 180
+
+
+class PoseStore:
+    """N poses of one body, read only, memory-mapped.
+
+    ``bones`` are the body's moving bones, the root first; the others keep their rest rotation. ``sampling`` is how
+    frames were chosen; ``sequences`` tells where they come from.
+    """
+
+    def __init__(self, path: str | os.PathLike, *, body: Body | None = None) -> None:
+        """Open a store; where ``body`` is given, refuse one that was made for another.
+
+        Raises InputError for a file that is no pose store, is cut short, or holds another body's poses.
+        """
+        self.path = Path(path)
+        header = _read_header(self.path)
+        self.body_name: str = header["body"]
+        self.body_hash: str = header["body_hash"]
+        self.bones: tuple[str, ...] = tuple(header["bones"])
+        self.sampling: dict = header["sampling"]
+        self.created_by: str = header["created_by"]
+        self.sequences: tuple[Sequence, ...] = tuple(Sequence(**entry) for entry in header["sequences"])
+        self._arrays = header["arrays"]
+        if body is not None:
+            self._check_body(body)
+
+    @staticmethod
+    def create(path: str | os.PathLike, *, body: Body, sampling: dict | None = None) -> "PoseStoreWriter":
+        """A writer to use in a ``with`` block: the file appears, whole, when the block ends without an error."""
+        return PoseStoreWriter(Path(path), body, sampling or {})
+
+    def __len__(self) -> int:
+        return self._arrays["rotvec"]["shape"][0]
+
+    def rotvec(self, index=slice(None)) -> np.ndarray:
+        """(..., bones, 3) float32 local rotations, axis-angle, of the poses that ``index`` picks."""
+        return np.asarray(self._array("rotvec")[index], dtype=np.float32)
+
+    def kind(self, index=slice(None)) -> Kind:
+        """Pelvis height and trunk tilt, float32, of the poses that ``index`` picks."""
+        return Kind(*(self._array(name)[index].astype(np.float32) for name in Kind._fields))
+
+    def frame(self, index=slice(None)) -> np.ndarray:
+        """Frame number of each pose in its sequence, at the sequence's ``fps``."""
+        return np.asarray(self._array("frame")[index])
+
+    def sequence(self, index=slice(None)) -> np.ndarray:
+        """Index into ``sequences`` of each pose."""
+        return np.asarray(self._array("sequence")[index])
+
+    @property
+    def betas(self) -> np.ndarray:
+        """(len(sequences), 16) float32 SMPL-H shape of each sequence's person, NaN where its file had none."""
+        return np.asarray(self._array("betas"))
+
+    def indices(self, split: Split | None = None, *, subjects: Ordered[str] | None = None) -> np.ndarray:
+        """Sorted indices of the poses of a split, of some subjects, or of both at once."""
+        wanted = np.array(
+            [
+                split in (None, s.split) and (subjects is None or s.subject in subjects)
+                for s in self.sequences
+            ],
+            dtype=bool,
+        )
+        return np.flatnonzero(wanted[self.sequence()])
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        return self.indices("train")
+
+    @cached_property
+    def validation(self) -> np.ndarray:
+        return self.indices("validation")
+
+    def _array(self, name: str) -> np.ndarray:
+        at = self._arrays[name]
+        shape = tuple(at["shape"])
+        if 0 in shape:  # which cannot be mapped
+            return np.empty(shape, at["dtype"])
+        return np.memmap(self.path, at["dtype"], "r", at["offset"], shape)
+
+    def _check_body(self, body: Body) -> None:
+        if (body.hash, body.moving_bones) != (self.body_hash, self.bones):
+            raise InputError(
+                f"{self.path}: its poses are for the body '{self.body_name}' ({self.body_hash[:12]}), not for "
+                f"'{body.name}' ({body.hash[:12]}); make the store again with `mpt prepare mocap` for this body"
+            )
+
+
+class PoseStoreWriter:
+    """Writes a store beside its path and moves it there when done. ``add`` streams: poses are not held in memory."""
+
+    def __init__(self, path: Path, body: Body, sampling: dict) -> None:
+        self.path, self._body, self._sampling = path, body, sampling
+        self.sequences: list[Sequence] = []
+        self.poses = 0
+        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
+        self._betas: list[np.ndarray] = []
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
+
+    def __enter__(self) -> "PoseStoreWriter":
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: it is a folder, a file to write the store to was expected")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._temporary.open("wb")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._file.write(bytes(ALIGNMENT))
+        return self
+
+    def add(
+        self,
+        sequence: Sequence,
+        *,
+        rotvec: np.ndarray,
+        frame: np.ndarray,
+        kind: Kind,
+        betas: np.ndarray | None = None,
+    ) -> None:
+        """Append one sequence's poses: rotvec (n, bones, 3), frame (n,), kind of (n,), betas (16,) or None."""
+        count, bones = len(rotvec), len(self._body.moving_bones)
+        if rotvec.shape != (count, bones, 3) or not len(frame) == len(kind[0]) == len(kind[1]) == count:
+            raise ValueError(f"{rotvec.shape} rotvec, {len(frame)} frames for {bones} bones")
+        try:
+            self._file.write(_principal(rotvec).astype("<f2").tobytes())
+        except OSError as error:
+            raise self._unwritable(error) from error
+        values = (np.full(count, len(self.sequences)), frame, *kind)
+        for (name, dtype), value in zip(COLUMNS.items(), values):
+            self._columns[name].append(np.asarray(value).astype(dtype))
+        self._betas.append(NO_BETAS if betas is None else np.asarray(betas, np.float32))
+        self.sequences.append(replace(sequence, poses=count))
+        self.poses += count
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        shape = (self.poses, len(self._body.moving_bones), 3)
+        arrays = {"rotvec": {"dtype": "<f2", "shape": shape, "offset": ALIGNMENT}}
+        columns = {
+            name: np.concatenate(parts) if parts else np.empty(0, COLUMNS[name])
+            for name, parts in self._columns.items()
+        }
+        columns["betas"] = np.reshape(np.array(self._betas, "<f4"), (-1, 16))
+        for name, column in columns.items():
+            offset = self._align()
+            arrays[name] = {"dtype": column.dtype.str, "shape": column.shape, "offset": offset}
+            self._file.write(column.tobytes())
+        start = self._align()
+        header = {
+            "format": "mpt-poses",
+            "version": VERSION,
+            "created_by": f"mpt {_version()}",
+            "body": self._body.name,
+            "body_hash": self._body.hash,
+            "bones": self._body.moving_bones,
+            "sampling": self._sampling,
+            "poses": self.poses,
+            "arrays": arrays,
+            "sequences": [asdict(sequence) for sequence in self.sequences],
+        }
+        content = json.dumps(header, separators=(",", ":")).encode()
+        self._file.write(content)
+        self._file.seek(0)
+        self._file.write(LEAD.pack(MAGIC, VERSION, start, len(content)))
+        self._file.close()
+        os.replace(self._temporary, self.path)
+
+    def _align(self) -> int:
+        self._file.write(bytes(-self._file.tell() % ALIGNMENT))
+        return self._file.tell()
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"{self.path}: cannot write the store ({error.strerror}); choose another --out")
+
+
+def _read_header(path: Path) -> dict:
+    try:
+        with path.open("rb") as file:
+            lead = file.read(LEAD.size)
+            if lead[:8] != MAGIC:
+                raise InputError(
+                    f"{path}: it is no pose store (its first bytes are {lead[:8]!r}, not {MAGIC!r}); "
+                    "make one with `mpt prepare mocap`"
+                )
+            cut_short = InputError(
+                f"{path}: the store is cut short or damaged; copy it again, or make it again with "
+                "`mpt prepare mocap`"
+            )
+            if len(lead) < LEAD.size:
+                raise cut_short
+            _, version, start, length = LEAD.unpack(lead)
+            if version != VERSION:
+                raise InputError(
+                    f"{path}: a store of version {version} where this program reads {VERSION}; "
+                    "make it again with `mpt prepare mocap`"
+                )
+            size = os.fstat(file.fileno()).st_size
+            if not LEAD.size < start < start + length == size:
+                raise cut_short
+            file.seek(start)
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot read the store ({error.strerror}); make one with `mpt prepare mocap`"
+        ) from error
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else cut_short from error
+    for array in header["arrays"].values():
+        if array["offset"] + math.prod(array["shape"]) * np.dtype(array["dtype"]).itemsize > start:
+            raise cut_short
+    return header
+
+
+def _principal(rotvec: np.ndarray) -> np.ndarray:
+    """The same rotations by angles of at most pi, where half precision is finest."""
+    angle = np.linalg.norm(rotvec, axis=-1, keepdims=True)
+    turns = np.round(angle / (2 * np.pi))
+    return rotvec * np.where(turns > 0, 1 - turns * 2 * np.pi / np.maximum(angle, 1e-12), 1)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("mesh-pretraining")
+    except metadata.PackageNotFoundError:  # run from a copied folder
+        return "unknown"

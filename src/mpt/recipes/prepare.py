@@ -1,0 +1,206 @@
+"""Motion capture files -> the pose store that training reads."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import mpt.bodies
+import mpt.mocap
+from mpt.bodies import Body
+from mpt.bodies.retarget import retarget
+from mpt.datasets import store
+from mpt.datasets.store import Kind, PoseStore
+from mpt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that gave no motion, and the sentence that says why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a prepared store holds and what was left out."""
+
+    path: Path
+    size: int  # bytes
+    sequences: tuple[store.Sequence, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def poses(self) -> int:
+        return sum(sequence.poses for sequence in self.sequences)
+
+    @property
+    def frames(self) -> int:
+        return sum(sequence.frames for sequence in self.sequences)
+
+    def table(self) -> Table:
+        """For people: a line for each split, and the total."""
+        table = Table(title=f"{self.path}  ({self.size / 1e6:.1f} MB)", title_justify="left")
+        for column in ("", "sequences", "subjects", "minutes", "frames", "poses kept"):
+            table.add_column(column, justify="left" if not column else "right")
+        for split in ("train", "validation", "total"):
+            part = [s for s in self.sequences if split in (s.split, "total")]
+            table.add_row(
+                split,
+                f"{len(part):,}",
+                f"{len({s.subject for s in part}):,}",
+                f"{sum(s.frames / s.fps for s in part) / 60:.1f}",
+                f"{sum(s.frames for s in part):,}",
+                f"{sum(s.poses for s in part):,}",
+            )
+        if self.skipped:
+            table.caption = f"{len(self.skipped)} skipped, named above"
+        return table
+
+
+def prepare_mocap(
+    paths: Iterable[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    body: str | os.PathLike | Body = "anny",
+    validation: Sequence[str] = (),
+    fps: float = 30.0,
+    min_change: float = 2.0,
+    max_gap: float = 1.0,
+    strict: bool = False,
+    console: Console | None = None,
+) -> Summary:
+    """Walk files and folders of motion capture, lay every motion on the body, and write a pose store.
+
+    validation: subjects that are kept for validation, whole; all others train. A subject is what the file's own
+        format knows, else CMU's number before the underscore, else the name of the folder that holds the file.
+    fps: frames looked at per second; motions recorded more slowly keep their own rate.
+    min_change: degrees; a pose is dropped as long as no bone has turned so far from the last kept one ...
+    max_gap: ... but one is kept at least this often, in seconds.
+    strict: stop at a file that cannot be read, instead of naming and skipping it.
+
+    Nothing is left behind when it is interrupted. Raises InputError where nothing can be read, a validation
+    subject is not there, or the store cannot be written.
+    """
+    console = console or Console(stderr=True)
+    out = Path(out)
+    body = body if isinstance(body, Body) else mpt.bodies.load(body)
+    files = _with_sources(paths)
+    if not files:
+        raise InputError(
+            f"no motion file was found in {', '.join(map(str, paths))}; give files or folders of .bvh, .amc or .npz"
+        )
+    _check_positive(fps=fps, max_gap=max_gap)
+    sampling = {"fps": fps, "min_change_degrees": min_change, "max_gap_seconds": max_gap}
+    skipped = []
+    with PoseStore.create(out, body=body, sampling=sampling) as writer, _progress(console) as progress:
+        for path, source in progress.track(files, description="retargeting"):
+            try:
+                motion = mpt.mocap.read(path)
+                motion = motion.resampled(fps) if motion.fps > fps else motion
+                rotvec = retarget(motion, body)[1]
+            except InputError as error:
+                if strict:
+                    raise
+                skipped.append(Skipped(path, str(error)))
+                console.print(f"skipped {error}", style="yellow", markup=False, highlight=False)
+                continue
+            frame = changed_frames(rotvec, np.radians(min_change), max(1, round(max_gap * motion.fps)))
+            split = "validation" if motion.subject in validation else "train"
+            writer.add(
+                store.Sequence(
+                    motion.name, motion.subject, source, motion.fps, len(motion), len(frame), split
+                ),
+                rotvec=rotvec[frame],
+                frame=frame,
+                kind=pose_kind(rotvec[frame], body),
+                betas=motion.betas,
+            )
+        _check_found(writer.sequences, skipped, validation)
+    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped))
+
+
+def changed_frames(rotvec: np.ndarray, least: float, longest: int) -> np.ndarray:
+    """Frames (n,) to keep of local rotations (T, bones, 3): the first, and each that differs from the last kept.
+
+    A frame differs where some bone has turned by more than ``least`` radians; one in ``longest`` frames is kept
+    anyhow.
+    """
+    turns = roma.rotvec_to_unitquat(torch.from_numpy(rotvec)).numpy()
+    nearest = np.cos(least / 2)
+    kept = [0]
+    while True:
+        following = turns[kept[-1] + 1 : kept[-1] + 1 + longest]
+        likeness = np.abs((following * turns[kept[-1]]).sum(-1)).min(-1)
+        differs = likeness < nearest
+        if differs.any():
+            kept.append(kept[-1] + 1 + int(differs.argmax()))
+        elif len(following) == longest:
+            kept.append(kept[-1] + longest)
+        else:
+            return np.array(kept)
+
+
+def pose_kind(rotvec: np.ndarray, body: Body) -> Kind:
+    """Pelvis height and trunk tilt of poses (T, moving bones, 3) on the mean shape of ``body``.
+
+    The lowest joint is the lowest beginning of any bone, toes and fingers included; the trunk goes from the pelvis
+    to the neck.
+    """
+    heads = body.heads.double().cpu().numpy()
+    local = roma.rotvec_to_rotmat(torch.from_numpy(rotvec)).numpy()
+    moving = {body.bones.index(bone): local[:, i] for i, bone in enumerate(body.moving_bones)}
+    turned: list[np.ndarray] = []
+    points = np.zeros((len(rotvec), len(body.bones), 3))
+    for bone, parent in enumerate(body.parents):
+        above = np.eye(3) if parent < 0 else turned[parent]
+        turned.append(above @ moving[bone] if bone in moving else above)
+        if parent >= 0:
+            points[:, bone] = points[:, parent] + turned[parent] @ (heads[bone] - heads[parent])
+    pelvis, neck = (points[:, body.bones.index(body.roles[role])] for role in ("pelvis", "neck"))
+    trunk = neck - pelvis
+    upright = trunk[:, 1] / np.linalg.norm(trunk, axis=1)
+    return Kind(pelvis[:, 1] - points[..., 1].min(1), np.degrees(np.arccos(upright.clip(-1, 1))))
+
+
+def _with_sources(paths: Iterable[str | os.PathLike]) -> list[tuple[Path, str]]:
+    """Each motion file, and its name below the folder that it was found in."""
+    files: dict[Path, str] = {}
+    for path in map(Path, paths):
+        for file in mpt.mocap.find([path]):
+            files.setdefault(file, file.name if file == path else file.relative_to(path).as_posix())
+    return list(files.items())
+
+
+def _check_found(sequences: list[store.Sequence], skipped: list[Skipped], validation: Sequence[str]) -> None:
+    if not sequences:
+        raise InputError(f"none of the {len(skipped)} files could be read; the first: {skipped[0].reason}")
+    subjects = {sequence.subject for sequence in sequences}
+    if unknown := [subject for subject in validation if subject not in subjects]:
+        raise InputError(
+            f"validation subject {', '.join(unknown)} is not among the subjects {', '.join(sorted(subjects))}; "
+            "name one of them"
+        )
+
+
+def _check_positive(**numbers: float) -> None:
+    for name, value in numbers.items():
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} is {value}, a number above 0 was expected; give one or leave it out")
+
+
+def _progress(console: Console) -> contextlib.AbstractContextManager[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+__all__ = ["Skipped", "Summary", "changed_frames", "pose_kind", "prepare_mocap"]
