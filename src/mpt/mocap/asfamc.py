@@ -48,12 +48,13 @@ def read_amc(path: Path, asf: Path | None = None, *, scale: float | None = None,
     it, the unit is the one that makes a person of the skeleton (see ``metres_per_unit``; CMU's is an inch
     over its ``length 0.45``).
     """
+    text = read_text(path)
     asf = asf or find_asf(path)
     try:
         skeleton = _read_asf(asf)
     except InputError as error:
         raise InputError(f"its skeleton {asf.name} is no use, as {error}") from error
-    values = _read_amc_values(read_text(path), skeleton)
+    values = _read_amc_values(text, skeleton)
 
     joints, parents, offsets = _joints(skeleton)
     axes = axes_of_rest(joints, parents, offsets)
@@ -75,7 +76,7 @@ def find_asf(path: Path) -> Path:
             return named[0]
     if len(beside) == 1:
         return beside[0]
-    expected = f"{path.stem}.asf or {path.stem.partition('_')[0]}.asf"
+    expected = " or ".join(dict.fromkeys((f"{path.stem}.asf", f"{path.stem.partition('_')[0]}.asf")))
     raise InputError(
         f"it comes with {len(beside) or 'no'} skeletons of other names, {expected} was expected beside it, "
         "put it there"

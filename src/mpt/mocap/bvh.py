@@ -33,7 +33,7 @@ class Node:
     name: str
     parent: int
     offset: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    channels: list[str] = field(default_factory=list)  # Xposition, Zrotation ...: lower case
+    channels: list[str] = field(default_factory=list)  # xposition, zrotation ...
 
 
 def read_bvh(path: Path, *, scale: float | None = None) -> Motion:
@@ -46,10 +46,10 @@ def read_bvh(path: Path, *, scale: float | None = None) -> Motion:
     The axes follow from the rest pose (see ``axes_of_rest``). ``scale`` is the length of a unit in metres;
     without it, the unit is the one that makes a person of the skeleton (see ``metres_per_unit``).
 
-    A first frame that was added as a calibration pose is left out: its root is not turned at all, and some
-    joint jumps by more than 15 degrees to the second frame. The bones are as the file says: CMU's
-    MotionBuilder-friendly files lack two bones' lengths (torso 12 cm, forearm 9.5 cm too short), so there
-    the rotations are right and the joints above the chest too low.
+    A first frame that was added as a calibration pose is left out: its root is not turned at all, and to
+    the second frame the root turns and some joint jumps by more than 15 degrees. CMU's
+    MotionBuilder-friendly files lack three bones' lengths (torso 12 cm, forearms 9.5 cm too short); they
+    are put back, and the joints are then within a centimetre of where the AMC files have them.
     """
     hierarchy, motion = _sections(read_text(path))
     nodes = _hierarchy(hierarchy)
@@ -99,8 +99,9 @@ def _hierarchy(text: str) -> list[Node]:
             case "JOINT" if open_nodes:
                 nodes.append(Node(value, parent))
             case "END" if open_nodes:
-                ends = sum(node.parent == parent and not node.channels for node in nodes)
-                nodes.append(Node(f"{nodes[parent].name}_end{ends + 1 if ends else ''}", parent))
+                end = f"{nodes[parent].name}_end"
+                ends = sum(node.name.startswith(end) for node in nodes)
+                nodes.append(Node(f"{end}{ends + 1}" if ends else end, parent))
             case "{" if nodes:
                 open_nodes.append(len(nodes) - 1)
             case "}" if open_nodes:
@@ -150,7 +151,7 @@ def _frames(text: str, nodes: list[Node]) -> tuple[str, np.ndarray]:
     if declared < 1:
         raise InputError("it holds no frames, a motion of at least one was expected, export it again")
     words = text[counts.end() :].split()
-    names = [f"{channel} of {node.name}" for node in nodes for channel in node.channels]
+    names = [f"{channel.capitalize()} of {node.name}" for node in nodes for channel in node.channels]
     width = len(names)
     if not width:
         raise InputError("its joints have no channels, a moving skeleton was expected, export it with motion")
@@ -211,7 +212,7 @@ def _pose(nodes: list[Node], values: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _first_pose_is_added(rotvec: np.ndarray) -> bool:
-    if len(rotvec) < 2 or rotvec[0, 0].any():
+    if len(rotvec) < 2 or rotvec[0, 0].any() or not rotvec[1, 0].any():
         return False
     first, second = torch.from_numpy(rotvec[:2])
     turn = roma.rotvec_composition((roma.rotvec_inverse(first), second))

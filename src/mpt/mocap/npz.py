@@ -65,7 +65,8 @@ def read_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Motion:
     missing = [key for key in KEYS if key not in arrays]
     if missing:
         raise InputError(
-            f"it lacks {', '.join(missing)}, a motion needs {', '.join(KEYS)}, save it with them"
+            f"it lacks {', '.join(missing)}, a motion needs {', '.join(KEYS)} (or AMASS's poses and trans), "
+            "save it with them"
         )
     value = {key: arrays[key] for key in KEYS}
     for key in KEYS[1:]:

@@ -1,0 +1,248 @@
+"""BVH: what is written is read, whatever the channel order, unit and axes; what is broken is refused."""
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from people import AXES, JOINTS, OFFSETS, bvh_text, moving_person, write_person_bvh
+from scipy.spatial.transform import Rotation
+
+from mpt.errors import InputError
+from mpt.mocap import read
+from mpt.mocap.bvh import read_bvh
+
+
+def random_file(seed: int):
+    """A random tree whose joints have channels of random kind and order, and its positions, by scipy."""
+    generator = np.random.default_rng(seed)
+    count, frames = 12, 4
+    parents = [-1, *(int(generator.integers(0, joint)) for joint in range(1, count))]
+    leaves = set(range(count)) - set(parents)
+    joints = [f"j{joint}" + ("_end" if joint in leaves and joint % 2 else "") for joint in range(count)]
+    for joint, parent in enumerate(parents):  # an end site bears its parent's name
+        if joints[joint].endswith("_end"):
+            first = all(
+                not (p == parent and joints[j].endswith("_end")) for j, p in enumerate(parents[:joint])
+            )
+            joints[joint] = f"{joints[parent]}_end" if first else joints[joint].removesuffix("_end")
+    offsets = generator.normal(size=(count, 3))
+
+    channels, columns, turns = [], [], []
+    for joint in range(count):
+        turning = list(generator.permutation([f"{axis}rotation" for axis in AXES]))
+        turning = turning[: generator.integers(0, 4)]
+        moving = [f"{axis}position" for axis in AXES] if joint == 0 or generator.random() < 0.3 else []
+        names = list(generator.permutation(moving + turning))
+        if joints[joint].endswith("_end"):
+            names = []
+        values = generator.uniform(-170, 170, size=(frames, len(names)))
+        angles = [k for k, name in enumerate(names) if name.endswith("rotation")]
+        order = "".join(names[k][0] for k in angles)
+        turn = Rotation.identity(frames)
+        for axis, k in zip(order, angles):
+            turn = turn * Rotation.from_euler(axis, values[:, [k]], degrees=True)
+        channels.append(names)
+        columns.append(values)
+        turns.append(turn)
+
+    positions = np.zeros((frames, count, 3))
+    world = []
+    for joint, parent in enumerate(parents):
+        if parent < 0:
+            place = [channels[0].index(f"{axis}position") for axis in AXES]
+            positions[:, 0] = columns[0][:, place]
+            world.append(turns[0])
+        else:
+            positions[:, joint] = positions[:, parent] + world[parent].apply(offsets[joint])
+            world.append(world[parent] * turns[joint])
+    order = depth_first(parents)
+    values = np.concatenate([columns[joint] for joint in order], axis=1)
+    text = bvh_text(joints, parents, offsets, channels, values)
+    return text, dict(zip(joints, positions.transpose(1, 0, 2)))
+
+
+def depth_first(parents, joint=0):
+    below = [child for child, parent in enumerate(parents) if parent == joint]
+    return [joint, *(j for child in below for j in depth_first(parents, child))]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_channel_order_gives_the_positions_that_scipy_gives(tmp_path, seed):
+    text, expected = random_file(seed)
+    path = tmp_path / "random.bvh"
+    path.write_text(text)
+    motion = read_bvh(path, scale=1.0)
+    positions = dict(zip(motion.joints, motion.positions().transpose(1, 0, 2)))
+    assert positions.keys() == expected.keys()
+    for joint in expected:
+        np.testing.assert_allclose(positions[joint], expected[joint], atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45])
+def test_a_person_is_the_same_in_any_unit(tmp_path, unit):
+    person = moving_person()
+    motion = read(write_person_bvh(tmp_path / "01_01.bvh", person, unit=unit))
+    assert (motion.name, motion.subject, motion.fps) == ("01_01", "01", 120)
+    assert motion.joints == JOINTS
+    np.testing.assert_allclose(motion.offsets, person.offsets, atol=1e-6)
+    np.testing.assert_allclose(motion.positions(), person.positions(), atol=1e-6)
+
+
+@pytest.mark.parametrize("up", range(3))
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_person_is_the_same_in_any_axes(tmp_path, up, turn):
+    person = moving_person()
+    axes = np.roll(np.eye(3), up, axis=0) @ Rotation.from_euler("y", turn, degrees=True).as_matrix().round()
+    motion = read(write_person_bvh(tmp_path / "01_01.bvh", person, axes=axes))
+    np.testing.assert_allclose(motion.positions(), person.positions(), atol=1e-6)
+
+
+def test_the_scale_given_overrides_the_guess(tmp_path):
+    path = write_person_bvh(tmp_path / "walk.bvh", moving_person())
+    np.testing.assert_allclose(read(path, scale=0.5).offsets, OFFSETS / 2, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("written", "fps"),
+    [
+        ("0.0083333", 120),
+        (".0333", 30),
+        ("0.033367", 1 / 0.033367),
+        ("0.016666", 60),
+        ("0.04", 25),
+        ("0.03", 1 / 0.03),
+    ],
+)
+def test_a_frame_time_means_a_whole_rate_where_its_digits_allow(tmp_path, written, fps):
+    path = write_person_bvh(tmp_path / "walk.bvh", moving_person())
+    path.write_text(path.read_text().replace("0.0083333", written))
+    assert read(path).fps == pytest.approx(fps, rel=1e-12)
+
+
+def test_an_added_first_pose_is_left_out(tmp_path):
+    person = moving_person(frames=6)
+    person.rotvec[0, 0] = 0
+    motion = read(write_person_bvh(tmp_path / "walk.bvh", person))
+    np.testing.assert_allclose(motion.positions(), person.positions()[1:], atol=1e-6)
+
+
+def test_a_first_frame_at_rest_stays_where_the_motion_goes_on_from_it(tmp_path):
+    person = moving_person(frames=6)
+    person.rotvec[:] = 0.01 * np.arange(6)[:, None, None] * person.rotvec[-1]
+    assert len(read(write_person_bvh(tmp_path / "walk.bvh", person))) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\t", "   "),
+        lambda text: text.replace("\n{", " {").replace("\n\t{", " {"),
+        lambda text: "\ufeff" + text.replace("HIERARCHY", "hierarchy").replace("rotation", "ROTATION"),
+        lambda text: text.replace("Frames: ", "Frames:\t").replace("MOTION", "MOTION  "),
+        lambda text: text.rstrip() + "\n\n  \n",
+    ],
+)
+def test_exporters_may_write_it_their_way(tmp_path, change):
+    path = write_person_bvh(tmp_path / "walk.bvh", moving_person())
+    expected = read(path)
+    path.write_bytes(change(path.read_text()).encode())
+    np.testing.assert_array_equal(read(path).rotvec, expected.rotvec)
+
+
+def test_a_file_without_end_sites_is_read(tmp_path):
+    path = tmp_path / "walk.bvh"
+    values = np.zeros((3, 6))
+    channels = [["Xposition", "Yposition", "Zposition"], ["Zrotation"], ["Xrotation"], ["Yrotation"]]
+    path.write_text(bvh_text("abcd", [-1, 0, 1, 2], np.array([[0, 0.6, 0]] * 4), channels, values))
+    motion = read(path)
+    assert motion.joints == tuple("abcd")
+    np.testing.assert_allclose(motion.positions()[0, :, 1], [0, 0.6, 1.2, 1.8], atol=1e-9)
+
+
+def edited(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def last_word_cut(text: str) -> str:
+    return text.rstrip().rpartition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: "", "is empty"),
+        (lambda t: "Dear all,\nno motion here\n", "HIERARCHY"),
+        (lambda t: t[: t.index("MOTION")], "ends before its MOTION"),
+        (lambda t: t[: t.index("Frame Time")], "lacks 'Frames:' or 'Frame Time:'"),
+        (last_word_cut, r"cut in the middle of frame 5 of 5 \(\d+ of \d+ numbers\)"),
+        (lambda t: t.rstrip().rpartition("\n")[0], "declares 5 frames and holds 4"),
+        (lambda t: edited(t, "Frames: 5", "Frames: 4"), "declares 4 frames and holds 5"),
+        (lambda t: edited(t, "Frames: 5", "Frames: 0"), "no frames"),
+        (lambda t: edited(t, "Frames: 5", "Frames: many"), "'many'"),
+        (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: 0"), "frame time is 0"),
+        (lambda t: last_word_cut(t) + " nan\n", "Yrotation of RightHand is 'nan' in frame 5"),
+        (lambda t: last_word_cut(t) + " 1,5\n", "Yrotation of RightHand is '1,5' in frame 5"),
+        (lambda t: edited(t, "OFFSET 0.1", "OFFSET x"), "OFFSET of LeftUpLeg"),
+        (lambda t: edited(t, "CHANNELS 6", "CHANNELS 5"), "channels of Hips"),
+        (lambda t: edited(t, "Zrotation", "Wrotation"), "channels of Hips"),
+        (lambda t: edited(t, "\t}\n}\nMOTION", "\t}\nMOTION"), "not closed"),
+        (lambda t: edited(t, "JOINT Spine", "BONE Spine"), "'BONE Spine'"),
+        (lambda t: edited(t, "\nMOTION", "\nROOT Other\n{\n}\nMOTION"), "several skeletons"),
+        (lambda t: edited(t, "JOINT RightHand", "JOINT LeftHand"), "two joints are called 'LeftHand'"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_sentence_that_names_it(tmp_path, change, message):
+    path = write_person_bvh(tmp_path / "walk.bvh", moving_person())
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=message) as refusal:
+        read(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_height_that_is_nobodys_asks_for_the_scale(tmp_path):
+    path = write_person_bvh(tmp_path / "walk.bvh", moving_person(), unit=0.2)
+    with pytest.raises(InputError, match=r"8.5 units tall.*scale"):
+        read(path)
+
+
+def test_a_zero_pose_that_is_no_standing_person_is_refused(tmp_path):
+    lengths = np.linalg.norm(OFFSETS, axis=1)
+    along_x = np.stack([lengths, 0 * lengths, 0 * lengths], axis=1)
+    person = replace(moving_person(), offsets=along_x)
+    with pytest.raises(InputError, match="nobody standing upright"):
+        read(write_person_bvh(tmp_path / "walk.bvh", person))
+
+
+def test_five_thousand_frames_take_less_than_a_second(tmp_path):
+    person = moving_person(frames=100)
+    path = write_person_bvh(tmp_path / "walk.bvh", person)
+    head, _, frames = path.read_text().partition("Frames: 100\nFrame Time: 0.0083333\n")
+    path.write_text(f"{head}Frames: 5000\nFrame Time: 0.0083333\n" + frames * 50)
+    start = time.perf_counter()
+    assert len(read(path)) == 5000
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(("clip", "within_mm"), [("02/02_01", 1.0), ("16/16_15", 7.0)])
+def test_cmu_bvh_and_amc_agree_once_the_lost_bones_are_back(shared_data, clip, within_mm):
+    mocap = shared_data / "mocap"
+    motion = read(mocap / "raw" / f"{clip[3:]}.bvh").resampled(30)
+    truth = read(mocap / "cmu" / f"{clip}.npz")
+    assert len(motion) == len(truth)
+    same = json.loads((mocap / "skeletons.json").read_text())
+    ours, theirs = motion.positions(), truth.positions()
+    for bvh_joint, asf_joint in zip(same["bvh_mb"]["h36m17"].values(), same["asf"]["h36m17"].values()):
+        apart = ours[:, motion.joints.index(bvh_joint)] - theirs[:, truth.joints.index(asf_joint)]
+        assert np.linalg.norm(apart, axis=-1).max() * 1000 < within_mm, bvh_joint
+
+
+def test_daz_bvh_equals_its_npz(shared_data):
+    motion = read(shared_data / "mocap" / "raw" / "60_daz10.bvh")
+    truth = read(shared_data / "mocap" / "cmu" / "60" / "60_daz10.npz")  # keeps the added first pose
+    assert motion.joints == truth.joints
+    np.testing.assert_allclose(motion.positions()[1::2], truth.positions()[1:], atol=1e-5)
