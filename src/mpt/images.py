@@ -126,6 +126,11 @@ class Crop:
         x, y = (low + high) / 2
         return Crop((float(x), float(y)), max(float((high - low).max()) * factor, 1.0))
 
+    def resized(self, factor: float) -> "Crop":
+        """The same crop in a photo made ``factor`` times as large."""
+        x, y = ((center + 0.5) * factor - 0.5 for center in self.center_px)
+        return Crop((x, y), self.side_px * factor, self.rotation)
+
     @property
     def image_from_ndc(self) -> np.ndarray:
         """2x3: crop coordinates in [-1, 1] -> pixels of the photo."""

@@ -27,9 +27,12 @@ DETECTOR_SIZE = 224
 LANDMARK_SIZE = 256
 ROI_FACTOR = 1.25
 MIN_DETECTION = 0.5  # detector score from which a person is looked at
-MIN_PRESENCE = 0.5  # landmark network's score from which it is one
+MIN_PRESENCE = 0.5  # landmark network's score from which it is looked at once more
+MIN_SCORE = 0.38  # _Figure.score from which it is one
+MIN_SCORE_INSIDE = 0.5  # the same inside another person, where arms and folds look like little people
 MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
 NMS_IOU = 0.3
+SEARCH_SIZE = 700  # people are searched in a picture shrunk to no less than this: 224 pixels for each third
 
 COCO_LANDMARKS = remap(BLAZEPOSE33, COCO17)
 HIPS = COCO17.indices("left_hip", "right_hip")
@@ -70,22 +73,22 @@ class BlazePose:
             InputError: the network files are not there and cannot be fetched.
         """
         found: list[_Figure] = []
-        for tiles in self._passes(image):
-            for detection in chain.from_iterable(self._detector(image, tile) for tile in tiles):
+        step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
+        small = _shrunk(image, step)
+        side = max(small.shape[:2])
+        for tiles in ([_whole(small)], _tiles(small, side / 2), _tiles(small, side / 3)):
+            for detection in chain.from_iterable(self._detector(small, tile) for tile in tiles):
+                detection = _Detection(detection.score, detection.roi.resized(step))
                 if any(figure.explains(detection) for figure in found):
                     continue
                 figure = self._figure(image, detection)
                 if figure and not any(figure.same_as(other) for other in found):
                     found.append(figure)
+            found = [figure for figure in found if not any(figure.phantom_of(other) for other in found)]
             if self.search == "foreground" or (len(tiles) > 1 and len(found) == 1):
                 break
         people = [figure.person(self.heatmap_size) for figure in found]
         return sorted(people, key=lambda person: -person.score)
-
-    @staticmethod
-    def _passes(image: np.ndarray) -> list[list[Crop]]:
-        side = max(image.shape[:2])
-        return [[_whole(image)], _tiles(image, side / 2), _tiles(image, side / 3)]
 
     def _figure(self, image: np.ndarray, detection: "_Detection") -> "_Figure | None":
         """The landmarks of a detection, looked at once more from the region that the first look proposes."""
@@ -93,7 +96,7 @@ class BlazePose:
         if first.presence < MIN_PRESENCE:
             return None
         second = self._landmarker(image, first.next_roi, detection.score)
-        return second if second.presence >= MIN_PRESENCE else None
+        return second if second.score >= MIN_SCORE else None
 
     @cached_property
     def _detector(self) -> "_Detector":
@@ -106,10 +109,9 @@ class BlazePose:
 
 @dataclass(frozen=True)
 class _Detection:
-    """A person as the detector sees one: ``box`` (x0, y0, x1, y1) px, ``roi`` the region to look at."""
+    """A person as the detector sees one: ``roi`` is the region to look at."""
 
     score: float
-    box: np.ndarray
     roi: Crop
 
 
@@ -129,6 +131,11 @@ class _Figure:
     world: np.ndarray
 
     @property
+    def score(self) -> float:
+        """Both networks' scores times the mean of the eight highest peaks: half a person is one, too."""
+        return self.detection_score * self.presence * float(np.sort(self.joints_px[:, 2])[-8:].mean())
+
+    @property
     def hips_px(self) -> np.ndarray:
         return self.joints_px[HIPS, :2].mean(0)
 
@@ -145,6 +152,12 @@ class _Figure:
         distances = np.linalg.norm(self.joints_px[:, :2] - other.joints_px[:, :2], axis=1)
         return bool(np.median(distances) < 0.15 * max(self.size_px, other.size_px))
 
+    def phantom_of(self, other: "_Figure") -> bool:
+        """A weak small figure, most of it inside the box of a person twice as large: a part of that one."""
+        low, high = other.joints_px[:, :2].min(0), other.joints_px[:, :2].max(0)
+        inside = ((self.joints_px[:, :2] >= low) & (self.joints_px[:, :2] <= high)).all(1).mean()
+        return self.score < MIN_SCORE_INSIDE and self.size_px < other.size_px / 2 and inside > 0.5
+
     def person(self, heatmap_size: int) -> Person2D:
         seen = self.joints_px[self.joints_px[:, 2] >= MIN_PEAK]
         seen = seen if len(seen) > 1 else self.joints_px
@@ -152,7 +165,7 @@ class _Figure:
         crop = Crop.around(seen, CROP_FACTOR)
         return Person2D(
             bbox_xywh=(*map(float, low), *map(float, high - low)),
-            score=self.detection_score * self.presence,
+            score=self.score,
             joints2d_px=self.joints_px,
             crop=crop,
             heatmaps=self._maps_in(crop, heatmap_size),
@@ -209,7 +222,7 @@ class _Detector:
         points = np.concatenate([corners, values[:, 2:] + self._anchors[sure, None]], 1)
         points_px = apply(tile.image_from_ndc, points * 2 - 1)
         for score, merged in _merge_overlapping(scores[sure], points_px):
-            yield _Detection(score, merged[:2].ravel(), _region(merged[2], merged[3]))
+            yield _Detection(score, _region(merged[2], merged[3]))
 
 
 class _Landmarker:
@@ -247,6 +260,13 @@ def _region(center: np.ndarray, rim: np.ndarray) -> Crop:
     x, y = rim - center
     side = 2 * ROI_FACTOR * float(np.hypot(x, y))
     return Crop((float(center[0]), float(center[1])), max(side, 1.0), float(np.arctan2(x, -y)))
+
+
+def _shrunk(image: np.ndarray, step: int) -> np.ndarray:
+    if step == 1:
+        return image
+    height, width = image.shape[:2]
+    return cv2.resize(image, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
 
 
 def _whole(image: np.ndarray) -> Crop:

@@ -1,0 +1,158 @@
+"""BlazePose finds people however they are turned, and its maps peak where its joints are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mpt import assets
+from mpt.errors import InputError
+from mpt.images import Crop, apply, read_image
+from mpt.pose2d import blazepose
+from mpt.pose2d.blazepose import BlazePose
+
+
+@pytest.fixture(scope="module")
+def network() -> BlazePose:
+    try:
+        assets.get("blazepose")
+    except InputError as offline:
+        pytest.skip(str(offline))
+    return BlazePose()
+
+
+@pytest.fixture(scope="module")
+def skier(shared_data) -> np.ndarray:
+    return read_image(shared_data / "images" / "coco" / "000000000785.jpg")
+
+
+@pytest.fixture(scope="module")
+def skier_px(shared_data) -> np.ndarray:
+    """(17, 2) annotated joints; the picture shows one person."""
+    return np.array(_annotations(shared_data)["000000000785.jpg"][0], float).reshape(17, 3)[:, :2]
+
+
+def _annotations(shared_data) -> dict[str, list]:
+    content = json.loads((shared_data / "images" / "coco" / "test_coco.json").read_text())
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    people: dict[str, list] = {name: [] for name in names.values()}
+    for a in content["annotations"]:
+        if a["num_keypoints"]:
+            people[names[a["image_id"]]].append(a["keypoints"])
+    return people
+
+
+def test_the_detector_has_an_anchor_for_each_output():
+    anchors = blazepose._Detector(None)._anchors
+    assert anchors.shape == (2254, 2)
+    np.testing.assert_allclose(anchors.mean(0), 0.5)
+    np.testing.assert_allclose(anchors[[0, 2, -1]], [[0.5 / 28] * 2, [1.5 / 28, 0.5 / 28], [6.5 / 7] * 2])
+
+
+def test_the_region_turns_with_the_person():
+    center, head = np.array([50.0, 60.0]), np.array([0.0, -20.0])
+    for angle in (0, 0.4, np.pi / 2, 3, -2):
+        c, s = np.cos(angle), np.sin(angle)
+        region = blazepose._region(center, center + np.array([[c, -s], [s, c]]) @ head)
+        assert region.rotation == pytest.approx(angle)
+        assert region.side_px == pytest.approx(50)
+
+
+def test_peaks_are_found_between_cells():
+    true = np.array([[20.3, 11.8], [40.0, 50.5], [0.2, 30.1]])
+    y, x = np.mgrid[:64, :64]
+    maps = 0.8 * np.exp(-((x[..., None] - true[:, 0]) ** 2 + (y[..., None] - true[:, 1]) ** 2) / (2 * 1.5**2))
+    cells, heights = blazepose._peaks(maps)
+    np.testing.assert_allclose(cells[:2], true[:2], atol=0.1)
+    np.testing.assert_allclose(cells[2], true[2], atol=1)  # cut by the border
+    np.testing.assert_allclose(heights, 0.8, atol=0.08)
+
+
+def test_overlapping_boxes_merge_and_distant_ones_stay():
+    near = np.array([[0, 0], [10, 10], [5, 5.0]])
+    boxes = np.stack([near + 100, near, near + 1])
+    merged = list(blazepose._merge_overlapping(np.array([0.6, 0.9, 0.3]), boxes))
+    assert [score for score, _ in merged] == [0.9, 0.6]
+    np.testing.assert_allclose(merged[0][1], near + 0.25)
+    np.testing.assert_allclose(merged[1][1], near + 100)
+    assert list(blazepose._merge_overlapping(np.zeros(0), np.zeros((0, 3, 2)))) == []
+
+
+@pytest.mark.parametrize("height,width", [(300, 500), (500, 300), (400, 400), (100, 3000)])
+def test_tiles_cover_the_photo_and_stay_on_it(height, width):
+    side = max(height, width) / 3
+    tiles = blazepose._tiles(np.zeros((height, width)), side)
+    covered = np.zeros((height, width), bool)
+    for tile in tiles:
+        low, high = apply(tile.image_from_ndc, np.array([[-1.0, -1], [1, 1]])) + 0.5
+        x0, y0, x1, y1 = np.rint(np.concatenate([low, high])).astype(int)
+        covered[max(y0, 0) : y1, max(x0, 0) : x1] = True
+        assert x0 >= 0 and x1 <= width
+    assert covered.all()
+
+
+def test_an_empty_picture_has_nobody(network):
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+    for image in (np.full_like(noise, 200), noise):
+        assert network(image) == []
+
+
+def test_the_joints_lie_where_people_put_them(network, skier, skier_px):
+    [person] = network(skier)
+    assert person.score > 0.7
+    error = np.linalg.norm(person.joints2d_px[:, :2] - skier_px, axis=1)
+    assert np.median(error) < 0.03 * person.crop.side_px and error.max() < 0.12 * person.crop.side_px
+    assert person.world_landmarks.shape == (33, 3)
+    assert 1.0 < np.ptp(person.world_landmarks[:, 1]) < 2.2
+
+
+def test_each_map_peaks_at_its_joint(network, skier):
+    [person] = network(skier)
+    assert person.heatmaps.shape == (17, 224, 224) and person.heatmaps.dtype == np.float32
+    assert person.heatmaps.min() >= 0 and person.heatmaps.max() <= 1
+    crop_px = apply(person.crop.crop_from_image(224), person.joints2d_px[:, :2])
+    for joint, point in enumerate(crop_px):
+        y, x = np.unravel_index(person.heatmaps[joint].argmax(), (224, 224))
+        assert np.linalg.norm([x, y] - point) < 5
+        assert person.heatmaps[joint].max() == pytest.approx(person.joints2d_px[joint, 2], abs=0.05)
+
+
+def test_the_crop_is_the_square_around_the_joints(network, skier):
+    [person] = network(skier)
+    assert person.crop == Crop.around(person.joints2d_px, 1.25)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_people_who_lie_or_stand_on_their_heads_are_found(network, skier, skier_px, turns):
+    people = network(np.ascontiguousarray(np.rot90(skier, turns)))
+    width, height = skier.shape[1] - 1, skier.shape[0] - 1
+    x, y = skier_px.T
+    turned = {1: (y, width - x), 2: (width - x, height - y), 3: (height - y, x)}[turns]
+    error = np.linalg.norm(people[0].joints2d_px[:, :2] - np.stack(turned, 1), axis=1)
+    assert np.median(error) < 0.04 * people[0].crop.side_px
+
+
+def test_a_larger_photo_gives_the_same_people(network, skier):
+    [person] = network(skier)
+    [large] = network(np.repeat(np.repeat(skier, 4, 0), 4, 1))
+    scaled = (person.joints2d_px[:, :2] + 0.5) * 4 - 0.5
+    error = np.linalg.norm(large.joints2d_px[:, :2] - scaled, axis=1) / large.crop.side_px
+    assert np.median(error) < 0.01
+
+
+def test_every_annotated_person_is_found_and_nobody_else(network, shared_data):
+    for name, annotated in _annotations(shared_data).items():
+        people = network(read_image(shared_data / "images" / "coco" / name))
+        assert len(people) == len(annotated)
+        for keypoints in annotated:
+            points = np.array(keypoints, float).reshape(17, 3)
+            seen = points[:, 2] > 0
+            size = np.ptp(points[seen, :2], axis=0).max()
+            errors = [np.median(np.linalg.norm((p.joints2d_px - points)[seen, :2], axis=1)) for p in people]
+            assert min(errors) < 0.15 * size
+
+
+def test_the_foreground_alone_is_a_part_of_all(network, shared_data):
+    image = read_image(shared_data / "images" / "coco" / "000000040083.jpg")
+    [front] = BlazePose(search="foreground")(image)
+    assert any(np.allclose(front.joints2d_px, person.joints2d_px) for person in network(image))
