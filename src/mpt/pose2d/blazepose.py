@@ -8,7 +8,9 @@ that the transformer knows.
 The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), run by LiteRT.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -189,8 +191,9 @@ class _Network:
     def __init__(self, path: Path, num_threads: int):
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(str(path), num_threads=num_threads)
-        self._interpreter.allocate_tensors()
+        with _quiet():
+            self._interpreter = Interpreter(str(path), num_threads=num_threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = sorted(self._interpreter.get_output_details(), key=lambda output: output["name"])
         self._outputs = [output["index"] for output in outputs]
@@ -253,6 +256,19 @@ class _Landmarker:
             maps=maps,
             world=world.reshape(39, 3)[:33].copy(),
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """LiteRT announces its CPU delegate on stderr, past Python: once for each network of each command."""
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
 
 
 def _region(center: np.ndarray, rim: np.ndarray) -> Crop:
