@@ -57,13 +57,11 @@ def read_amc(path: Path, asf: Path | None = None, *, scale: float | None = None,
     values = _read_amc_values(text, skeleton)
 
     joints, parents, offsets = _joints(skeleton)
-    axes = axes_of_rest(joints, parents, offsets)
-    unit = (
-        scale
-        or metres_per_unit(rest_positions(parents, offsets / skeleton.length) @ axes.T) / skeleton.length
-    )
     rotvec, trans = _pose(skeleton, values, len(joints))
+    axes = axes_of_rest(joints, parents, offsets)
     offsets, rotvec, trans = offsets @ axes.T, rotvec @ axes.T, trans @ axes.T
+    length = skeleton.length
+    unit = scale or metres_per_unit(rest_positions(parents, offsets / length)) / length
     return Motion(path.stem, subject_of(path), fps, joints, parents, unit * offsets, rotvec, unit * trans)
 
 

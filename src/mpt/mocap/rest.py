@@ -10,7 +10,10 @@ from mpt.errors import InputError
 METRES_PER_UNIT = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
 PERSON_M = (1.2, 2.2)
 
-MIRRORED = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"), (".L", ".R"), ("_L", "_R"), ("_l", "_r"))
+MIRRORED = (
+    ("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"),
+    (".L", ".R"), (" L", " R"), ("_L", "_R"), ("_l", "_r"),
+)  # fmt: skip
 
 
 def rest_positions(parents: Sequence[int], offsets: np.ndarray) -> np.ndarray:
@@ -62,9 +65,8 @@ def _left_right(joints: Sequence[str]) -> list[tuple[int, int]]:
     pairs = []
     for joint in joints:
         others = [joint.replace(left, right) for left, right in MIRRORED if left in joint]
-        if joint[0] in "lL":
-            others.append(("r" if joint[0] == "l" else "R") + joint[1:])
-        pairs += [(index[joint], index[other]) for other in others[:1] if other in index]
+        others += [right + joint[1:] for left, right in ("lr", "LR") if joint.startswith(left)]
+        pairs += [(index[joint], index[other]) for other in others if other in index][:1]
     return pairs
 
 
@@ -80,20 +82,22 @@ def _feet_to_head(joints: Sequence[str], parents: Sequence[int], positions: np.n
     if head is None or not feet:
         return np.zeros(3)
     way = positions[head] - positions[feet].mean(axis=0)
-    bones = _path_length(head, parents, positions) + np.mean(
-        [_path_length(foot, parents, positions) for foot in feet]
+    between = [_chain(head, parents) ^ _chain(foot, parents) for foot in feet]
+    bones = np.mean(
+        [sum(np.linalg.norm(positions[j] - positions[parents[j]]) for j in chain) for chain in between]
     )
     if np.linalg.norm(way) < 0.6 * bones:
         raise InputError("its zero pose is nobody standing upright, export it with a T-pose as rest pose")
     return way
 
 
-def _path_length(joint: int, parents: Sequence[int], positions: np.ndarray) -> float:
-    length = 0.0
+def _chain(joint: int, parents: Sequence[int]) -> set[int]:
+    """The joint and all above it but the root: each names the bone that leads to it."""
+    chain = set()
     while parents[joint] >= 0:
-        length += float(np.linalg.norm(positions[joint] - positions[parents[joint]]))
+        chain.add(joint)
         joint = parents[joint]
-    return length
+    return chain
 
 
 def _nearest_axis(direction: np.ndarray, default: int) -> np.ndarray:
