@@ -223,9 +223,9 @@ def test_five_thousand_frames_take_less_than_a_second(tmp_path):
     path = write_person_bvh(tmp_path / "walk.bvh", person)
     head, _, frames = path.read_text().partition("Frames: 100\nFrame Time: 0.0083333\n")
     path.write_text(f"{head}Frames: 5000\nFrame Time: 0.0083333\n" + frames * 50)
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(read(path)) == 5000
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(("clip", "within_mm"), [("02/02_01", 1.0), ("16/16_15", 7.0)])
