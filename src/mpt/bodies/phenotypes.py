@@ -48,6 +48,19 @@ class Phenotypes:
             weights = (weights[:, :, None] * _interpolation(values, anchors)[:, None]).flatten(1)
         return weights @ self.grid
 
+    def shape_of(
+        self,
+        *,
+        gender: float = 0.5,
+        age: float = 0.7,
+        muscle: float = 0.5,
+        weight: float = 0.5,
+        height: float = 0.5,
+        proportions: float = 0.5,
+    ) -> Tensor:
+        """(1, S) the shape of Anny's phenotype values: 0 to 1 each, age from -1/3 (newborn) to 1 (old)."""
+        return self.shape(self.grid.new_tensor([[gender, age, muscle, weight, height, proportions]]))
+
     def stature_m(self, shape: Tensor) -> Tensor:
         """(N, S) -> (N,) height of the body from sole to crown, metres."""
         return self.stature[0] + shape @ self.stature[1:]
@@ -72,17 +85,17 @@ class Phenotypes:
         female = uniform[:, 0] < 0.5
         child = uniform[:, 1] < 0.12
         years = torch.where(child, 3 + 14.5 * uniform[:, 2], 18 + 62 * uniform[:, 3] ** 1.5)
-        stature = years.new_empty(count)
-        for sex, chosen in (("male", ~female), ("female", female)):
-            stature[chosen] = _stature_m(years[chosen], sex)
-        stature = stature * (1 + STATURE_SPREAD * normal[:, 0])
+        median = torch.where(female, median_stature_m(years, "female"), median_stature_m(years, "male"))
+        stature = median * (1 + STATURE_SPREAD * normal[:, 0])
         gender = 0.15 * uniform[:, 4]
+        # Makes the body mass index come out near 25.5 ± 4 for men, 25 ± 4 for women, 18.5 for children.
+        weight = torch.where(child, 0.5, torch.where(female, 0.92, 0.72))
         phenotypes = torch.stack(
             [
                 torch.where(female, 1 - gender, gender),
-                _anny_age(years),
-                (torch.where(female, 0.33, 0.36) + 0.15 * normal[:, 1]).clamp(0.02, 1),
-                (torch.where(female, 0.85, 0.66) + 0.25 * normal[:, 2]).clamp(0, 1.2),
+                anny_age(years),
+                (torch.where(female, 0.31, 0.34) + 0.14 * normal[:, 1]).clamp(0.02, 1),
+                (weight + 0.25 * normal[:, 2]).clamp(0, 1.3),
                 torch.zeros_like(years),
                 (0.5 + 0.2 * normal[:, 3]).clamp(0, 1),
             ],
@@ -104,9 +117,11 @@ def _piecewise(values: Tensor, x: tuple[float, ...], y: tuple[float, ...]) -> Te
     return _interpolation(values.clamp(x[0], x[-1]), x) @ values.new_tensor(y)
 
 
-def _anny_age(years: Tensor) -> Tensor:
+def anny_age(years: Tensor) -> Tensor:
+    """Years -> Anny's age phenotype."""
     return _piecewise(years, AGE_YEARS, AGE_ANNY)
 
 
-def _stature_m(years: Tensor, sex: Sex) -> Tensor:
+def median_stature_m(years: Tensor, sex: Sex) -> Tensor:
+    """Median height in metres of people of these ages in years."""
     return _piecewise(years, STATURE_YEARS, STATURE_CM[sex]) / 100
