@@ -1,0 +1,234 @@
+"""Cameras: the paper's four virtual ones, eight by interpolation, random ones; perspective and weak perspective.
+
+World: y up, metres, the body's mid-hip at the origin. Camera: x right, y down, z forward. A rig is a set of
+cameras; training draws one for each mesh (Section 3.1, supplement A and B).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Human3.6M, subject S1, in the data set's file order (facts of the released calibration): world z up, mm.
+# focal (x, y) px, principal point (x, y) px, rotation world -> camera, translation; about 1000 x 1000 px.
+_H36M_S1 = (
+    (
+        (1145.04940458804, 1143.78109572365),
+        (512.541504956548, 515.4514869776),
+        (
+            (-0.9153617321513369, 0.40180836633680234, 0.02574754463350265),
+            (0.051548117060134555, 0.1803735689384521, -0.9822464900705729),
+            (-0.399319034032262, -0.8977836111057917, -0.185819527201491),
+        ),
+        (-346.0507814002807, 546.9807793144, 5474.481087434061),
+    ),
+    (
+        (1149.67569986785, 1147.59161666764),
+        (508.848621645943, 508.064917088557),
+        (
+            (0.9281683400814921, 0.3721538354721445, 0.002248380248018696),
+            (0.08166409428175585, -0.1977722953267526, -0.976840363061605),
+            (-0.3630902204349604, 0.9068559102440475, -0.21395758897485287),
+        ),
+        (251.4251627175084, 420.9422103702068, 5588.195881837821),
+    ),
+    (
+        (1149.14071676148, 1148.7989685676),
+        (519.815837182153, 501.402658888552),
+        (
+            (-0.9141549520542256, -0.4027780222811878, -0.045722952682337906),
+            (-0.04562341383935875, 0.21430849526487267, -0.9756999400261069),
+            (0.40278930937200774, -0.889854894701693, -0.214287280609606),
+        ),
+        (480.482559565337, 253.83237471361562, 5704.2076793704555),
+    ),
+    (
+        (1145.51133842318, 1144.77392807652),
+        (514.968197319863, 501.882018537695),
+        (
+            (0.9141562410494211, -0.40060705854636447, 0.061905989962380774),
+            (-0.05641000739510571, -0.2769531972942539, -0.9592261660183036),
+            (0.40141783470104664, 0.8733904688919611, -0.2757767409202658),
+        ),
+        (51.883476375591975, 378.42084254267655, 4406.149140878431),
+    ),
+)
+
+_Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """C perspective cameras: ``x_cam = rotation @ x_world + translation``, ``pixel = focal * x_cam / z + principal``."""
+
+    rotation: Tensor  # (C, 3, 3)
+    translation: Tensor  # (C, 3) metres
+    focal_px: Tensor  # (C, 2)
+    principal_px: Tensor  # (C, 2)
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+    def __getitem__(self, index) -> "Cameras":
+        return Cameras(
+            self.rotation[index], self.translation[index], self.focal_px[index], self.principal_px[index]
+        )
+
+    def to(self, device: torch.device | str) -> "Cameras":
+        return Cameras(*(t.to(device) for t in vars(self).values()))
+
+    @property
+    def centers(self) -> Tensor:
+        """(C, 3) camera positions in the world, metres."""
+        return -(self.rotation.mT @ self.translation[..., None])[..., 0]
+
+    def world_to_camera(self, points: Tensor) -> Tensor:
+        """(C, N, 3) world points, each camera its own row -> camera axes, metres."""
+        return points @ self.rotation.mT + self.translation[:, None]
+
+    def project(self, points_camera: Tensor) -> Tensor:
+        """(C, N, 3) camera-axes points, in front of the camera -> (C, N, 2) pixels."""
+        ratio = points_camera[..., :2] / points_camera[..., 2:].clamp_min(0.05)
+        return ratio * self.focal_px[:, None] + self.principal_px[:, None]
+
+
+def h36m_s1(views: int = 4) -> Cameras:
+    """The paper's virtual cameras: 1, 2 or 4 of Human3.6M subject S1, or 8 with one between each two neighbours.
+
+    An interpolated camera stands half way in azimuth, at the average radius, height and focal length of its
+    two neighbours, aimed and rolled as they are on average (supplement B; its exact rule is not published).
+    """
+    focal, principal, rotation, translation = (np.array(x) for x in zip(*_H36M_S1, strict=True))
+    rotation, translation = rotation @ _Z_UP_FROM_Y_UP, translation / 1000
+    if views in (1, 2, 4):
+        return _cameras(rotation[:views], translation[:views], focal[:views], principal[:views])
+    if views != 8:
+        raise ValueError(f"the virtual rig has 1, 2, 4 or 8 views, not {views}")
+
+    # A camera on its circle: azimuth, and what it is when turned about the vertical to azimuth 0.
+    center = -np.einsum("cji,cj->ci", rotation, translation)
+    azimuth = np.arctan2(center[:, 0], center[:, 2])
+    order = np.argsort(azimuth)
+    between = []
+    for a, b in zip(order, np.roll(order, -1), strict=True):
+        step = (azimuth[b] - azimuth[a]) % (2 * math.pi)
+        turn = azimuth[a] + step / 2
+        aimed = sum(rotation[c] @ _rotation_y(azimuth[c]) for c in (a, b))  # both seen from azimuth 0
+        u, _, vt = np.linalg.svd(aimed)
+        local_center = (_rotation_y(-azimuth[a]) @ center[a] + _rotation_y(-azimuth[b]) @ center[b]) / 2
+        new_rotation = u @ vt @ _rotation_y(-turn)
+        new_center = _rotation_y(turn) @ local_center
+        between.append(
+            (new_rotation, -new_rotation @ new_center, focal[[a, b]].mean(0), principal[[a, b]].mean(0))
+        )
+    extra = [np.stack(x) for x in zip(*between, strict=True)]
+    return _cameras(
+        *(
+            np.concatenate([x, y])
+            for x, y in zip((rotation, translation, focal, principal), extra, strict=True)
+        )
+    )
+
+
+@dataclass(frozen=True)
+class RandomCameras:
+    """What random cameras are drawn from, uniformly; angles in degrees, the optical axis near the mid-hip."""
+
+    pitch_deg: tuple[float, float] = (-15, 45)
+    """Positive looks down on the person."""
+    roll_deg: tuple[float, float] = (-10, 10)
+    distance_m: tuple[float, float] = (2.0, 10.0)
+    """Drawn uniformly in 1 / distance, which is how perspective grows."""
+    offset: float = 0.05
+    """Largest shift of the mid-hip from the optical axis, as a share of the distance."""
+    focal_px: tuple[float, float] = (800, 1600)
+
+    def draw(
+        self, count: int, generator: torch.Generator | None = None, device: str | torch.device = "cpu"
+    ) -> Cameras:
+        u = torch.rand(count, 7, generator=generator, device=device)
+        yaw = (2 * u[:, 0] - 1) * math.pi
+        pitch = torch.deg2rad(_between(u[:, 1], self.pitch_deg))
+        roll = torch.deg2rad(_between(u[:, 2], self.roll_deg))
+        near, far = self.distance_m
+        distance = 1 / _between(u[:, 3], (1 / far, 1 / near))
+        shift = (2 * u[:, 4:6] - 1) * self.offset * distance[:, None]
+        focal = _between(u[:, 6], self.focal_px)[:, None].expand(-1, 2)
+        rotation = view_rotation(yaw, pitch, roll)
+        return Cameras(
+            rotation, torch.cat([shift, distance[:, None]], 1), focal, torch.full_like(focal, 500.0)
+        )
+
+
+def view_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
+    """(N, 3, 3) world -> camera rotations of cameras that look at the origin; radians, (N,) each.
+
+    At zero the camera stands on +z and sees the rest pose from the front; ``yaw`` moves it towards +x,
+    ``pitch`` up (looking down), ``roll`` turns it clockwise about its axis.
+    """
+    to_camera_axes = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=yaw.device))
+    return _about(2, -roll) @ to_camera_axes @ _about(0, pitch) @ _about(1, -yaw)
+
+
+def weak_perspective(points: Tensor, camera: Tensor) -> Tensor:
+    """(N, P, 3) metres and (N, 3) cameras (s, tx, ty) -> (N, P, 2) in the crop's [-1, 1]: ``s * (xy + t)``."""
+    return camera[:, None, :1] * (points[..., :2] + camera[:, None, 1:])
+
+
+def fit_translation(
+    points: Tensor, pixels: Tensor, weights: Tensor, focal_px: float, principal_px: Tensor
+) -> Tensor:
+    """Where a body stands: the translation (3,) that best projects ``points`` onto ``pixels``.
+
+    Linear least squares of ``f (x + tx) = (u - cx)(z + tz)`` and the same in y, weighted; points (P, 3) in
+    camera axes and metres, pixels (P, 2), weights (P,) >= 0, principal_px (2,).
+    """
+    u = (pixels - principal_px) / focal_px  # (P, 2)
+    w = weights.sqrt()[:, None]
+    rows = []
+    for axis in (0, 1):
+        direction = torch.zeros(3, dtype=points.dtype)
+        direction[axis] = 1
+        a = direction.expand(len(points), 3).clone()
+        a[:, 2] = -u[:, axis]
+        b = u[:, axis] * points[:, 2] - points[:, axis]
+        rows.append(torch.cat([a, b[:, None]], 1) * w)
+    system = torch.cat(rows)
+    return torch.linalg.lstsq(system[:, :3], system[:, 3:]).solution[:, 0]
+
+
+def ray_rotation(direction: Tensor) -> Tensor:
+    """(N, 3, 3) smallest rotations that take the optical axis (0, 0, 1) to unit ``direction`` (N, 3).
+
+    A crop away from the picture's middle is seen along its own ray; a prediction made as if the camera had
+    been turned to it is brought back to the true camera's axes by this rotation.
+    """
+    x, y, z = direction.unbind(-1)
+    k = 1 / (1 + z)
+    rows = [1 - k * x * x, -k * x * y, x, -k * x * y, 1 - k * y * y, y, -x, -y, z]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def _about(axis: int, angle: Tensor) -> Tensor:
+    """(N, 3, 3) right-handed rotations about a coordinate axis."""
+    c, s = angle.cos(), angle.sin()
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrix = torch.zeros(*angle.shape, 3, 3, device=angle.device, dtype=angle.dtype)
+    matrix[..., axis, axis] = 1
+    matrix[..., i, i], matrix[..., i, j] = c, -s
+    matrix[..., j, i], matrix[..., j, j] = s, c
+    return matrix
+
+
+def _rotation_y(angle: float) -> np.ndarray:
+    return _about(1, torch.tensor(angle, dtype=torch.float64)).numpy()
+
+
+def _between(unit: Tensor, bounds: tuple[float, float]) -> Tensor:
+    return bounds[0] + unit * (bounds[1] - bounds[0])
+
+
+def _cameras(*parts: np.ndarray) -> Cameras:
+    return Cameras(*(torch.as_tensor(part, dtype=torch.float32) for part in parts))

@@ -1,0 +1,226 @@
+"""Points -> heatmaps and heatmaps -> points, a closed pair; masking and detector-like noise.
+
+A heatmap is separable: one Gaussian along x times one along y (Eq. 1), so no 2-D exponential is ever taken.
+What a joint's map says is carried by :class:`Blobs`, from which come the maps themselves (for patch tokens)
+or, at a hundredth of the cost, their marginals: each map summed along y and along x (for joint tokens).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mpt.skeletons import Skeleton
+
+PAPER_STD_PX = 3 / math.sqrt(2)
+"""Eq. 1 has no factor 2: sigma = 3 px is a standard deviation of 2.12 px."""
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Peaks of N x J heatmaps, K in each: the joint itself and what a detector confuses it with."""
+
+    points: Tensor  # (N, J, K, 2) crop pixels
+    std: Tensor  # (N, J, K, 2) px, along x and y
+    peak: Tensor  # (N, J, K) in [0, 1]; 0 is no peak
+
+
+def blobs(points: Tensor, std: float | Tensor = PAPER_STD_PX, peak: float | Tensor = 1.0) -> Blobs:
+    """One blob for each joint: ``points`` (N, J, 2) crop pixels; ``std`` and ``peak`` scalars or (N, J)."""
+    ones = torch.ones_like(points[..., 0])
+    return Blobs(
+        points.unsqueeze(2), (ones * std)[:, :, None, None].expand(-1, -1, 1, 2), (ones * peak).unsqueeze(2)
+    )
+
+
+def render(blobs: Blobs, size: int = 224, out: Tensor | None = None) -> Tensor:
+    """(N, J, size, size) heatmaps; written into ``out`` where given. Differentiable without it."""
+    x, y = _profiles(blobs, size)
+    y = y * blobs.peak[..., None]
+    if x.shape[2] == 1:
+        return torch.mul(y[:, :, 0, :, None], x[:, :, 0, None, :], out=out)
+    return torch.matmul(y.mT, x, out=out)
+
+
+def render_marginals(blobs: Blobs, size: int = 224) -> Tensor:
+    """(N, J, 2, size): the maps of :func:`render` summed along y and along x, without making them."""
+    x, y = _profiles(_kth(blobs, 0), size)
+    result = torch.stack([x * y.sum(-1, keepdim=True), y * x.sum(-1, keepdim=True)], -2)
+    result = (result * blobs.peak[:, :, :1, None, None]).squeeze(2)
+    for k in range(1, blobs.peak.shape[2]):  # further peaks are rare: only those that are there
+        there = blobs.peak[:, :, k].nonzero(as_tuple=True)
+        x, y = _profiles(Blobs(blobs.points[:, :, k][there], blobs.std[:, :, k][there], blobs.peak), size)
+        extra = torch.stack([x * y.sum(-1, keepdim=True), y * x.sum(-1, keepdim=True)], -2)
+        result.index_put_(there, extra * blobs.peak[:, :, k][there][:, None, None], accumulate=True)
+    return result
+
+
+def marginals(maps: Tensor) -> Tensor:
+    """(N, J, H, W) square heatmaps -> (N, J, 2, size): summed along y (index 0: over x) and along x."""
+    return torch.stack([maps.sum(-2), maps.sum(-1)], 2)
+
+
+def decode(maps: Tensor, window_px: int = 4) -> Tensor:
+    """(N, J, H, W) heatmaps -> (N, J, 3): x, y in crop pixels and the peak's height.
+
+    The centre of mass of the window about the highest cell: exact to rounding for a whole symmetric blob.
+    An empty map gives the crop's middle with score 0.
+    """
+    height, width = maps.shape[-2:]
+    score, flat = maps.flatten(-2).max(-1)
+    column, row = (flat % width).float(), (flat // width).float()
+    near_x = (torch.arange(width, device=maps.device) - column[..., None]).abs() <= window_px
+    near_y = (torch.arange(height, device=maps.device) - row[..., None]).abs() <= window_px
+    window = maps * near_y[..., :, None] * near_x[..., None, :]
+    along_x, along_y = window.sum(-2), window.sum(-1)
+    mass = along_x.sum(-1).clamp_min(1e-12)
+    x = (along_x * torch.arange(width, device=maps.device)).sum(-1) / mass
+    y = (along_y * torch.arange(height, device=maps.device)).sum(-1) / mass
+    found = score > 0
+    return torch.stack(
+        [torch.where(found, x, (width - 1) / 2), torch.where(found, y, (height - 1) / 2), score], -1
+    )
+
+
+@dataclass(frozen=True)
+class HeatmapNoise:
+    """How far synthetic heatmaps stray from perfect ones. Pixels are those of a 224 px crop.
+
+    A sample is clean (the paper's blobs), or detector-like (measured on BlazePose's maps of real photos: a low
+    peak is a wide one, limbs have second peaks), or varied (any width and height: HigherHRNet's maps, keypoint
+    files). The paper names masking, Gaussian noise and jitter without magnitudes (Section 3.1.2).
+    """
+
+    clean_share: float = 0.15
+    detector_share: float = 0.55
+    mask_ratio: float = 0.3
+    """Masked joint modelling: int(U(0, 1) * ratio * joints) maps are emptied, in varied samples."""
+    jitter_px: float = 2.0
+    """Varied samples: standard deviation of joint jitter; each sample draws its own, up to twice this."""
+    std_px: tuple[float, float] = (2.0, 8.0)
+    """Varied samples: blob width, log-uniform for each sample."""
+    peak: tuple[float, float] = (0.25, 1.0)
+    """Varied samples: blob height."""
+    error_of_std: float = 0.4
+    """Detector-like samples: a blob's centre is off by this share of its width (standard deviation, per axis)."""
+    limb_miss: float = 0.05
+    """Elbows, wrists, knees and ankles found somewhere else: a third of them on the other side's joint."""
+    limb_ghost: float = 0.2
+    """The same joints with a second, lower peak."""
+    swap_share: float = 0.01
+    """Left and right exchanged, for each pair."""
+    floor: float = 0.004
+    """Standard deviation of the per-pixel Gaussian noise (cut at zero), up to."""
+
+
+PERFECT = HeatmapNoise(clean_share=1.0, detector_share=0.0)
+"""The paper's blobs, no noise of any kind."""
+
+DETECTOR = HeatmapNoise(clean_share=0.0, detector_share=1.0)
+"""What a detector like BlazePose gives."""
+
+
+def perturb(
+    points: Tensor,
+    visible: Tensor,
+    skeleton: Skeleton,
+    noise: HeatmapNoise,
+    size: int = 224,
+    generator: torch.Generator | None = None,
+) -> tuple[Blobs, Tensor]:
+    """Draw noisy blobs for true points: the blobs and each sample's floor level (N,).
+
+    ``points`` (N, J, 2) crop pixels; ``visible`` (N, J) bool: a joint outside the picture has no peak, or where
+    the sample is detector-like perhaps a guessed one, low and wide.
+    """
+    n, joints = visible.shape
+    device, unit = points.device, size / 224
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, device=device)
+
+    kind = uniform(n, 1)
+    clean = kind < noise.clean_share  # (N, 1)
+    detector = ~clean & (kind < noise.clean_share + noise.detector_share)
+    flip = torch.as_tensor(skeleton.flip, device=device)
+    limb = torch.tensor([any(word in joint for word in _LIMBS) for joint in skeleton.joints], device=device)
+    first = torch.minimum(flip, torch.arange(joints, device=device))
+
+    # Height and width. Detector-like: peak * std^2 is nearly constant (45 px^2), with a factor for each person.
+    spread = torch.where(limb, 0.62, 0.35)
+    worst = uniform(n, 1) ** 0.5
+    low = 0.93 - spread * worst * uniform(n, joints) ** 1.5
+    guessed = ~visible & (uniform(n, joints) < 0.6)
+    low = torch.where(guessed, 0.25 + 0.25 * uniform(n, joints), low)
+    wide = (45 / low).sqrt().clamp_min(5.5) * (0.85 + 0.45 * uniform(n, 1))
+    least, most = (math.log(s) for s in noise.std_px)
+    varied_std = torch.exp(least + (most - least) * uniform(n, 1) + 0.15 * normal(n, joints))
+    varied_peak = noise.peak[0] + (noise.peak[1] - noise.peak[0]) * uniform(n, joints) ** 0.7
+    rank = uniform(n, joints).argsort(-1).argsort(-1)
+    masked = rank < (uniform(n, 1) * noise.mask_ratio * joints).floor()
+
+    std = torch.where(detector, wide, varied_std)[..., None] * torch.exp(0.12 * normal(n, joints, 2))
+    std = unit * torch.where(clean[..., None], PAPER_STD_PX, std)
+    peak = torch.where(detector, low * (visible | guessed), varied_peak * (visible & ~masked))
+    peak = torch.where(clean, visible.float(), peak)
+
+    # Place.
+    swapped = (uniform(n, joints) < noise.swap_share)[:, first] & ~clean
+    found = torch.where(swapped[..., None], points[:, flip], points)
+    error = torch.where(detector, noise.error_of_std * wide, 2 * noise.jitter_px * uniform(n, 1))
+    error = torch.where(guessed & detector, 2.5 * error, error)
+    miss = limb & (uniform(n, joints) < noise.limb_miss)
+    error = torch.where(miss, 25.0, error)
+    found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, flip], found)
+    found = found + torch.where(clean, 0.0, unit * error)[..., None] * normal(n, joints, 2)
+    found = torch.where((guessed & detector)[..., None], found.clamp(0, size - 1), found)
+
+    # Second peaks, on limbs: the other side's joint or somewhere about.
+    ghost = ~clean & limb & (uniform(n, joints) < noise.limb_ghost)
+    about = found + 40 * unit * normal(n, joints, 2)
+    other = torch.where((uniform(n, joints) < 0.33)[..., None], points[:, flip], about)
+    ghost_peak = ghost * peak * (0.05 + 0.55 * uniform(n, joints))
+
+    drawn = Blobs(
+        torch.stack([found, other], 2), torch.stack([std, std], 2), torch.stack([peak, ghost_peak], 2)
+    )
+    return drawn, ~clean[:, 0] * noise.floor * uniform(n)
+
+
+_LIMBS = ("elbow", "wrist", "knee", "ankle")
+
+
+def add_floor(maps: Tensor, floor: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Per-pixel Gaussian noise of standard deviation ``floor`` (N,) on maps (N, J, H, W), cut to [0, 1]."""
+    noise = torch.randn(maps.shape, generator=generator, device=maps.device)
+    return (maps + floor[:, None, None, None] * noise).clamp(0, 1)
+
+
+def add_floor_to_marginals(
+    marginals: Tensor, floor: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """What :func:`add_floor` does to the marginals (N, J, 2, size) of nearly empty maps, drawn directly.
+
+    Each bin sums ``size`` pixels of noise cut at zero, whose mean is 0.399 and whose variance 0.341 of the
+    uncut ones' deviation and variance; so many of them sum to a Gaussian.
+    """
+    size = marginals.shape[-1]
+    noise = torch.randn(marginals.shape, generator=generator, device=marginals.device)
+    level = floor[:, None, None, None]
+    return marginals + level * (size * 0.39894 + math.sqrt(size * 0.34085) * noise)
+
+
+def _kth(blobs: Blobs, k: int) -> Blobs:
+    return Blobs(blobs.points[:, :, k : k + 1], blobs.std[:, :, k : k + 1], blobs.peak[:, :, k : k + 1])
+
+
+def _profiles(blobs: Blobs, size: int) -> tuple[Tensor, Tensor]:
+    """Gaussians of height 1 along x and along y, (*batch, size) each."""
+    cells = torch.arange(size, device=blobs.points.device, dtype=blobs.points.dtype)
+    exponent = (cells - blobs.points[..., None]) / (blobs.std[..., None] * math.sqrt(2))
+    x, y = torch.exp(-exponent.square()).unbind(-2)
+    return x, y

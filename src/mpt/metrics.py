@@ -1,0 +1,46 @@
+"""Errors in millimetres, per sample, so that any subset can be averaged exactly later."""
+
+import torch
+from torch import Tensor
+
+from mpt.alignment import procrustes
+
+
+def mpjpe(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean per joint (or vertex) position error, (*batch,) mm, of (*batch, N, 3) metres, rooted by the caller."""
+    return 1000 * (predicted - truth).norm(dim=-1).mean(-1)
+
+
+def pa_mpjpe(predicted: Tensor, truth: Tensor, *, reflection: bool = False) -> Tensor:
+    """:func:`mpjpe` after the best similarity alignment of each sample, (*batch,) mm."""
+    predicted, truth = predicted.double(), truth.double()
+    return mpjpe(procrustes(predicted, truth, reflection=reflection), truth)
+
+
+def f_score(predicted: Tensor, truth: Tensor, threshold_mm: float) -> Tensor:
+    """F-score of two point clouds (*batch, N, 3) metres at a distance threshold, (*batch,) in [0, 1].
+
+    Harmonic mean of the shares of predicted points near a true one and of true points near a predicted one
+    (Knapitsch et al. 2017; FreiHAND's F@5 mm and F@15 mm).
+    """
+    distance = 1000 * torch.cdist(predicted, truth)
+    precision = (distance.amin(-1) < threshold_mm).double().mean(-1)
+    recall = (distance.amin(-2) < threshold_mm).double().mean(-1)
+    total = precision + recall
+    return torch.where(total > 0, 2 * precision * recall / total.clamp_min(1e-12), 0.0)
+
+
+class ErrorSums:
+    """Sums and counts of named per-sample errors: averages of unequal batches and ranks stay exact."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, **errors: Tensor) -> None:
+        for name, values in errors.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(values.double().sum())
+            self.counts[name] = self.counts.get(name, 0) + values.numel()
+
+    def means(self) -> dict[str, float]:
+        return {name: self.sums[name] / self.counts[name] for name in self.sums}

@@ -1,0 +1,324 @@
+"""The mesh regression transformer: heatmaps -> 3D joints, mesh, weak-perspective camera (Section 3.1, 3.4).
+
+Tokens are joint queries, coarse vertex queries and what is seen. What is seen may be the paper's 8 x 8 patches
+of the stacked heatmaps, or one token for each joint's map, or 2D coordinates, or image features (the paper's
+alternatives, Table 3). With one token for each joint, seen and query are one, and the vertices are read out of
+the joints: 17 tokens instead of 1,232.
+
+Letters: N samples, J heatmap joints, K output joints, C coarse vertices, V full vertices, T tokens, D width,
+S heatmap size.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mpt.bodies import Body
+from mpt.heatmaps import decode, marginals
+from mpt.modeling.attention import EncoderLayer, Norm
+from mpt.modeling.upsampling import DenseUpsampler, SparseUpsampler
+
+Inputs = Literal["patches", "joints", "coordinates", "features"]
+
+
+@dataclass(frozen=True)
+class MeshTransformerConfig:
+    """The paper's sizes by default; a skeleton's heatmap joints are its output joints too."""
+
+    inputs: Inputs = "patches"
+    """What a token is: a patch of all maps (paper), one joint's map, one joint's (x, y, score), image features."""
+    hidden: tuple[int, ...] = (1024, 256, 64)
+    """Width of each encoder block."""
+    layers: int = 4
+    """Transformer layers in each block."""
+    heads: int = 4
+    ffn_ratio: float = 2.0
+    dropout: float = 0.1
+    norm: Norm = "post"
+    coarse_vertices: int = 431
+    upsampler: Literal["dense", "sparse"] = "dense"
+    vertex_queries: bool = True
+    """Vertices as tokens of the encoder (paper), or read out of the joint tokens by one matrix product."""
+    heatmap_size: int = 224
+    patch_size: int = 8
+    feature_channels: int = 0
+    """Channels of the image features, for ``inputs="features"``."""
+    feature_tokens: int = 0
+    """Grid cells of the image features."""
+
+
+PAPER = MeshTransformerConfig()
+SMALL = MeshTransformerConfig(
+    inputs="joints", hidden=(192,), layers=6, heads=4, dropout=0.0, norm="pre", upsampler="sparse", vertex_queries=False
+)  # fmt: skip
+
+
+class MeshPrediction(NamedTuple):
+    """Metres in the camera's axes, about the mid-hip; the camera is (s, tx, ty), see ``cameras.weak_perspective``."""
+
+    joints: Tensor  # (N, K, 3)
+    coarse: Tensor  # (N, C, 3)
+    vertices: Tensor  # (N, V, 3), or those rows that were asked for
+    regressed: Tensor  # (N, K, 3) joints of the full mesh, by the body's regressor
+    camera: Tensor  # (N, 3)
+
+
+class MeshTransformer(nn.Module):
+    """See the module's docstring. Made for a body by :meth:`for_body`, or from a checkpoint."""
+
+    template_joints: Tensor
+    template_coarse: Tensor
+    regressor: Tensor
+
+    def __init__(
+        self,
+        config: MeshTransformerConfig,
+        template_joints: Tensor,
+        template_coarse: Tensor,
+        near: Tensor,
+        weight: Tensor,
+        regressor: Tensor,
+        middle_vertices: int = 1723,
+    ) -> None:
+        """``template_joints`` (K, 3) and ``template_coarse`` (C, 3): the rest pose, y down, about the mid-hip,
+        metres; ``near`` and ``weight`` (V, k): each full vertex from its nearest coarse ones; ``regressor``
+        (K, V): the paper's G.
+        """
+        super().__init__()
+        self.config = config
+        self.joint_count, self.coarse_count = len(template_joints), len(template_coarse)
+        self.register_buffer("template_joints", template_joints.float())
+        self.register_buffer("template_coarse", template_coarse.float())
+        self.register_buffer("regressor", regressor.float())
+        joints, size = self.joint_count, config.heatmap_size
+
+        match config.inputs:
+            case "patches":
+                self.seen_count = (size // config.patch_size) ** 2
+                seen_width = joints * config.patch_size**2
+            case "joints":
+                self.seen_count, seen_width = joints, 2 * size + _SUMMARY
+            case "coordinates":
+                self.seen_count, seen_width = joints, 3
+            case "features":
+                self.seen_count, seen_width = config.feature_tokens, config.feature_channels
+
+        first, last = config.hidden[0], config.hidden[-1]
+        self.see = nn.Sequential(nn.Linear(seen_width, first), nn.GELU(), nn.Linear(first, first))
+        self.merged = config.inputs in (
+            "joints",
+            "coordinates",
+        )  # a joint's query and what is seen of it: one token
+        self.joint_query = nn.Linear(3, first)
+        tokens = joints if self.merged else joints + self.seen_count
+        if config.vertex_queries:
+            self.vertex_query = nn.Linear(3, first)
+            self.masked_query = nn.Parameter(0.02 * torch.randn(first))
+            tokens += self.coarse_count
+        self.blocks = nn.ModuleList()
+        width = first
+        for hidden in config.hidden:
+            self.blocks.append(_Block(width, hidden, tokens, config))
+            width = hidden
+        self.final_norm = nn.LayerNorm(last) if config.norm == "pre" else nn.Identity()
+
+        self.to_joint = nn.Linear(last, 3)
+        self.to_camera = nn.Linear(joints * last, 3)
+        if config.vertex_queries:
+            self.to_vertex = nn.Linear(last, 3)
+        else:
+            self.read_vertices = nn.Linear(joints * last, self.coarse_count * 3)
+        self.upsample = (
+            SparseUpsampler(near, weight)
+            if config.upsampler == "sparse"
+            else DenseUpsampler(self.coarse_count, middle_vertices, len(near))
+        )
+        self._start_at_the_template()
+
+    @classmethod
+    def for_body(cls, body: Body, config: MeshTransformerConfig) -> "MeshTransformer":
+        """A fresh transformer for a body's joints, template and vertices."""
+        rest = body.rest(body.template.new_zeros(1, body.shape_count))
+        down = torch.tensor([1.0, -1.0, -1.0])  # from the body's axes to those of a camera in front of it
+        joints = rest.joints[0]
+        root = joints[body.skeleton.indices("left_hip", "right_hip")].mean(0)
+        coarse = next((c for c in body.coarse if len(c) == config.coarse_vertices), None)
+        if coarse is None:
+            have = ", ".join(str(len(c)) for c in body.coarse)
+            raise ValueError(
+                f"the body {body.name} has coarse meshes of {have} vertices, not {config.coarse_vertices}"
+            )
+        vertices = rest.vertices[0, coarse.index]
+        return cls(
+            config,
+            (joints - root) * down,
+            (vertices - root) * down,
+            coarse.near,
+            coarse.weight,
+            body.regressor.to_dense(),
+        )
+
+    def prepare(self, maps: Tensor) -> Tensor:
+        """Heatmaps (N, J, S, S) -> what :meth:`forward` reads. Differentiable for patches and joints."""
+        match self.config.inputs:
+            case "joints":
+                return marginals(maps)
+            case "coordinates":
+                x, y, score = decode(maps).unbind(-1)
+                size = self.config.heatmap_size
+                return torch.stack([(2 * x + 1) / size - 1, (2 * y + 1) / size - 1, score], -1)
+        return maps
+
+    def forward(
+        self,
+        seen: Tensor,
+        *,
+        rows: Tensor | None = None,
+        mask_queries: float = 0.0,
+        skip_below: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> MeshPrediction:
+        """Predict.
+
+        seen: patches: heatmaps (N, J, S, S); joints: marginals (N, J, 2, S); coordinates: (N, J, 3) x and y in
+        the crop's [-1, 1] and the score; features: (N, channels, h, w).
+        rows: full vertices to predict, all where None.
+        mask_queries: masked vertex modelling (training): int(U(0, 1) * this * count) of the joint queries and
+        of the vertex queries are replaced by one learned vector.
+        skip_below: patch tokens with nothing above this are left out; 0 keeps all.
+        """
+        config = self.config
+        tokens, keep = self._seen_tokens(seen, skip_below)
+        n = len(tokens)
+        queries = self.joint_query(self.template_joints).expand(n, -1, -1)
+        if config.vertex_queries:
+            vertices = self.vertex_query(self.template_coarse).expand(n, -1, -1)
+            if mask_queries:
+                queries = self._mask(queries, mask_queries, generator)
+                vertices = self._mask(vertices, mask_queries, generator)
+            queries = torch.cat([queries, vertices], 1)
+        if self.merged:
+            joints = self.joint_count
+            tokens = torch.cat([queries[:, :joints] + tokens, queries[:, joints:]], 1)
+            positions = None
+        else:
+            tokens, positions, keep = self._join(queries, tokens, keep)
+
+        for block in self.blocks:
+            tokens = block(tokens, positions, keep)
+        tokens = self.final_norm(tokens)
+
+        of_joints = tokens[:, : self.joint_count]
+        flat = of_joints.flatten(1)
+        joints, camera = self.to_joint(of_joints).float(), self.to_camera(flat).float()
+        if config.vertex_queries:
+            coarse = self.to_vertex(tokens[:, self.joint_count : self.joint_count + self.coarse_count])
+        else:
+            coarse = self.read_vertices(flat).unflatten(1, (-1, 3))
+        coarse = coarse.float()
+        vertices = self.upsample(coarse, rows)
+        if rows is None:
+            regressed = self.regressor @ vertices
+        else:
+            regressed = self.upsample.regressed(coarse, self.regressor)
+        return MeshPrediction(joints, coarse, vertices, regressed, camera)
+
+    def _seen_tokens(self, seen: Tensor, skip_below: float) -> tuple[Tensor, Tensor | None]:
+        """Tokens (N, T, D) of what is seen and, where some are skipped, which are kept (N, T)."""
+        match self.config.inputs:
+            case "patches":
+                p = self.config.patch_size
+                n, joints, height, width = seen.shape
+                patches = seen.reshape(n, joints, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
+                patches = patches.flatten(3).flatten(1, 2)  # (N, T, J * p * p)
+                keep = patches.amax(-1) > skip_below if skip_below else None
+                return (self.see(patches), None) if keep is None else (patches, keep)
+            case "joints":
+                return self.see(_describe(seen)), None
+            case "coordinates":
+                return self.see(seen), None
+        return self.see(seen.flatten(2).mT), None
+
+    def _join(
+        self, queries: Tensor, seen: Tensor, keep: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Queries and seen tokens as one sequence; with skipping, only as long as the fullest sample needs.
+
+        Returns the tokens (N, T, D), the position of each in the tables (N, T) or None for all in order, and
+        which of them may be looked at (N, T) or None for all.
+        """
+        if keep is None:
+            return torch.cat([queries, seen], 1), None, None
+        n, count = len(seen), queries.shape[1]
+        kept = keep.sum(1)
+        longest = max(int(kept.max()), 1)
+        order = (
+            keep.int().sort(1, descending=True, stable=True).indices[:, :longest]
+        )  # kept ones first, in order
+        patches = seen.gather(1, order[..., None].expand(-1, -1, seen.shape[-1]))
+        tokens = torch.cat([queries, self.see(patches)], 1)
+        of_queries = torch.arange(count, device=order.device).expand(n, -1)
+        positions = torch.cat([of_queries, count + order], 1)
+        if (kept == longest).all():
+            return tokens, positions, None
+        real = torch.arange(longest, device=order.device) < kept[:, None]
+        return tokens, positions, torch.cat([torch.ones_like(of_queries, dtype=torch.bool), real], 1)
+
+    def _mask(self, queries: Tensor, ratio: float, generator: torch.Generator | None) -> Tensor:
+        n, count, _ = queries.shape
+        u = torch.rand(n, 1 + count, generator=generator, device=queries.device)
+        masked = u[:, 1:].argsort(1).argsort(1) < (u[:, :1] * ratio * count).floor()
+        return torch.where(masked[..., None], self.masked_query.to(queries.dtype), queries)
+
+    @torch.no_grad()
+    def _start_at_the_template(self) -> None:
+        """Start from the mean: every prediction is the rest pose, seen by a camera that frames it."""
+        if not self.config.vertex_queries:
+            self.read_vertices.bias.copy_(self.template_coarse.flatten())
+            self.read_vertices.weight.mul_(0.1)
+        self.to_camera.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+        self.to_camera.weight.mul_(0.1)
+
+
+class _Block(nn.Module):
+    """Encoder layers of one width: Linear in, learned positions, layers, and a Linear residual over all of it."""
+
+    def __init__(self, width_in: int, width: int, tokens: int, config: MeshTransformerConfig) -> None:
+        super().__init__()
+        self.into = nn.Linear(width_in, width)
+        self.residual = nn.Linear(width_in, width)
+        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, config.heads, config.ffn_ratio, config.dropout, config.norm)
+            for _ in range(config.layers)
+        )
+
+    def forward(self, x: Tensor, positions: Tensor | None, keep: Tensor | None) -> Tensor:
+        """(N, T, width in) -> (N, T, width); see ``MeshTransformer._join`` for the other two."""
+        y = self.into(x) + (self.position if positions is None else self.position[positions])
+        for layer in self.layers:
+            y = layer(y, keep)
+        return y + self.residual(x)
+
+
+_SUMMARY = 6
+
+
+def _describe(marginals: Tensor) -> Tensor:
+    """Marginals (N, J, 2, S) -> (N, J, 2 S + 6): each as a distribution, with its centre, spread and mass.
+
+    The centre is that of the squared marginal, which a low floor or a weak second peak hardly moves.
+    """
+    size = marginals.shape[-1]
+    at = (2 * torch.arange(size, device=marginals.device, dtype=marginals.dtype) + 1) / size - 1
+    mass = marginals.sum(-1, keepdim=True)
+    sharp = marginals.square()
+    sharp = sharp / (sharp.sum(-1, keepdim=True) + 1e-6)
+    center = (sharp * at).sum(-1, keepdim=True)
+    spread = ((sharp * at.square()).sum(-1, keepdim=True) - center.square()).clamp_min(1e-12).sqrt()
+    distribution = marginals * (size / 16) / (mass + 1e-3 * size)
+    height = marginals.amax(-1) / size * 32
+    summary = torch.cat([center, 16 * spread], -1).flatten(2)
+    return torch.cat([distribution.flatten(2), summary, height], -1)

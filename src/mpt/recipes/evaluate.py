@@ -1,0 +1,89 @@
+"""Errors on held-out poses: heatmaps -> mesh, in millimetres (Section 4.1)."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from mpt.bodies import Body
+from mpt.datasets.synthetic import NO_WIDENING, Synthesizer, SyntheticConfig
+from mpt.heatmaps import PERFECT, HeatmapNoise
+from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
+from mpt.modeling.mesh_transformer import MeshTransformer
+from mpt.recipes.loop import batches
+
+
+def spread(index: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of the indices, evenly over all of them."""
+    return index[np.linspace(0, len(index) - 1, min(count, len(index))).round().astype(int)]
+
+
+@torch.no_grad()
+def evaluate_poses(
+    model: MeshTransformer,
+    body: Body,
+    bones: tuple[str, ...],
+    rotvec: np.ndarray,
+    *,
+    noise: HeatmapNoise | None = None,
+    data: SyntheticConfig | None = None,
+    batch_size: int = 64,
+    seed: int = 12345,
+) -> "PoseErrors":
+    """Errors on (N, bones, 3) poses, each once, on random people seen by random cameras.
+
+    The camera, body and noise of each pose are the same in every call with the same seed. ``noise=None`` is
+    perfect maps. Joints are the regressed ones, about the mid-hip; vertices about the mid-hip of their mesh.
+    """
+    was_training = model.training
+    model.eval()
+    device = model.template_joints.device
+    data = replace(
+        data or SyntheticConfig(),
+        widening=NO_WIDENING,
+        noise=noise or PERFECT,
+        truncation=0.0,
+        crop_factor=(1.25, 1.25),
+        crop_shift=0.0,
+        fine_vertices=len(body.template),
+    )
+    synthesize = Synthesizer(
+        body,
+        bones,
+        data,
+        inputs=model.config.inputs,
+        coarse_vertices=model.config.coarse_vertices,
+        heatmap_size=model.config.heatmap_size,
+        device=device,
+    )
+    hips = body.skeleton.indices("left_hip", "right_hip")
+    generator = torch.Generator(device).manual_seed(seed)
+    errors = PoseErrors()
+    for part in batches(len(rotvec), batch_size):
+        batch = synthesize(torch.from_numpy(rotvec[part]), generator)
+        prediction = model(batch.seen, rows=batch.rows)
+        root = prediction.regressed[:, hips].mean(1, keepdim=True)
+        joints, vertices = prediction.regressed - root, prediction.vertices - root
+        errors.add(
+            mpjpe=mpjpe(joints, batch.joints),
+            pa_mpjpe=pa_mpjpe(joints, batch.joints),
+            mpve=mpjpe(vertices, batch.vertices),
+        )
+    model.train(was_training)
+    return errors
+
+
+class PoseErrors(ErrorSums):
+    """Sums, and each sample's errors as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each: dict[str, list[torch.Tensor]] = {}
+
+    def add(self, **errors: torch.Tensor) -> None:
+        super().add(**errors)
+        for name, values in errors.items():
+            self.each.setdefault(name, []).append(values.cpu())
+
+    def column(self, name: str) -> np.ndarray:
+        return torch.cat(self.each[name]).numpy()

@@ -1,0 +1,210 @@
+"""Mesh pre-training: motion capture alone teaches the transformer (Section 3.1, Eq. 6)."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from mpt import bodies, checkpoint
+from mpt.cameras import weak_perspective
+from mpt.datasets.store import PoseStore
+from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
+from mpt.errors import InputError
+from mpt.losses import l1
+from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.recipes.evaluate import evaluate_poses, spread
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of Eq. 6; the paper gives none, so all are one. Metres, and the crop's [-1, 1] for the last."""
+
+    vertices: float = 1.0
+    joints: float = 1.0
+    regressed: float = 1.0
+    projected: float = 1.0
+
+
+@dataclass(frozen=True)
+class PosesConfig:
+    """Which poses are drawn, and how often."""
+
+    share: float = 1.0
+    """Share of the training poses that is used (Figure of the mocap share)."""
+    low_boost: float = 1.0
+    """How much more often a pose is drawn whose pelvis is within ``low_m`` of its lowest joint."""
+    low_m: float = 0.6
+    rare_subjects: tuple[str, ...] = ()
+    rare_boost: float = 1.0
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """All of a pre-training run. ``samples`` is counted over all processes; the paper's is 80 M."""
+
+    name: str = "pretrain"
+    body: str = "anny"
+    model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
+    data: SyntheticConfig = field(default_factory=SyntheticConfig)
+    poses: PosesConfig = field(default_factory=PosesConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    samples: int = 80_000_000
+    batch_size: int = 64
+    """Samples of one process in one step."""
+    mask_queries: float = 0.3
+    """Masked vertex modelling, for models with vertex queries."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on CUDA, float32 elsewhere."""
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """auto: torch.compile on CUDA; it does not pay on a CPU."""
+    seed: int = 0
+    validation_samples: int = 512
+    validate_every: int = 1000
+    log_every: int = 50
+
+
+def pretrain(
+    config: PretrainConfig,
+    store_path: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    resume: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> Path:
+    """Run a pre-training; the run folder. ``resume`` continues the run that ``out`` holds."""
+    body = bodies.load(config.body)
+    store = PoseStore(store_path, body=body)
+    if not len(store.train):
+        raise InputError(
+            f"{store_path}: has no training poses; prepare it with some subjects left for training"
+        )
+
+    accelerator = start(config.precision, device)
+    device = accelerator.device
+    torch.manual_seed(config.seed)
+    model = MeshTransformer.for_body(body, config.model)
+    synthesize = Synthesizer(
+        body,
+        store.bones,
+        config.data,
+        inputs=config.model.inputs,
+        coarse_vertices=config.model.coarse_vertices,
+        heatmap_size=config.model.heatmap_size,
+        device=device,
+    )
+    poses = PoseDraw(store, config.poses, config.seed, device)
+    steps = max(1, config.samples // (config.batch_size * accelerator.num_processes))
+    held_out = store.validation if len(store.validation) else store.train
+    checked = store.rotvec(spread(held_out, config.validation_samples))
+
+    def losses_of(model: torch.nn.Module, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        batch = synthesize(poses(config.batch_size, generator), generator)
+        masked = config.mask_queries if config.model.vertex_queries else 0.0
+        prediction = model(batch.seen, rows=batch.rows, mask_queries=masked, generator=generator)
+        return objective(prediction, batch, config.weights)
+
+    def validate(model: MeshTransformer) -> dict[str, float]:
+        errors = {}
+        for name, data in (("", None), ("noisy_", config.data.noise)):
+            found = evaluate_poses(model, body, store.bones, checked, noise=data).means()
+            errors |= {name + metric: value for metric, value in found.items()}
+        return errors
+
+    def save_model(model: MeshTransformer) -> None:
+        checkpoint.save(
+            Path(out) / "model.safetensors",
+            model,
+            faces=body.faces,
+            skeleton=body.skeleton,
+            body=body.name,
+            body_hash=body.hash,
+            info={"recipe": asdict(config), "poses": len(poses), "sequences": len(store.sequences)},
+        )
+
+    if accelerator.is_main_process:
+        parameters = sum(p.numel() for p in model.parameters())
+        console.print(
+            f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters, {len(poses):,} training poses, "
+            f"{len(held_out):,} held out, {steps:,} steps of {config.batch_size} x {accelerator.num_processes} "
+            f"on {device} ({accelerator.mixed_precision})",
+            highlight=False,
+        )
+    run = Run(Path(out))
+    if not resume and accelerator.is_main_process:
+        run = Run.begin(Path(out), config)
+    train(
+        run,
+        LoopConfig(
+            steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
+        ),
+        model,
+        losses_of,
+        validate,
+        save_model,
+        accelerator=accelerator,
+        resume=resume,
+        compile_model=config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"),
+    )
+    return Path(out)
+
+
+def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[str, Tensor]:
+    """The weighted terms of Eq. 6, each a scalar. L_V is the mean over the coarse and the full mesh."""
+    vertices = (l1(prediction.coarse, batch.coarse) + l1(prediction.vertices, batch.vertices)) / 2
+    projected = weak_perspective(prediction.joints, prediction.camera)
+    return {
+        "vertices": weights.vertices * vertices.mean(),
+        "joints": weights.joints * l1(prediction.joints, batch.joints).mean(),
+        "regressed": weights.regressed * l1(prediction.regressed, batch.joints).mean(),
+        "projected": weights.projected * l1(projected, batch.points).mean(),
+    }
+
+
+def start(precision: str, device: str) -> Accelerator:
+    """One process by default; ``torchrun`` for more."""
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if device == "cuda" and not cuda:
+        raise InputError(
+            "--device cuda: this torch sees no CUDA device; use --device cpu, or install torch for CUDA"
+        )
+    if precision == "auto":
+        precision = "bfloat16" if cuda else "float32"
+    if cuda:
+        torch.backends.cuda.matmul.allow_tf32 = True
+    else:
+        torch.set_float32_matmul_precision("medium")
+    return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
+
+
+class PoseDraw:
+    """Draws training poses, rare ones more often, with replacement."""
+
+    def __init__(self, store: PoseStore, config: PosesConfig, seed: int, device: torch.device) -> None:
+        index = store.train
+        if config.share < 1:
+            chosen = np.random.default_rng(seed).permutation(len(index))[
+                : max(1, round(config.share * len(index)))
+            ]
+            index = np.sort(index[chosen])
+        weight = np.ones(len(index))
+        weight[store.kind(index).pelvis_height < config.low_m] *= config.low_boost
+        rare = np.isin(index, store.indices("train", subjects=config.rare_subjects))
+        weight[rare] *= config.rare_boost
+        self.cumulative = torch.from_numpy(np.cumsum(weight) / weight.sum()).to(device)
+        self.rotvec = torch.from_numpy(store.rotvec(index).astype(np.float16)).to(device)
+
+    def __len__(self) -> int:
+        return len(self.rotvec)
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, bones, 3) float32 local rotations, radians."""
+        at = torch.rand(count, generator=generator, device=self.rotvec.device, dtype=torch.float64)
+        index = torch.searchsorted(self.cumulative, at).clamp_max(len(self) - 1)
+        return self.rotvec[index].float()
