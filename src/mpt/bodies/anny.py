@@ -9,7 +9,7 @@ import roma
 import torch
 from torch import Tensor
 
-from mpt.bodies.body import Body, assemble, write_body
+from mpt.bodies.body import Body, BodyOutput, assemble, write_body
 from mpt.bodies.coarsening import coarsen
 from mpt.bodies.phenotypes import ANCHORS, STATURE_CM, Phenotypes, Sex, anny_age, median_stature_m
 from mpt.errors import InputError
@@ -100,6 +100,28 @@ def mass_kg(body: Body, shape: Tensor) -> Tensor:
     """(N,) mass of bodies (N, S) in kilograms, from their volume."""
     a, b, c = body.rest(shape).vertices[:, body.faces].unbind(2)
     return DENSITY / 6 * (a * torch.linalg.cross(b, c)).sum((1, 2)).abs()
+
+
+def library_output(body: Body, phenotypes: Tensor, rotations: Tensor) -> BodyOutput:
+    """The same people in the same pose by the `anny` library itself, in float64: the measure of ``body``.
+
+    phenotypes: (N, 6) in the order of ``ANCHORS``. rotations: (N, B, 3, 3) of ``body``; the big toes, which
+    carry the other toes here and not there, must rest.
+    """
+    import anny
+
+    model = anny.Anny(extrapolate_phenotypes=True, skinning_method="lbs")
+    phenotypes, rotations = phenotypes.double(), rotations.double()
+    rest = model(phenotype_kwargs=phenotypes)["rest_bone_poses"]
+    turns: list[Tensor] = []  # of each bone, from its rest orientation, in world axes
+    for bone, parent in enumerate(body.parents):
+        turns.append(rotations[:, bone] if parent < 0 else turns[parent] @ rotations[:, bone])
+    to_ours = _y_up(torch.eye(3, dtype=torch.float64)).T
+    orientation = rest.clone()
+    orientation[:, :, :3, :3] = to_ours.T @ torch.stack(turns, 1) @ to_ours @ rest[:, :, :3, :3]
+    output = model(orientation, phenotype_kwargs=phenotypes, pose_parameterization="world-orient")
+    joints = anny.KeypointsRegressor.coco(model, labels=list(body.skeleton.joints))(output)
+    return BodyOutput(_y_up(output["vertices"]), _y_up(output["bone_poses"][:, :, :3, 3]), _y_up(joints))
 
 
 def build(path: str | os.PathLike) -> None:
@@ -221,7 +243,9 @@ def _principal_components(vertices: Tensor, heads: Tensor) -> _Shapes:
 def _with_coarse_meshes(tensors: dict[str, Tensor], metadata: dict) -> tuple[dict[str, Tensor], dict]:
     body = assemble(tensors, metadata)
     hidden = [name for name in body.parts if name.startswith(("mouth", "tongue", "eye"))]
-    examples = posed_examples(body, EXAMPLES, torch.Generator().manual_seed(SEED))
+    generator = torch.Generator().manual_seed(SEED)
+    people = body.sample_shapes(EXAMPLES, generator)
+    examples = body(random_pose(body, EXAMPLES, generator), people).vertices
     coarse = coarsen(
         body.template,
         body.faces,
@@ -239,12 +263,11 @@ def _with_coarse_meshes(tensors: dict[str, Tensor], metadata: dict) -> tuple[dic
     return tensors, metadata | {"coarse": list(COARSE)}
 
 
-def posed_examples(body: Body, count: int, generator: torch.Generator) -> Tensor:
-    """(count, V, 3) people of all shapes whose moving joints turn by about 30 degrees about each axis."""
-    body = body.with_bones(body.moving_bones)
+def random_pose(body: Body, count: int, generator: torch.Generator) -> Tensor:
+    """(count, B, 3, 3): each moving joint turns by about 30 degrees about each axis; the root rests."""
     rotvec = 0.5 * torch.randn(count, len(body.bones), 3, generator=generator)
-    rotvec[:, 0] = 0
-    return body(roma.rotvec_to_rotmat(rotvec), body.sample_shapes(count, generator)).vertices
+    moving = torch.tensor([bone in body.moving_bones for bone in body.bones[1:]])
+    return roma.rotvec_to_rotmat(torch.cat([0 * rotvec[:, :1], rotvec[:, 1:] * moving[:, None]], 1))
 
 
 def _parents(model) -> list[int]:

@@ -268,8 +268,10 @@ def _joint_moments(regressor: Tensor, skin: Tensor, vertices: Tensor) -> Tensor:
     Regressing is linear and so is skinning, so joint k of the posed body is sum_b A_b m_kb with the bone's
     affine A_b and these moments of (x, y, z, 1): exact joints, with no vertex posed.
     """
-    spread = regressor.to_dense() if regressor.is_sparse else regressor
-    return torch.einsum("kv,vb,vc->kbc", spread, skin, vertices)
+    joint, vertex = regressor.indices()
+    share = regressor.values()[:, None] * skin[vertex]  # (nonzero weights, B)
+    moments = [share[joint == k].T @ vertices[vertex[joint == k]] for k in range(len(regressor))]
+    return torch.stack(moments)
 
 
 def _sparse_rows(dense: Tensor) -> tuple[Tensor, Tensor]:
@@ -338,11 +340,11 @@ def read_body(path: str | os.PathLike) -> Body:
         metadata = _metadata(content)
         if metadata["format"] != FORMAT:
             raise KeyError("format")
-    except (SafetensorError, KeyError, ValueError) as error:
+        return assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
         ) from error
-    return assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
 
 
 def assemble(tensors: dict[str, Tensor], metadata: dict, hash: str = "") -> Body:

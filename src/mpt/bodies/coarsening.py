@@ -177,8 +177,11 @@ class _Mesh:
                 continue
             if all(self._may(*move) for move in moves):
                 self._collapse(*moves[0])
-                if len(moves) == 2 and self._may(*moves[1]):
-                    self._collapse(*moves[1])
+                for gone, stays in moves[1:]:
+                    # The first collapse may have barred the second: then its vertex goes another way.
+                    ways = [stays, *sorted(self._neighbours(gone), key=lambda v: self._cost(gone, v))]
+                    if allowed := [way for way in ways if self._may(gone, way)]:
+                        self._collapse(gone, allowed[0])
         for entry in put_back:
             heapq.heappush(self.heap, entry)
         while len(self.around) > count and self.heap:  # nothing symmetric is left
