@@ -2,9 +2,9 @@
 
     G_bone = G_source A_bone
 
-G is a rotation since the rest pose, in world axes. A_bone is the fixed rotation that lays the body's limb at rest on
-the source's, so that an A-pose meets a T-pose. Spine and neck have as many bones as a rig likes: there the source's
-rotations are interpolated along the way from pelvis to head.
+G is a rotation since the rest pose, in world axes. A_bone is the fixed rotation that lays the body's limb at
+rest on the source's, so that an A-pose meets a T-pose. Spine and neck have as many bones as a rig likes:
+there the source's rotations are interpolated along the way from pelvis to head.
 """
 
 import os
@@ -21,25 +21,26 @@ from mpt.bodies.body import Body
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion
 
-# Names of the joint that begins a limb, without side and separators. The first that a rig has is taken, and each
-# joint once: "shoulder" is the collar where another joint begins the arm, "foot" the toes below an "ankle".
+# Names of the joint that begins a limb, without side and separators. The first that a rig has is taken, and
+# each joint once: "shoulder" is the collar where another joint begins the arm, "foot" the toes of an "ankle".
 LIMBS = {
     "hip": ("upperleg01", "upperleg", "upleg", "thighbend", "thigh", "femur", "hip"),
     "knee": ("lowerleg01", "lowerleg", "shin", "tibia", "calf", "knee", "leg"),
     "ankle": ("ankle", "foot"),
-    "toe": ("toe31", "toebase", "toes", "toe", "toe11", "ball", "foot", "footend"),
+    "toe": ("toe31", "toebase", "toes", "toe0", "toe", "toe11", "ball", "foot", "footend"),
     "shoulder": ("upperarm01", "upperarm", "uparm", "humerus", "shldrbend", "shldr", "arm", "shoulder"),
     "elbow": ("lowerarm01", "lowerarm", "forearmbend", "forearm", "radius", "elbow"),
     "wrist": ("fingerbase", "hand", "wrist"),
     "collar": ("clavicle", "collar", "shoulder"),
-    "finger": ("finger31", "fingers", "handmiddle1", "middle1", "middle01", "mid1", "handindex1", "index1"),
+    "finger": ("finger31", "fingers", "middle1", "handmiddle1", "middle01", "fmiddle01", "mid1", "hand"),
 }
 MIDLINE = {"neck": ("neck", "lowerneck", "neck01", "neck1", "necklower"), "head": ("head",)}
 OPTIONAL = ("toe", "collar", "finger")
 SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}", "{}right", "{}r")}
 
-# CMU's skeleton rests with neck and skull in one upright line; people who walk on it hold the head bone 7 to 35
-# degrees forward of that, by subject. The other rigs rest with a level head.
+# CMU's skeleton is not drawn as anybody stands. Neck and skull form one upright line, and most people walk
+# with the head bone 7 to 35 degrees forward of that. The legs are splayed by 20 degrees with the feet
+# square to the shins: standing feet are rolled by 16. Other rigs rest with level heads and flat feet.
 CMU_JOINTS = {"lowerback", "lhipjoint"}
 CMU_LEVEL_HEAD = np.radians(15)
 
@@ -47,9 +48,9 @@ CMU_LEVEL_HEAD = np.radians(15)
 def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
     """The body's bones that move (the root first) and their local rotations (T, bones, 3), axis-angle.
 
-    Rotations are relative to the body's rest pose with all bone frames parallel to the world axes; the root's is
-    the person's orientation in the world. Each limb then points where the source's does, whatever the proportions.
-    Raises InputError where the motion's skeleton lacks a joint that the body needs, by its names.
+    Rotations are relative to the body's rest pose with all bone frames parallel to the world axes; the root's
+    is the person's orientation in the world. Arms and legs then point where the source's do, whatever the
+    proportions. Raises InputError where the motion's skeleton has no joint known by name for a limb.
     """
     try:
         source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets)
@@ -60,24 +61,20 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
     aligned = _alignments(source, target)
 
     bones = body.moving_bones
-    role_of = {bone: role for role, bone in body.roles.items()}
-    along = _along_spine(turned, source, target, aligned, [target.joints.index(bone) for bone in bones])
-    world: dict[int, np.ndarray] = {}
+    moving = [body.bones.index(bone) for bone in bones]
+    world = _along_spine(turned, source, target, aligned, moving)
+    for role, bone in body.roles.items():
+        if role in source.roles and role in aligned:
+            world.setdefault(body.bones.index(bone), turned[:, source.roles[role]] @ aligned[role])
     local = []
-    for bone in bones:
-        joint, role = target.joints.index(bone), role_of[bone]
-        above = target.parents[joint]
-        while above >= 0 and above not in world:
-            above = target.parents[above]
-        if joint in along:
-            world[joint] = along[joint]
-        elif role in source.roles:
-            world[joint] = turned[:, source.roles[role]] @ aligned[role]
-        else:
+    for joint in moving:
+        above = body.parents[joint]
+        while above >= 0 and above not in moving:
+            above = body.parents[above]
+        if joint not in world:  # the source lacks it: it follows its parent
             world[joint] = world[above]
         local.append(world[joint] if above < 0 else world[above].swapaxes(1, 2) @ world[joint])
-    rotations = torch.from_numpy(np.stack(local, 1))
-    return bones, roma.rotmat_to_rotvec(rotations).numpy()
+    return bones, roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +110,16 @@ class Rig:
         """(3,) from the joint of one role to that of another."""
         return self.rest[self.roles[end]] - self.rest[self.roles[start]]
 
-    def places(self, chain: list[int]) -> np.ndarray:
+    def places(self, chain: list[int], base: int) -> np.ndarray:
         """(len(chain),) where along a chain each joint's rotation acts: 0 the first, 1 the last.
 
-        A joint between them turns the bone up to the next joint, and acts in its middle.
+        A joint between them acts in the middle of its bone, as far as it is from joint ``base`` to the last.
         """
-        bones = np.linalg.norm(np.diff(self.rest[chain], axis=0), axis=1)
-        start = np.concatenate([[0.0], np.cumsum(bones)])
-        if start[-1] == 0:
-            return np.linspace(0, 1, len(chain))
-        return np.concatenate([[0.0], start[1:-1] + bones[1:] / 2, start[-1:]]) / start[-1]
+        if len(chain) == 1:
+            return np.zeros(1)
+        bones = np.linalg.norm(np.diff(self.rest[chain[base:]], axis=0), axis=1)
+        middles = (np.cumsum(bones) - bones / 2) / max(bones.sum(), 1e-12)
+        return np.array([0.0, *middles[1 - base :], 1.0])
 
     def _path(self, joint: int) -> list[int]:
         """From the root down to a joint."""
@@ -130,7 +127,7 @@ class Rig:
 
 
 def read_rig(joints: Sequence[str], parents: Sequence[int], offsets: np.ndarray) -> Rig:
-    """Know a rig's joints by their names: CMU, DAZ, Mixamo, MotionBuilder, Unreal, Blender, SMPL and the like.
+    """Know a rig's joints by their names: CMU, DAZ, Mixamo, MotionBuilder, Unreal, Blender, SMPL and others.
 
     offsets: (J, 3) metres, from each joint's parent at rest.
     """
@@ -171,7 +168,7 @@ def _roles(joints: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
         for side, forms in SIDES.items():
             spelled = [form.format(name) for name in names for form in forms]
             free = [plain[name] for name in spelled if name in plain and plain[name] not in roles.values()]
-            # A leaf named "hand" is the end of a hand that begins at the "wrist" (SMPL); elsewhere it is the wrist.
+            # A "hand" without fingers ends a hand that begins at the "wrist" (SMPL); elsewhere it begins it.
             inner = [joint for joint in free if joint in parents] if limb == "wrist" else []
             if free:
                 roles[f"{side}_{limb}"] = (inner or free)[0]
@@ -184,23 +181,23 @@ def _roles(joints: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
 def _plain_names(joints: Sequence[str]) -> dict[str, int]:
     """Joint by its name in lower case, without separators, name space and any prefix that all share."""
     names = [re.sub("[^a-z0-9]", "", re.split("[:|]", joint)[-1].lower()) for joint in joints]
-    shared = len(os.path.commonprefix(names)) if len(names) > 1 else 0
+    shared = len(os.path.commonprefix(names)) if len(names) > 1 else 0  # noqa: RUF071 - names are no paths
     return {name[shared:]: joint for joint, name in reversed(list(enumerate(names)))}
 
 
 def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
     """A of each role: (3, 3) rotation that lays the body's limb at rest on the source's.
 
-    A limb takes the rotation of the limb above it, then the smallest one that brings it to the source's direction:
-    so elbows, knees and wrists are not twisted.
+    A limb takes the rotation of the limb above it, then the smallest one that brings it to the source's
+    direction: so elbows, knees and wrists are not twisted.
     """
     straight = np.eye(3)
     trunk = _swing(body.up, source.up)
-    cmu = CMU_JOINTS <= set(_plain_names(source.joints))
+    is_cmu = set(_plain_names(source.joints)) >= CMU_JOINTS
     aligned = {
         "trunk": trunk,
         "neck": straight,
-        "head": _about_x(-CMU_LEVEL_HEAD) if cmu else straight,
+        "head": _rotation(np.array([-CMU_LEVEL_HEAD, 0, 0])) if is_cmu else straight,
     }
     for side in SIDES:
         limbs = {limb: f"{side}_{limb}" for limb in LIMBS}
@@ -216,51 +213,53 @@ def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
         aligned[limbs["elbow"]] = elbow = laid("elbow", "wrist", shoulder)
         fingers = limbs["finger"] in source.roles and limbs["finger"] in body.roles
         aligned[limbs["wrist"]] = laid("wrist", "finger", elbow) if fingers else elbow
-        # The sole is flat in every rest pose, at whatever slope the rig draws its foot: only the heading is laid.
-        aligned[limbs["ankle"]] = aligned[limbs["toe"]] = _swing(*_headings(source, body, side))
+        # The sole is flat at rest, at whatever slope a rig draws its foot: only the heading is laid.
+        foot = _swing(*_headings(source, body, side))
+        if is_cmu:
+            shin = source.way(limbs["knee"], limbs["ankle"])
+            foot = _swing(np.array([0.0, -1.0, 0.0]), shin * [1, 1, 0]) @ foot
+        aligned[limbs["ankle"]] = aligned[limbs["toe"]] = foot
     return aligned
 
 
 def _headings(source: Rig, body: Rig, side: str) -> tuple[np.ndarray, np.ndarray]:
-    """Horizontal directions (3,) of the body's and the source's foot; straight ahead for a foot without toes."""
+    """Horizontal directions (3,) of the body's and the source's foot; a foot without toes points ahead."""
+    ahead, level = np.array([0.0, 0.0, 1.0]), np.array([1, 0, 1])
     ankle, toe = f"{side}_ankle", f"{side}_toe"
-    if toe not in body.roles:
-        return np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0])
-    ways = [
-        body.way(ankle, toe),
-        source.way(ankle, toe) if toe in source.roles else np.array([0.0, 0.0, 1.0]),
-    ]
-    if toe in source.roles and (name := source.joints[source.roles[toe]]) in body.joints:
-        ways[0] = body.rest[body.joints.index(name)] - body.rest[body.roles[ankle]]  # the very same toe
-    return tuple(way * [1, 0, 1] for way in ways)
+    theirs = source.way(ankle, toe) if toe in source.roles else ahead
+    ours = body.way(ankle, toe) if toe in body.roles else ahead
+    if toe in source.roles and (same := source.joints[source.roles[toe]]) in body.joints:
+        ours = body.rest[body.joints.index(same)] - body.rest[body.roles[ankle]]
+    return ours * level, theirs * level
 
 
 def _along_spine(
     turned: np.ndarray, source: Rig, body: Rig, aligned: dict[str, np.ndarray], moving: list[int]
 ) -> dict[int, np.ndarray]:
-    """World rotations (T, 3, 3) of the body's bones from pelvis to head, by their place along the way."""
-    world = {}
-    last = len(source.neck) - 1
-    necks = [aligned["trunk"], *[aligned["neck"]] * (last - 1), aligned["head"]]
-    for chain, bones, at_rest in (
-        (source.trunk, body.trunk, [aligned["trunk"]] * len(source.trunk)),
-        (source.neck, body.neck, necks),
+    """World rotations (T, 3, 3) of the moving bones from pelvis to head, by their place along the way."""
+    trunk, neck, head = aligned["trunk"], aligned["neck"], aligned["head"]
+    world: dict[int, np.ndarray] = {}
+    for theirs, ours, at_rest, base in (
+        (source.trunk, body.trunk, [trunk] * len(source.trunk), 0),
+        (source.neck, body.neck, [trunk, *[neck] * (len(source.neck) - 2), head], 1),
     ):
-        bones = [bone for bone in bones if bone in moving]
-        knots = torch.from_numpy(turned[:, chain] @ np.stack(at_rest))  # (T, n, 3, 3)
-        places = source.places(chain)
-        for bone, place in zip(bones, body.places(bones)):
-            after = int(np.clip(np.searchsorted(places, place), 1, max(len(chain) - 1, 1)))
-            if bone in world:
-                continue
-            if len(chain) == 1:
-                world[bone] = knots[:, 0].numpy()
-                continue
-            low, high = places[after - 1 : after + 1]
-            part = (place - low) / (high - low) if high > low else 1.0
-            step = roma.rotmat_to_rotvec(knots[:, after - 1].mT @ knots[:, after]) * part
-            world[bone] = (knots[:, after - 1] @ roma.rotvec_to_rotmat(step)).numpy()
+        knots = torch.from_numpy(turned[:, theirs] @ np.stack(at_rest))  # (T, n, 3, 3)
+        places = source.places(theirs, base)
+        bones = [bone for bone in ours if bone in moving]
+        for bone, place in zip(bones, body.places(bones, base)):
+            world.setdefault(bone, _interpolated(knots, places, place))
     return world
+
+
+def _interpolated(knots: torch.Tensor, places: np.ndarray, place: float) -> np.ndarray:
+    """Rotation (T, 3, 3) at a place among knots (T, n, 3, 3), which stand at ascending places (n,)."""
+    if len(places) == 1:
+        return knots[:, 0].numpy()
+    after = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
+    before = after - 1
+    part = (place - places[before]) / max(places[after] - places[before], 1e-12)
+    step = roma.rotmat_to_rotvec(knots[:, before].mT @ knots[:, after]) * part
+    return (knots[:, before] @ roma.rotvec_to_rotmat(step)).numpy()
 
 
 def _swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -271,10 +270,6 @@ def _swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     if sine < 1e-12:
         return np.eye(3)
     return _rotation(axis / sine * np.arctan2(sine, a @ b))
-
-
-def _about_x(angle: float) -> np.ndarray:
-    return _rotation(np.array([angle, 0.0, 0.0]))
 
 
 def _rotation(rotvec: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@
     from 64      the arrays, little-endian and C-ordered, each at the multiple of 64 that the header names
     at the end   the JSON header, so that poses stream to disk before they are counted
 
-Rotations are local, relative to the body's rest pose, axis-angle in radians, in half precision: at most 0.06 degrees
-off about each axis. World: y up.
+Rotations are local, relative to the body's rest pose, axis-angle in radians, in half precision: at most 0.06
+degrees off about each axis. World: y up.
 """
 
 import json
@@ -58,8 +58,8 @@ class Kind(NamedTuple):
 class PoseStore:
     """N poses of one body, read only, memory-mapped.
 
-    ``bones`` are the body's moving bones, the root first; the others keep their rest rotation. ``sampling`` is how
-    frames were chosen; ``sequences`` tells where they come from.
+    ``bones`` are the body's moving bones, the root first; the others keep their rest rotation. ``sampling``
+    is how frames were chosen; ``sequences`` tells where they come from.
     """
 
     def __init__(self, path: str | os.PathLike, *, body: Body | None = None) -> None:
@@ -75,48 +75,45 @@ class PoseStore:
         self.sampling: dict = header["sampling"]
         self.created_by: str = header["created_by"]
         self.sequences: tuple[Sequence, ...] = tuple(Sequence(**entry) for entry in header["sequences"])
-        self._arrays = header["arrays"]
+        self._arrays = {name: _mapped(self.path, at) for name, at in header["arrays"].items()}
         if body is not None:
             self._check_body(body)
 
     @staticmethod
     def create(path: str | os.PathLike, *, body: Body, sampling: dict | None = None) -> "PoseStoreWriter":
-        """A writer to use in a ``with`` block: the file appears, whole, when the block ends without an error."""
+        """A writer for a ``with`` block: the file appears, whole, when the block ends without an error."""
         return PoseStoreWriter(Path(path), body, sampling or {})
 
     def __len__(self) -> int:
-        return self._arrays["rotvec"]["shape"][0]
+        return len(self._arrays["rotvec"])
 
     def rotvec(self, index=slice(None)) -> np.ndarray:
         """(..., bones, 3) float32 local rotations, axis-angle, of the poses that ``index`` picks."""
-        return np.asarray(self._array("rotvec")[index], dtype=np.float32)
+        return np.asarray(self._arrays["rotvec"][index], dtype=np.float32)
 
     def kind(self, index=slice(None)) -> Kind:
         """Pelvis height and trunk tilt, float32, of the poses that ``index`` picks."""
-        return Kind(*(self._array(name)[index].astype(np.float32) for name in Kind._fields))
+        return Kind(*(self._arrays[name][index].astype(np.float32) for name in Kind._fields))
 
     def frame(self, index=slice(None)) -> np.ndarray:
         """Frame number of each pose in its sequence, at the sequence's ``fps``."""
-        return np.asarray(self._array("frame")[index])
+        return np.asarray(self._arrays["frame"][index])
 
     def sequence(self, index=slice(None)) -> np.ndarray:
         """Index into ``sequences`` of each pose."""
-        return np.asarray(self._array("sequence")[index])
+        return np.asarray(self._arrays["sequence"][index])
 
     @property
     def betas(self) -> np.ndarray:
-        """(len(sequences), 16) float32 SMPL-H shape of each sequence's person, NaN where its file had none."""
-        return np.asarray(self._array("betas"))
+        """(len(sequences), 16) float32 SMPL-H shape of each sequence's person, NaN where unknown."""
+        return np.asarray(self._arrays["betas"])
 
     def indices(self, split: Split | None = None, *, subjects: Ordered[str] | None = None) -> np.ndarray:
         """Sorted indices of the poses of a split, of some subjects, or of both at once."""
-        wanted = np.array(
-            [
-                split in (None, s.split) and (subjects is None or s.subject in subjects)
-                for s in self.sequences
-            ],
-            dtype=bool,
-        )
+        wanted = [
+            split in (None, s.split) and (subjects is None or s.subject in subjects) for s in self.sequences
+        ]
+        wanted = np.array(wanted, dtype=bool)
         return np.flatnonzero(wanted[self.sequence()])
 
     @cached_property
@@ -127,23 +124,16 @@ class PoseStore:
     def validation(self) -> np.ndarray:
         return self.indices("validation")
 
-    def _array(self, name: str) -> np.ndarray:
-        at = self._arrays[name]
-        shape = tuple(at["shape"])
-        if 0 in shape:  # which cannot be mapped
-            return np.empty(shape, at["dtype"])
-        return np.memmap(self.path, at["dtype"], "r", at["offset"], shape)
-
     def _check_body(self, body: Body) -> None:
         if (body.hash, body.moving_bones) != (self.body_hash, self.bones):
             raise InputError(
-                f"{self.path}: its poses are for the body '{self.body_name}' ({self.body_hash[:12]}), not for "
-                f"'{body.name}' ({body.hash[:12]}); make the store again with `mpt prepare mocap` for this body"
+                f"{self.path}: its poses are for the body '{self.body_name}' ({self.body_hash[:12]}), not "
+                f"for '{body.name}' ({body.hash[:12]}); make it again with `mpt prepare mocap` for this body"
             )
 
 
 class PoseStoreWriter:
-    """Writes a store beside its path and moves it there when done. ``add`` streams: poses are not held in memory."""
+    """Writes a store beside its path, sequence by sequence, and moves it there when done."""
 
     def __init__(self, path: Path, body: Body, sampling: dict) -> None:
         self.path, self._body, self._sampling = path, body, sampling
@@ -173,7 +163,7 @@ class PoseStoreWriter:
         kind: Kind,
         betas: np.ndarray | None = None,
     ) -> None:
-        """Append one sequence's poses: rotvec (n, bones, 3), frame (n,), kind of (n,), betas (16,) or None."""
+        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, betas (16,)."""
         count, bones = len(rotvec), len(self._body.moving_bones)
         if rotvec.shape != (count, bones, 3) or not len(frame) == len(kind[0]) == len(kind[1]) == count:
             raise ValueError(f"{rotvec.shape} rotvec, {len(frame)} frames for {bones} bones")
@@ -274,6 +264,13 @@ def _read_header(path: Path) -> dict:
         if array["offset"] + math.prod(array["shape"]) * np.dtype(array["dtype"]).itemsize > start:
             raise cut_short
     return header
+
+
+def _mapped(path: Path, at: dict) -> np.ndarray:
+    shape = tuple(at["shape"])
+    if 0 in shape:  # nothing, which cannot be mapped
+        return np.empty(shape, at["dtype"])
+    return np.memmap(path, at["dtype"], "r", at["offset"], shape)
 
 
 def _principal(rotvec: np.ndarray) -> np.ndarray:

@@ -21,6 +21,9 @@ from mpt.datasets import store
 from mpt.datasets.store import Kind, PoseStore
 from mpt.errors import InputError
 
+# Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
+LIMITS = {"neck": 100, "head": 90, "wrist": 130, "ankle": 110}
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -38,6 +41,7 @@ class Summary:
     size: int  # bytes
     sequences: tuple[store.Sequence, ...]
     skipped: tuple[Skipped, ...]
+    repaired: int  # frames in which a joint was turned beyond LIMITS
 
     @property
     def poses(self) -> int:
@@ -62,8 +66,8 @@ class Summary:
                 f"{sum(s.frames for s in part):,}",
                 f"{sum(s.poses for s in part):,}",
             )
-        if self.skipped:
-            table.caption = f"{len(self.skipped)} skipped, named above"
+        repaired = f"a flipped head, hand or foot repaired in {self.repaired:,} frames"
+        table.caption = f"{len(self.skipped):,} files skipped; {repaired}"
         return table
 
 
@@ -81,15 +85,16 @@ def prepare_mocap(
 ) -> Summary:
     """Walk files and folders of motion capture, lay every motion on the body, and write a pose store.
 
-    validation: subjects that are kept for validation, whole; all others train. A subject is what the file's own
-        format knows, else CMU's number before the underscore, else the name of the folder that holds the file.
+    validation: subjects that are kept for validation, whole; all others train. Whose motion a file holds,
+        ``Motion.subject``, is known from CMU's number before the underscore or from the file's folder.
     fps: frames looked at per second; motions recorded more slowly keep their own rate.
-    min_change: degrees; a pose is dropped as long as no bone has turned so far from the last kept one ...
+    min_change: degrees; a pose is dropped while no bone has turned by more since the last one kept, ...
     max_gap: ... but one is kept at least this often, in seconds.
     strict: stop at a file that cannot be read, instead of naming and skipping it.
 
-    Nothing is left behind when it is interrupted. Raises InputError where nothing can be read, a validation
-    subject is not there, or the store cannot be written.
+    Heads, hands and feet that the capture has flipped are put back to rest. Nothing is left behind when it is
+    interrupted. Raises InputError where nothing can be read, a validation subject is not there, or the store
+    cannot be written.
     """
     console = console or Console(stderr=True)
     out = Path(out)
@@ -97,11 +102,12 @@ def prepare_mocap(
     files = _with_sources(paths)
     if not files:
         raise InputError(
-            f"no motion file was found in {', '.join(map(str, paths))}; give files or folders of .bvh, .amc or .npz"
+            "no motion was given, files or folders of .bvh, .amc or .npz were expected; name at least one"
         )
     _check_positive(fps=fps, max_gap=max_gap)
     sampling = {"fps": fps, "min_change_degrees": min_change, "max_gap_seconds": max_gap}
     skipped = []
+    repaired = 0
     with PoseStore.create(out, body=body, sampling=sampling) as writer, _progress(console) as progress:
         for path, source in progress.track(files, description="retargeting"):
             try:
@@ -114,26 +120,37 @@ def prepare_mocap(
                 skipped.append(Skipped(path, str(error)))
                 console.print(f"skipped {error}", style="yellow", markup=False, highlight=False)
                 continue
+            rotvec, flipped = repair(rotvec, body)
+            repaired += int(flipped.sum())
             frame = changed_frames(rotvec, np.radians(min_change), max(1, round(max_gap * motion.fps)))
             split = "validation" if motion.subject in validation else "train"
+            about = (motion.name, motion.subject, source, motion.fps, len(motion), len(frame), split)
             writer.add(
-                store.Sequence(
-                    motion.name, motion.subject, source, motion.fps, len(motion), len(frame), split
-                ),
+                store.Sequence(*about),
                 rotvec=rotvec[frame],
                 frame=frame,
                 kind=pose_kind(rotvec[frame], body),
                 betas=motion.betas,
             )
         _check_found(writer.sequences, skipped, validation)
-    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped))
+    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped), repaired)
+
+
+def repair(rotvec: np.ndarray, body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (T, moving bones, 3) with joints turned beyond LIMITS put back to rest, and which (T,) were.
+
+    Such a pose is rare as often as not (crawling, climbing), and its trunk and limbs are right.
+    """
+    role_of = {bone: role for role, bone in body.roles.items()}
+    roles = [role_of[bone].removeprefix("left_").removeprefix("right_") for bone in body.moving_bones]
+    flipped = np.linalg.norm(rotvec, axis=-1) > np.radians([LIMITS.get(role, 360) for role in roles])
+    return np.where(flipped[..., None], 0.0, rotvec), flipped.any(1)
 
 
 def changed_frames(rotvec: np.ndarray, least: float, longest: int) -> np.ndarray:
-    """Frames (n,) to keep of local rotations (T, bones, 3): the first, and each that differs from the last kept.
+    """Frames (n,) to keep of local rotations (T, bones, 3): the first, then each unlike the last one kept.
 
-    A frame differs where some bone has turned by more than ``least`` radians; one in ``longest`` frames is kept
-    anyhow.
+    A frame is unlike it where a bone has turned by more than ``least`` radians, or after ``longest`` frames.
     """
     turns = roma.rotvec_to_unitquat(torch.from_numpy(rotvec)).numpy()
     nearest = np.cos(least / 2)
@@ -153,8 +170,8 @@ def changed_frames(rotvec: np.ndarray, least: float, longest: int) -> np.ndarray
 def pose_kind(rotvec: np.ndarray, body: Body) -> Kind:
     """Pelvis height and trunk tilt of poses (T, moving bones, 3) on the mean shape of ``body``.
 
-    The lowest joint is the lowest beginning of any bone, toes and fingers included; the trunk goes from the pelvis
-    to the neck.
+    The lowest joint is the lowest beginning of any bone, toes and fingers included; the trunk goes from the
+    pelvis to the neck.
     """
     heads = body.heads.double().cpu().numpy()
     local = roma.rotvec_to_rotmat(torch.from_numpy(rotvec)).numpy()
@@ -174,11 +191,12 @@ def pose_kind(rotvec: np.ndarray, body: Body) -> Kind:
 
 def _with_sources(paths: Iterable[str | os.PathLike]) -> list[tuple[Path, str]]:
     """Each motion file, and its name below the folder that it was found in."""
-    files: dict[Path, str] = {}
+    files: dict[Path, tuple[Path, str]] = {}
     for path in map(Path, paths):
         for file in mpt.mocap.find([path]):
-            files.setdefault(file, file.name if file == path else file.relative_to(path).as_posix())
-    return list(files.items())
+            below = file.name if file == path else file.relative_to(path).as_posix()
+            files.setdefault(file.resolve(), (file, below))
+    return list(files.values())
 
 
 def _check_found(sequences: list[store.Sequence], skipped: list[Skipped], validation: Sequence[str]) -> None:
@@ -187,8 +205,8 @@ def _check_found(sequences: list[store.Sequence], skipped: list[Skipped], valida
     subjects = {sequence.subject for sequence in sequences}
     if unknown := [subject for subject in validation if subject not in subjects]:
         raise InputError(
-            f"validation subject {', '.join(unknown)} is not among the subjects {', '.join(sorted(subjects))}; "
-            "name one of them"
+            f"validation subject {', '.join(unknown)} is not there, the subjects are "
+            f"{', '.join(sorted(subjects))}; name some of them"
         )
 
 
@@ -203,4 +221,4 @@ def _progress(console: Console) -> contextlib.AbstractContextManager[Progress]:
     return Progress(*columns, console=console, transient=True)
 
 
-__all__ = ["Skipped", "Summary", "changed_frames", "pose_kind", "prepare_mocap"]
+__all__ = ["Skipped", "Summary", "changed_frames", "pose_kind", "prepare_mocap", "repair"]
