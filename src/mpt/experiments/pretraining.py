@@ -1,0 +1,53 @@
+"""Pre-training: the model that ships, and the paper's."""
+
+from dataclasses import replace
+
+from mpt.datasets.synthetic import NO_WIDENING, SyntheticConfig
+from mpt.modeling.mesh_transformer import PAPER, SMALL
+from mpt.recipes.loop import OptimConfig
+from mpt.recipes.pretrain import PosesConfig, PretrainConfig
+
+RARE = PosesConfig(low_boost=6.0, rare_subjects=("85", "88", "90", "ual"), rare_boost=3.0)
+"""CMU's 70 minutes hold few people who sit, lie, crouch or stand on their hands: those are drawn far more often."""
+
+
+def mpt_small() -> PretrainConfig:
+    """The model in the package: one token for each joint, trained in hours on two CPU cores."""
+    return PretrainConfig(
+        name="mpt-small",
+        model=SMALL,
+        poses=RARE,
+        optim=OptimConfig(learning_rate=1e-3, warmup=0.05),
+        samples=6_000_000,
+        batch_size=256,
+        precision="bfloat16",
+        validate_every=2000,
+        log_every=100,
+    )
+
+
+def paper() -> PretrainConfig:
+    """The paper's pre-training: 784 patch tokens, 1024/256/64, four Human3.6M views, 10 epochs of 2 M meshes x 4."""
+    return PretrainConfig(
+        name="paper",
+        model=PAPER,
+        data=SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0),
+    )
+
+
+def paper_random_views() -> PretrainConfig:
+    """The paper's transformer with our random cameras, widened poses and detector-like noise."""
+    return replace(paper(), name="paper-random-views", data=SyntheticConfig(), poses=RARE)
+
+
+def tiny() -> PretrainConfig:
+    """A few minutes on one core: to see that everything works."""
+    return replace(
+        mpt_small(),
+        name="tiny",
+        model=replace(SMALL, hidden=(64,), layers=3),
+        samples=100_000,
+        batch_size=128,
+        validate_every=200,
+        validation_samples=128,
+    )
