@@ -105,7 +105,7 @@ def park(rng: np.random.Generator) -> Backdrop:
     patches = _Texture(_noise(rng, 256, 1.8), 9.0)
     stone = _Texture(_noise(rng, 512, 1.1), 2.0)
     trees = _Texture(_foliage(rng), 26.0, wrap=False)
-    green, pale = _linear((0.38, 0.50, 0.22)), _linear((0.68, 0.66, 0.62))
+    green, pale = _linear((0.38, 0.45, 0.26)), _linear((0.68, 0.66, 0.62))
     verge = rng.uniform(-1.6, -1.1), rng.uniform(1.1, 1.6)
 
     def floor(x, z):

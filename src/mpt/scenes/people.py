@@ -153,7 +153,7 @@ def dress(vertices: np.ndarray, faces: np.ndarray, where: Chart, outfit: Outfit)
     """Posed vertices (V, 3) with hair and cloth over them, which stand off the skin."""
     shirt, trousers, _ = _garments(where.fields, outfit, soft=0.03)
     cloth = np.maximum(shirt, trousers)
-    dressed = _stretched(vertices, faces, cloth, rounds=25)
+    dressed = _stretched(vertices, faces, cloth, rounds=60)
     loose = 0.006 + 0.007 * smooth(-where.fields[:, Chart.Y], 0.45, 0.75)
     hair = outfit.hair_volume_m * smooth(where.hair, 0, 0.05)
     off = hair + np.maximum(shirt * loose, trousers * 0.009)
@@ -210,8 +210,8 @@ def _garments(f: np.ndarray, outfit: Outfit, soft: float) -> tuple[np.ndarray, n
     collar = -0.183 - 0.50 * (z + 0.06) + 0.10 * np.abs(x)
     hem = -0.755 + 0.03 * np.cos(9 * x)
     shirt = inside(collar - y) * inside(outfit.sleeve - arm) * np.maximum(inside(y - hem), inside(arm - 0.10))
-    trousers = inside(-0.60 - y) * inside(outfit.leg - leg) * inside(0.2 - arm) * (1 - shirt)
-    shoes = inside(leg - 1.88 + 0.25 * (z + 0.13)) * (1 - trousers)
+    trousers = inside(-0.60 - y) * inside(outfit.leg - leg) * inside(0.2 - arm)
+    shoes = inside(leg - 1.88 + 0.25 * (z + 0.13))
     return shirt, trousers, shoes
 
 
@@ -271,17 +271,17 @@ def paint(f: np.ndarray, outfit: Outfit) -> Surface:
     lay(eye * disc(x - 0.0305, y + 0.0040, 0.0030, 0.0030, 0.2), np.float32([0.008, 0.008, 0.008]))
     lay(f[:, Chart.MOUTH] > 0.5, np.float32([0.10, 0.02, 0.02]))
 
+    lay(shoes, linear(outfit.shoes), gloss=0.5)
+    sole = smooth(-y, 1.528, 1.535)
+    lay(shoes * sole, linear((0.80, 0.79, 0.76)), gloss=0.1)
+    weave = 1 + 0.06 * waves(place, 0.02, 4)[0]
+    lay(trousers, linear(outfit.trousers) * weave[:, None], gloss=0.08)
     cloth = linear(outfit.shirt) * np.ones((len(f), 1), np.float32)
     if outfit.stripes is not None:
         along = np.where(f[:, Chart.ARM] > 0.12, 0.25 * f[:, Chart.ARM], y)
         band = smooth(np.sin(along * 2 * np.pi / 0.062), 0.15, 0.45)[:, None]
         cloth = cloth + band * (linear(outfit.stripes) - cloth)
     lay(shirt, cloth, gloss=0.08)
-    weave = 1 + 0.06 * waves(place, 0.02, 4)[0]
-    lay(trousers, linear(outfit.trousers) * weave[:, None], gloss=0.08)
-    lay(shoes, linear(outfit.shoes), gloss=0.5)
-    sole = smooth(-y, 1.528, 1.535)
-    lay(shoes * sole, linear((0.80, 0.79, 0.76)), gloss=0.1)
 
     hair = smooth(f[:, Chart.HAIR] + 0.008 * waves(place, 0.014, 5)[0], 0.0, 0.010)
     tone, strands = waves(place * np.float32([3.0, 1.0, 1.0]), 0.016, 6)
