@@ -27,7 +27,8 @@ LIMBS = [("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "w
 
 NAMES = {
     "mixamo": "mixamorig:Hips mixamorig:Spine mixamorig:Spine2 mixamorig:Neck mixamorig:Head "
-    "mixamorig:{}UpLeg mixamorig:{}Leg mixamorig:{}Foot mixamorig:{}ToeBase mixamorig:{}Shoulder mixamorig:{}Arm "
+    "mixamorig:{}UpLeg mixamorig:{}Leg "
+    "mixamorig:{}Foot mixamorig:{}ToeBase mixamorig:{}Shoulder mixamorig:{}Arm "
     "mixamorig:{}ForeArm mixamorig:{}Hand mixamorig:{}HandMiddle1",
     "biped": "Bip01 Bip01_Spine Bip01_Spine1 Bip01_Neck Bip01_Head Bip01_{0[0]}_Thigh Bip01_{0[0]}_Calf "
     "Bip01_{0[0]}_Foot Bip01_{0[0]}_Toe0 Bip01_{0[0]}_Clavicle Bip01_{0[0]}_UpperArm Bip01_{0[0]}_Forearm "

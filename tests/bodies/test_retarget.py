@@ -174,8 +174,11 @@ def test_limbs_of_real_clips_keep_their_directions(body, shared_data, clip):
     motion = every_tenth(mpt.mocap.read(shared_data / "mocap" / f"{clip}.npz"))
     roles = read_rig(motion.joints, motion.parents.tolist(), motion.offsets).roles
     theirs = {role: motion.positions()[:, joint] for role, joint in roles.items()}
-    ours = posed(body, retarget(motion, body)[1])
+    pose = retarget(motion, body)[1]
+    ours = posed(body, pose)
     for side in ("left", "right"):
+        wrist = pose[:, body.moving_bones.index(body.roles[f"{side}_wrist"])]
+        assert np.degrees(np.linalg.norm(wrist, axis=1)).mean() < 70
         for start, end in ((f"{side}_{a}", f"{side}_{b}") for a, b in LIMBS):
             assert angle(theirs[end] - theirs[start], ours[end] - ours[start]).mean() < 0.1
     theirs, ours = (p["neck"] - (p["left_hip"] + p["right_hip"]) / 2 for p in (theirs, ours))

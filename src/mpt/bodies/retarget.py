@@ -32,7 +32,8 @@ LIMBS = {
     "elbow": ("lowerarm01", "lowerarm", "forearmbend", "forearm", "radius", "elbow"),
     "wrist": ("fingerbase", "hand", "wrist"),
     "collar": ("clavicle", "collar", "shoulder"),
-    "finger": ("finger31", "fingers", "middle1", "handmiddle1", "middle01", "fmiddle01", "mid1", "hand"),
+    "finger": ("finger31", "fingers")
+    + ("middle1", "handmiddle1", "middle01", "fmiddle01", "mid1", "index1", "handindex1", "hand"),
 }
 MIDLINE = {"neck": ("neck", "lowerneck", "neck01", "neck1", "necklower"), "head": ("head",)}
 OPTIONAL = ("toe", "collar", "finger")
