@@ -5,6 +5,7 @@ import torch
 
 from mpt.bodies import anny, load
 from mpt.bodies.coarsening import coarsen, decimate, mirror_vertices
+from mpt.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,30 @@ def test_decimation_ignores_loose_pieces():
     ((kept, kept_faces),) = decimate(both[0].numpy(), both[1].numpy(), (50,))
     assert kept.max() < len(points)
     assert_closed_surface(kept_faces, 50)
+
+
+def test_an_open_lopsided_mesh_keeps_its_border_and_its_whole_chain():
+    points, faces = ball()
+    faces = faces[points[faces][..., 1].min(1)[0] > -0.3]
+    kept = faces.unique()
+    points, faces = points[kept] * points[kept].new_tensor([1.0, 1.3, 0.8]), torch.searchsorted(kept, faces)
+    points[:, 0] += 0.3 * points[:, 1] ** 2
+    chain = decimate(points.numpy(), faces.numpy(), (40, 120, len(points)))
+    assert [len(index) for index, _ in chain] == [40, 120, len(points)]
+    assert torch.isin(chain[0][0], chain[1][0]).all()
+    low = points[:, 1].min()
+    for index, coarse_faces in chain:
+        edges = torch.cat([coarse_faces[:, [0, 1]], coarse_faces[:, [1, 2]], coarse_faces[:, [2, 0]]])
+        pairs, uses = edges.sort(1)[0].unique(dim=0, return_counts=True)
+        assert uses.max() == 2 and len(index) - len(pairs) + len(coarse_faces) == 1  # Euler: a disc
+        border = points[index[pairs[uses == 1].unique()]]
+        assert (border[:, 1] - low).max() < 1e-9
+
+
+def test_a_mesh_goes_no_further_down_than_a_tetrahedron():
+    points, faces = ball(3, 8)
+    with pytest.raises(InputError, match="3 coarse vertices were asked of a mesh that can go down to"):
+        decimate(points.numpy(), faces.numpy(), (3,))
 
 
 def test_upsampling_is_exact_at_chosen_vertices_and_follows_translations():

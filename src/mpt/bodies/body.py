@@ -206,6 +206,14 @@ class Body:
         return torch.cat(parts).transpose(1, 2).contiguous()
 
     @cached_property
+    def _above(self) -> Tensor:  # (B,) parents, the root its own
+        return torch.tensor([max(parent, 0) for parent in self.parents], device=self.template.device)
+
+    @cached_property
+    def _last_row(self) -> Tensor:
+        return self.template.new_tensor([0.0, 0.0, 0.0, 1.0])
+
+    @cached_property
     def _levels(self) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Bones by depth in the tree.
 
@@ -228,11 +236,10 @@ class Body:
 
     def _global_transforms(self, rotations: Tensor, heads: Tensor, translation: Tensor | None) -> Tensor:
         """(N, B, 4, 4) bone to world."""
-        offsets = heads - heads[:, [max(parent, 0) for parent in self.parents]]
+        offsets = heads - heads.index_select(1, self._above)
         root = heads[:, :1] if translation is None else heads[:, :1] + translation[:, None]
         local = torch.cat([rotations, torch.cat([root, offsets[:, 1:]], 1)[..., None]], -1)
-        last = local.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*local.shape[:2], 1, 4)
-        local = torch.cat([local, last], -2)
+        local = torch.cat([local, self._last_row.expand(*local.shape[:2], 1, 4)], -2)
         steps, order = self._levels
         posed = [local[:, :1]]
         for bones, above in steps:

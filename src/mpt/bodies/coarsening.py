@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpt.errors import InputError
+
 LENGTH_SHARE = 0.5  # of the edge's length in the cost, beside the distance from the old surface
 HIDDEN_SHARE = 1e-3  # cost factor of vertices inside the mouth and the eye sockets: they go first
 CANDIDATES = 16  # coarse vertices among which each fine one looks for its few
@@ -66,6 +68,11 @@ def decimate(
     found = []
     for count in sorted(counts, reverse=True):
         mesh.collapse_to(count)
+        if len(mesh.around) > count:
+            raise InputError(
+                f"{count} coarse vertices were asked of a mesh that can go down to {len(mesh.around)}; "
+                "ask for more"
+            )
         found.append(mesh.kept())
     return found[::-1]
 
@@ -102,14 +109,15 @@ def _affine_weights(points: Tensor, coarse: Tensor, near: Tensor) -> Tensor:
 
 
 def mirror_vertices(vertices: np.ndarray, tolerance: float = 5e-3) -> np.ndarray:
-    """(V,) the vertex at the mirrored place of each one; itself on the midline; -1 where there is none."""
+    """(V,) the vertex at the mirrored place of each one, itself on the midline; all -1 on a lopsided mesh."""
     points = torch.from_numpy(np.ascontiguousarray(vertices))
     flipped = points * points.new_tensor([-1.0, 1.0, 1.0])
     nearest = [torch.cdist(some, points).min(1) for some in flipped.split(2000)]
     other = torch.cat([found.indices for found in nearest])
     mutual = other[other] == torch.arange(len(points))
     close = torch.cat([found.values for found in nearest]) < tolerance
-    return torch.where(mutual & close, other, -1).numpy()
+    paired = mutual & close
+    return torch.where(paired & (paired.double().mean() > 0.95), other, -1).numpy()
 
 
 def _largest_piece(faces: np.ndarray) -> np.ndarray:
@@ -215,8 +223,11 @@ class _Mesh:
         if gone not in self.around or stays not in self.around:
             return False
         shared = self.around[gone] & self.around[stays]
-        if not shared or len(self._neighbours(gone) & self._neighbours(stays)) != len(shared):
+        around_gone = self._neighbours(gone)
+        if not shared or len(around_gone & self._neighbours(stays)) != len(shared):
             return False
+        if len(around_gone) != len(self.around[gone]) and len(shared) == 2:
+            return False  # a vertex of an open border moves along the border only
         if len(self.around) <= 4:
             return False
         for face in self.around[gone] - shared:
