@@ -186,10 +186,10 @@ def shoe(
     low = f[:, Chart.Y] < f[:, Chart.Y].min() + 0.062 + 0.12 * np.maximum(-0.07 - f[:, Chart.Z], 0)
     foot = np.flatnonzero(low & (f[:, Chart.LEG] > 1) & (left if side == "left" else ~left))
     directions, faces = _sphere()
-    reach = vertices[foot] @ directions.T / 0.0025  # (foot, D), in units of the hull's softness
+    reach = np.float32(vertices[foot] / 0.0025) @ directions.T  # (foot, D), in units of the hull's softness
     share = np.exp(reach - reach.max(0))
     share /= share.sum(0)
-    hull = share.T @ vertices[foot] + 0.009 * directions * [1, 0.4, 1]
+    hull = share.T @ vertices[foot] + 0.009 * directions * np.float32([1, 0.4, 1])
     fields = share.T @ f[foot]
     fields[:, Chart.LEG] = 3
     return hull, faces, fields.astype(np.float32)
@@ -199,8 +199,8 @@ def shoe(
 def _sphere() -> tuple[np.ndarray, np.ndarray]:
     import trimesh
 
-    ball = trimesh.creation.icosphere(4)
-    return np.asarray(ball.vertices), np.asarray(ball.faces)
+    ball = trimesh.creation.icosphere(3)
+    return np.asarray(ball.vertices, np.float32), np.asarray(ball.faces)
 
 
 def _garments(f: np.ndarray, outfit: Outfit, soft: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -328,10 +328,10 @@ def _develop(light: np.ndarray, shot: Shot, rng: np.random.Generator) -> np.ndar
     film = exposed * (2.51 * exposed + 0.03) / (exposed * (2.43 * exposed + 0.59) + 0.14)
     grey = film @ np.float32([0.21, 0.72, 0.07])
     film = grey[..., None] + 0.80 * (film - grey[..., None])  # the curve by channel adds colour; take it back
-    grain = (
-        cv2.GaussianBlur(rng.standard_normal(light.shape, dtype=np.float32), (0, 0), 0.6) * shot.grain * 1.8
-    )
-    return np.clip(255 * (np.clip(film, 0, 1) ** np.float32(1 / 2.2) + grain) + 0.5, 0, 255).astype(np.uint8)
+    grain = cv2.GaussianBlur(rng.standard_normal((h, w), dtype=np.float32), (0, 0), 0.6) * shot.grain * 1.8
+    return np.clip(
+        255 * (np.clip(film, 0, 1) ** np.float32(1 / 2.2) + grain[..., None]) + 0.5, 0, 255
+    ).astype(np.uint8)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
