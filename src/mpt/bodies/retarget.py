@@ -24,18 +24,17 @@ from mpt.mocap.motion import Motion
 # Names of the joint that begins a limb, without side and separators. The first that a rig has is taken, and
 # each joint once: "shoulder" is the collar where another joint begins the arm, "foot" the toes of an "ankle".
 LIMBS = {
-    "hip": ("upperleg01", "upperleg", "upleg", "thighbend", "thigh", "femur", "hip"),
-    "knee": ("lowerleg01", "lowerleg", "shin", "tibia", "calf", "knee", "leg"),
-    "ankle": ("ankle", "foot"),
-    "toe": ("toe31", "toebase", "toes", "toe0", "toe", "toe11", "ball", "foot", "footend"),
-    "shoulder": ("upperarm01", "upperarm", "uparm", "humerus", "shldrbend", "shldr", "arm", "shoulder"),
-    "elbow": ("lowerarm01", "lowerarm", "forearmbend", "forearm", "radius", "elbow"),
-    "wrist": ("fingerbase", "hand", "wrist"),
-    "collar": ("clavicle", "collar", "shoulder"),
-    "finger": ("finger31", "fingers")
-    + ("middle1", "handmiddle1", "middle01", "fmiddle01", "mid1", "index1", "handindex1", "hand"),
+    "hip": "upperleg01 upperleg upleg thighbend thigh femur hip",
+    "knee": "lowerleg01 lowerleg shin tibia calf knee leg",
+    "ankle": "ankle foot",
+    "toe": "toe31 toebase toes toe0 toe toe11 ball foot footend",
+    "shoulder": "upperarm01 upperarm uparm humerus shldrbend shldr arm shoulder",
+    "elbow": "lowerarm01 lowerarm forearmbend forearm radius elbow",
+    "wrist": "fingerbase hand wrist",
+    "collar": "clavicle collar shoulder",
+    "finger": "finger31 fingers middle1 handmiddle1 middle01 fmiddle01 mid1 index1 handindex1 hand",
 }
-MIDLINE = {"neck": ("neck", "lowerneck", "neck01", "neck1", "necklower"), "head": ("head",)}
+MIDLINE = {"neck": "neck lowerneck neck01 neck1 necklower", "head": "head"}
 OPTIONAL = ("toe", "collar", "finger")
 SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}", "{}right", "{}r")}
 
@@ -167,14 +166,14 @@ def _roles(joints: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
     roles: dict[str, int] = {}
     for limb, names in LIMBS.items():
         for side, forms in SIDES.items():
-            spelled = [form.format(name) for name in names for form in forms]
+            spelled = [form.format(name) for name in names.split() for form in forms]
             free = [plain[name] for name in spelled if name in plain and plain[name] not in roles.values()]
             # A "hand" without fingers ends a hand that begins at the "wrist" (SMPL); elsewhere it begins it.
             inner = [joint for joint in free if joint in parents] if limb == "wrist" else []
             if free:
                 roles[f"{side}_{limb}"] = (inner or free)[0]
     for role, names in MIDLINE.items():
-        if found := [plain[name] for name in names if name in plain]:
+        if found := [plain[name] for name in names.split() if name in plain]:
             roles[role] = found[0]
     return roles
 

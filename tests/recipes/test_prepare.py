@@ -1,0 +1,220 @@
+"""mpt prepare mocap: files to store, near-duplicates dropped, subjects kept apart, bad files named."""
+
+import os
+
+import numpy as np
+import pytest
+import roma
+import torch
+from rich.console import Console
+
+import mpt.bodies
+from mpt.datasets.store import PoseStore
+from mpt.errors import InputError
+from mpt.recipes import prepare
+from mpt.recipes.prepare import changed_frames, pose_kind, prepare_mocap, repair
+
+
+@pytest.fixture(scope="module")
+def body():
+    return mpt.bodies.load("anny")
+
+
+@pytest.fixture
+def console(tmp_path):
+    with (tmp_path / "console.txt").open("w") as file:
+        yield Console(file=file, width=200)
+
+
+@pytest.fixture(scope="module")
+def skeleton(body):
+    part = body.with_bones(body.moving_bones)
+    heads = part.heads.double().numpy()
+    offsets = heads - heads[[max(parent, 0) for parent in part.parents]]
+    return {"names": np.array(part.bones), "parents": np.array(part.parents), "offsets": offsets}
+
+
+def write_clip(path, skeleton, rotvec, fps=30):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **skeleton, rotvec=rotvec, trans=np.zeros((len(rotvec), 3)), fps=fps)
+
+
+def waving(frames: int, bones: int, seed: int = 0) -> np.ndarray:
+    """Rotations that change by 3 to 10 degrees a frame, all within a person's limits."""
+    steps = np.random.default_rng(seed).uniform(0.05, 0.15, (frames, bones, 3)) * [1, 0, 0]
+    return np.where(np.cumsum(steps, 0) % 2 > 1, 1 - np.cumsum(steps, 0) % 1, np.cumsum(steps, 0) % 1)
+
+
+@pytest.fixture
+def clips(tmp_path, skeleton):
+    folder = tmp_path / "clips"
+    bones = len(skeleton["names"])
+    for seed, (subject, name, frames) in enumerate([("a", "walk", 20), ("a", "run", 15), ("b", "sit", 10)]):
+        write_clip(folder / subject / f"{name}.npz", skeleton, waving(frames, bones, seed))
+    return folder
+
+
+def test_motions_become_poses_split_by_subject(clips, tmp_path, body, console):
+    out = tmp_path / "out" / "poses.store"
+    summary = prepare_mocap([clips], out, body=body, validation=["b"], console=console)
+    store = PoseStore(out, body=body)
+    assert {(s.name, s.subject, s.source, s.split) for s in store.sequences} == {
+        ("walk", "a", "a/walk.npz", "train"),
+        ("run", "a", "a/run.npz", "train"),
+        ("sit", "b", "b/sit.npz", "validation"),
+    }
+    assert (summary.frames, summary.poses, summary.size) == (45, len(store), out.stat().st_size)
+    assert summary.sequences == store.sequences
+    assert len(store.validation) == 10
+    given = np.load(clips / "b" / "sit.npz")["rotvec"]
+    np.testing.assert_allclose(
+        store.rotvec(store.validation), given[store.frame(store.validation)], atol=1e-3
+    )
+
+
+def test_the_table_says_how_much_of_each_split(clips, tmp_path, body, console):
+    summary = prepare_mocap([clips], tmp_path / "a.store", body=body, validation=["b"], console=console)
+    with open(os.devnull, "w") as nowhere:
+        printer = Console(record=True, width=120, file=nowhere)
+        printer.print(summary.table())
+    text = printer.export_text()
+    assert "train" in text and "validation" in text and "0 files skipped" in text
+
+
+def test_a_broken_file_is_named_skipped_and_counted(clips, tmp_path, body, console):
+    (clips / "b" / "broken.npz").write_text("not a zip")
+    summary = prepare_mocap([clips], tmp_path / "a.store", body=body, console=console)
+    assert [skipped.path.name for skipped in summary.skipped] == ["broken.npz"]
+    assert "broken.npz: it is no .npz file" in summary.skipped[0].reason
+    assert len(summary.sequences) == 3
+    console.file.flush()
+    assert "skipped" in (tmp_path / "console.txt").read_text()
+
+
+def test_a_skeleton_that_is_nobody_is_skipped_too(clips, tmp_path, body, console, skeleton):
+    unknown = skeleton | {"names": np.array([f"bone{i}" for i in range(len(skeleton["names"]))])}
+    write_clip(clips / "c" / "spider.npz", unknown, waving(3, len(skeleton["names"])))
+    summary = prepare_mocap([clips], tmp_path / "a.store", body=body, console=console)
+    assert "no joint was found for left_hip" in summary.skipped[0].reason
+
+
+def test_strict_stops_at_a_broken_file_and_leaves_nothing(clips, tmp_path, body, console):
+    (clips / "b" / "broken.npz").write_text("not a zip")
+    with pytest.raises(InputError, match=r"broken\.npz: it is no \.npz file"):
+        prepare_mocap([clips], tmp_path / "a.store", body=body, strict=True, console=console)
+    assert not list(tmp_path.glob("*store*"))
+
+
+def test_ctrl_c_leaves_no_store(clips, tmp_path, body, console, monkeypatch):
+    calls = iter([1, 2])
+
+    def interrupted(*args):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return retarget(*args)
+
+    retarget = prepare.retarget
+    monkeypatch.setattr(prepare, "retarget", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_mocap([clips], tmp_path / "a.store", body=body, console=console)
+    assert not [name for name in os.listdir(tmp_path) if "store" in name]
+
+
+def test_a_file_given_twice_is_read_once(clips, tmp_path, body, console):
+    paths = [clips, clips / "a", clips / "a" / "walk.npz"]
+    assert len(prepare_mocap(paths, tmp_path / "a.store", body=body, console=console).sequences) == 3
+
+
+def test_fast_recordings_are_looked_at_more_rarely(tmp_path, body, console, skeleton):
+    rotvec = np.repeat(waving(10, len(skeleton["names"])), 4, axis=0)
+    write_clip(tmp_path / "x" / "fast.npz", skeleton, rotvec, fps=120)
+    write_clip(tmp_path / "x" / "slow.npz", skeleton, rotvec[:8], fps=16)
+    summary = prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, console=console)
+    assert [(s.fps, s.frames) for s in summary.sequences] == [(30, 10), (16, 8)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"validation": ["b", "9"]}, "validation subject 9 is not there, the subjects are a, b;"),
+        ({"fps": 0}, "fps is 0, a number above 0"),
+        ({"max_gap": float("nan")}, "max_gap is nan"),
+        ({"paths": []}, "no motion was given"),
+        ({"paths": ["nowhere"]}, "nowhere: no such file or folder"),
+    ],
+)
+def test_wrong_settings_are_refused_and_leave_nothing(clips, tmp_path, body, console, given, message):
+    given = {"paths": [clips]} | given
+    with pytest.raises(InputError, match=message):
+        prepare_mocap(out=tmp_path / "a.store", body=body, console=console, **given)
+    assert not list(tmp_path.glob("*store*"))
+
+
+def test_nothing_readable_is_refused_with_the_first_reason(tmp_path, body, console):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "broken.npz").write_text("")
+    with pytest.raises(InputError, match=r"none of the 1 files could be read; the first: .*broken\.npz"):
+        prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, console=console)
+
+
+def test_one_of_many_equal_frames_is_kept_and_one_each_second():
+    still = np.zeros((100, 4, 3))
+    np.testing.assert_array_equal(changed_frames(still, 0.05, 30), [0, 30, 60, 90])
+
+
+def test_no_kept_neighbours_are_alike_and_no_dropped_frame_is_unlike():
+    generator = np.random.default_rng(0)
+    rotvec = np.cumsum(generator.normal(scale=0.01, size=(200, 4, 3)), 0)
+    kept = changed_frames(rotvec, 0.05, 1000)
+
+    def apart(a, b) -> float:
+        """Largest angle between two poses, radians."""
+        a, b = (roma.rotvec_to_rotmat(torch.from_numpy(rotvec[i])) for i in (a, b))
+        return float(roma.rotmat_geodesic_distance(a, b).max())
+
+    assert 10 < len(kept) < 200
+    last = 0
+    for frame in range(1, 200):
+        assert (apart(last, frame) > 0.05) == (frame in kept)
+        last = frame if frame in kept else last
+
+
+def test_a_single_frame_is_kept():
+    np.testing.assert_array_equal(changed_frames(np.zeros((1, 4, 3)), 0.05, 30), [0])
+
+
+def test_flipped_heads_go_back_to_rest_and_nothing_else_changes(body):
+    rotvec = np.full((2, len(body.moving_bones), 3), 0.2)
+    head = body.moving_bones.index(body.roles["head"])
+    rotvec[1, head] = (0, 0, 3.1)
+    found, flipped = repair(rotvec, body)
+    np.testing.assert_array_equal(flipped, [False, True])
+    np.testing.assert_array_equal(found[1, head], 0)
+    rotvec[1, head] = 0
+    np.testing.assert_array_equal(found, rotvec)
+
+
+def test_pelvis_height_and_trunk_tilt_tell_standing_lying_and_handstands(body):
+    rotvec = np.zeros((3, len(body.moving_bones), 3))
+    rotvec[1, 0] = (-np.pi / 2, 0, 0)
+    rotvec[2, 0] = (np.pi, 0, 0)
+    kind = pose_kind(rotvec, body)
+    heads = body.heads.numpy()
+    np.testing.assert_allclose(kind.pelvis_height[0], heads[0, 1] - heads[:, 1].min(), atol=1e-6)
+    assert kind.pelvis_height[0] > 0.8 and kind.pelvis_height[1] < 0.3
+    tilt = kind.trunk_tilt
+    assert tilt[0] < 5 and abs(tilt[1] - 90) < 5
+    np.testing.assert_allclose(tilt[2], 180 - tilt[0], atol=1e-6)
+
+
+def test_pose_kind_agrees_with_the_bodys_own_kernel(body):
+    rotvec = np.random.default_rng(0).normal(scale=0.5, size=(4, len(body.moving_bones), 3))
+    full = body.to(dtype=torch.float64)
+    local = torch.eye(3, dtype=torch.float64).repeat(4, len(full.bones), 1, 1)
+    local[:, [full.bones.index(bone) for bone in full.moving_bones]] = roma.rotvec_to_rotmat(
+        torch.from_numpy(rotvec)
+    )
+    heads = full.forward(local, torch.zeros(1, full.shape_count, dtype=torch.float64)).heads.numpy()
+    np.testing.assert_allclose(
+        pose_kind(rotvec, body).pelvis_height, heads[:, 0, 1] - heads[..., 1].min(1), atol=1e-6
+    )
