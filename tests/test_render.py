@@ -174,6 +174,18 @@ def test_the_figure_puts_photo_and_side_view_at_one_height():
     np.testing.assert_array_equal(overlay_figure(photo, [], VIEW), photo)
 
 
+def test_a_big_photo_is_shown_smaller_with_everything_in_its_place():
+    photo = np.zeros((480, 640, 3), np.uint8)
+    joints = np.full((17, 3), np.nan)
+    joints[9] = 600.5, 400.5, 1
+    joints_small = joints.copy()
+    joints_small[9, :2] = (joints[9, :2] + 0.5) / 4 - 0.5
+    person = ball([0.2, -0.1, 3], colour=RED)
+    small = overlay_figure(photo, [person], VIEW.scaled(4), joints2d=[joints], max_side_px=160)[:, :160]
+    same = draw_joints(overlay(photo[::4, ::4], [person], VIEW), joints_small)
+    assert np.abs(small.astype(int) - same).mean() < 0.5
+
+
 def test_joints_are_drawn_where_they_are_and_doubtful_ones_are_not():
     joints = np.zeros((17, 3))
     joints[9] = 100, 40, 0.9

@@ -61,6 +61,11 @@ class Perspective:
         depth = np.maximum(points[..., 2:], NEAR_M)
         return points[..., :2] / depth * self.focal_px + np.asarray(self.centre_px)
 
+    def scaled(self, factor: float) -> "Perspective":
+        """The camera of the same picture resized by a factor; pixel centres are at integers."""
+        x, y = self.centre_px
+        return Perspective(self.focal_px * factor, ((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5))
+
 
 @dataclass(frozen=True)
 class Orthographic:
@@ -383,13 +388,20 @@ def _studio(figures: Sequence[Figure], view: Orthographic, size_wh: tuple[int, i
 def overlay_figure(
     photo: np.ndarray,
     figures: Sequence[Figure],
-    view: View,
+    view: Perspective,
     joints2d: Sequence[np.ndarray] = (),
+    max_side_px: int = 2048,
 ) -> np.ndarray:
     """Photo with meshes on the left, the same people from the side on the right: HWC uint8.
 
-    ``joints2d`` are (17, 2 or 3) pixels (x, y[, score]) of COCO17, drawn where given.
+    ``joints2d`` are (17, 2 or 3) pixels (x, y[, score]) of COCO17, drawn where given. A photo with a longer
+    side than ``max_side_px`` is shown smaller.
     """
+    factor = max_side_px / max(photo.shape[:2])
+    if factor < 1:
+        photo = cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        view = view.scaled(factor)
+        joints2d = [np.column_stack([(j[:, :2] + 0.5) * factor - 0.5, j[:, 2:]]) for j in joints2d]
     left = overlay(photo, figures, view)
     for joints in joints2d:
         left = draw_joints(left, joints)

@@ -81,7 +81,7 @@ class Chart:
 
 @lru_cache(maxsize=4)
 def chart(body: Body) -> Chart:
-    """The chart of a body's mean shape, in face units: the eyes' middle is the origin of X, Y, Z."""
+    """The chart of a body's mean shape, the eyes' middle the origin of X, Y, Z, in metres."""
     rest = body.rest(torch.zeros(1, body.shape_count, dtype=body.template.dtype, device=body.template.device))
     vertices, heads = rest.vertices[0].cpu().numpy(), rest.heads[0].cpu().numpy()
     joint = dict(zip(body.skeleton.joints, rest.joints[0].cpu().numpy()))
