@@ -1,1 +1,29 @@
-"""MPT: a posed 3D human mesh from a photo, learned from motion capture alone."""
+"""MPT: a posed 3D human mesh from a photo, learned from motion capture alone.
+
+>>> import mpt
+>>> people = mpt.load("mpt-small")("photo.jpg")
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Body": "mpt.bodies",
+    "MeshTransformer": "mpt.modeling.mesh_transformer",
+    "Reconstruction": "mpt.reconstruct",
+    "Reconstructor": "mpt.reconstruct",
+    "load": "mpt.reconstruct",
+}
+__all__ = ["Body", "MeshTransformer", "Reconstruction", "Reconstructor", "load"]
+
+
+def __getattr__(name: str):
+    """Names are imported when they are first used: torch alone takes a second."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mpt' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,7 @@
+"""``python -m mpt`` is ``mpt``."""
+
+import sys
+
+from mpt.cli import main
+
+sys.exit(main())

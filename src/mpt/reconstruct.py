@@ -1,0 +1,230 @@
+"""Photo or keypoints -> people with meshes: the 2D network finds and draws them, the transformer lifts them.
+
+The transformer predicts as if its camera looked at the person. Somebody away from the picture's middle is seen
+along another ray, so joints and mesh are turned by the rotation that takes the optical axis to that ray, and
+then placed where they best project onto the 2D joints.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mpt import checkpoint
+from mpt.cameras import fit_translation, ray_rotation, weak_perspective
+from mpt.checkpoint import Model
+from mpt.errors import InputError
+from mpt.images import Crop, apply, read_image
+from mpt.pose2d.base import Person2D, Pose2D
+from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.keypoints import Keypoints
+from mpt.skeletons import COCO17
+
+HIPS = COCO17.indices("left_hip", "right_hip")
+MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
+MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
+MIN_DEPTH_M = 0.3  # nobody's mid-hip is nearer to the lens
+NEAR_M = 0.1  # ... nor any of their skin
+FACTOR = 2.5  # the two ways of placing somebody may differ in depth by no more, or the 2D joints are wrong
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One person. Camera axes (x right, y down, z forward), metres about the mid-hip; pixels of the photo.
+
+    Attributes:
+        vertices: (V, 3) float32.
+        faces: (F, 3) int64 vertex indices, counter-clockwise seen from outside.
+        joints3d: (17, 3) float32 COCO joints, regressed from the mesh.
+        translation_m: (3,) to add to joints and vertices: where the mid-hip is.
+        focal_px: focal length in pixels, and whether it was assumed.
+        principal_px: (x, y) of the picture's middle, where the optical axis is taken to be.
+        camera: (s, tx, ty), the weak-perspective camera ``s * (xy + t)`` into the crop's [-1, 1] that comes
+            nearest to the perspective one.
+        crop: the upright square that the transformer saw.
+        joints2d_px: (17, 3) what the 2D network found: x, y, score.
+        score: how surely this is a person, 0-1.
+        bbox_xywh: (x, y, width, height) of the box around the 2D joints.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    joints3d: np.ndarray
+    translation_m: np.ndarray
+    focal_px: float
+    focal_assumed: bool
+    principal_px: tuple[float, float]
+    camera: tuple[float, float, float]
+    crop: Crop
+    joints2d_px: np.ndarray
+    score: float
+    bbox_xywh: tuple[float, float, float, float]
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) in the axes of ``vertices`` -> pixels (..., 2) of the photo."""
+        return _project(points + self.translation_m, self.focal_px, np.array(self.principal_px))
+
+
+class Reconstructor:
+    """Finds people in photos and reconstructs each; see :func:`load`.
+
+    ``pose2d`` finds people and draws their heatmaps, BlazePose where None is given.
+    """
+
+    def __init__(self, model: Model, pose2d: Pose2D | None = None) -> None:
+        if model.skeleton != COCO17:
+            raise InputError(
+                f"the model {model.name} was made for the joints of {model.skeleton.name}, but photos give "
+                f"those of {COCO17.name}: give another model"
+            )
+        self.model = model
+        self.pose2d = pose2d or BlazePose(heatmap_size=self.heatmap_size)
+
+    @property
+    def heatmap_size(self) -> int:
+        """Side in pixels of the heatmaps that the model reads."""
+        return self.model.transformer.config.heatmap_size
+
+    def __call__(
+        self,
+        image: str | os.PathLike | np.ndarray,
+        *,
+        keypoints: np.ndarray | None = None,
+        focal_px: float | None = None,
+    ) -> list[Reconstruction]:
+        """Everybody in a photo (a file, or HWC uint8 RGB), the surest first; an empty list where nobody is.
+
+        keypoints: (people, 17, 3) COCO joints known from elsewhere, x, y in pixels and score in 0-1 (0: missing);
+            nobody is searched then.
+        focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, as if a
+            lens saw 53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
+
+        Raises:
+            InputError: no picture, keypoints of another shape or picture, a focal length not above zero.
+        """
+        image = read_image(image)
+        if keypoints is None:
+            people = self.pose2d(image)
+        else:
+            people = Keypoints(keypoints, heatmap_size=self.heatmap_size)(image)
+        return self.lift(people, (image.shape[1], image.shape[0]), focal_px=focal_px)
+
+    @torch.inference_mode()
+    def lift(
+        self, people: list[Person2D], size_wh: tuple[int, int], *, focal_px: float | None = None
+    ) -> list[Reconstruction]:
+        """People found in a photo of ``size_wh`` pixels -> their meshes, all in one batch."""
+        if focal_px is not None and not (math.isfinite(focal_px) and focal_px > 0):
+            raise InputError(f"the focal length is {focal_px:g}: give it in pixels, above 0, or leave it out")
+        if not people:
+            return []
+        transformer = self.model.transformer
+        maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
+        prediction = transformer(transformer.prepare(maps.to(transformer.template_joints.device)))
+
+        focal = focal_px or math.hypot(*size_wh)
+        middle = np.array([(side - 1) / 2 for side in size_wh])
+        joints = prediction.regressed.double().cpu()
+        vertices = prediction.vertices.cpu()
+        cameras = prediction.camera.double().cpu()
+        faces = self.model.faces.numpy()
+        root = joints[:, HIPS].mean(1, keepdim=True)
+        at_hip = weak_perspective(root, cameras)[:, 0].clamp(-2, 2).numpy()  # in the crop, or beside it
+
+        reconstructions = []
+        for i, person in enumerate(people):
+            hip_px = apply(person.crop.image_from_ndc, at_hip[i])
+            ray = np.append((hip_px - middle) / focal, 1.0)
+            turn = ray_rotation(torch.from_numpy(ray / np.linalg.norm(ray))[None])[0]
+            joints3d = ((joints[i] - root[i]) @ turn.T).numpy()
+            mesh = ((vertices[i] - root[i].float()) @ turn.T.float()).numpy()
+            depth = 2 * focal / (max(float(cameras[i, 0]), 0.05) * person.crop.side_px)
+            translation = _place(joints3d, mesh[:, 2].min(), person, focal, middle, ray * depth)
+            reconstructions.append(
+                Reconstruction(
+                    vertices=mesh,
+                    faces=faces,
+                    joints3d=joints3d.astype(np.float32),
+                    translation_m=translation,
+                    focal_px=float(focal),
+                    focal_assumed=focal_px is None,
+                    principal_px=(float(middle[0]), float(middle[1])),
+                    camera=_weak_camera(joints3d, translation, focal, middle, person.crop),
+                    crop=person.crop,
+                    joints2d_px=person.joints2d_px,
+                    score=person.score,
+                    bbox_xywh=person.bbox_xywh,
+                )
+            )
+        return reconstructions
+
+
+def load(
+    model: str | os.PathLike = "mpt-small", *, device: str = "auto", pose2d: Pose2D | None = None
+) -> Reconstructor:
+    """A reconstructor, by the name of a model that comes with mpt, a model file, or a run folder.
+
+    device: "auto" is CUDA where there is one; else as torch names it.
+
+    Raises:
+        InputError: no such model, a broken one, no such device.
+    """
+    return Reconstructor(checkpoint.load(model, _device(device)), pose2d)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"the device {name!r} cannot be used ({reason}): use auto, cpu or cuda") from None
+
+
+def _place(
+    joints: np.ndarray, nearest: float, person: Person2D, focal: float, middle: np.ndarray, guess: np.ndarray
+) -> np.ndarray:
+    """(3,) where the mid-hip of joints (17, 3) is: where they best project onto the person's 2D joints.
+
+    Those that then lie far off are left out once. Where too few are seen or the result is absurd, ``guess``
+    from the network's weak-perspective camera is taken. ``nearest`` is the mesh's least z.
+    """
+    least = max(MIN_DEPTH_M, NEAR_M - nearest)
+    points, score = person.joints2d_px[:, :2], person.joints2d_px[:, 2]
+    used = score >= MIN_SCORE
+    if used.sum() >= MIN_JOINTS:
+        placed = _fit(joints, points, score * used, focal, middle)
+        error_px = np.linalg.norm(_project(joints + placed, focal, middle) - points, axis=-1)
+        near = used & (error_px <= max(3 * np.median(error_px[used]), 0.02 * person.crop.side_px))
+        if MIN_JOINTS <= near.sum() < used.sum():
+            placed = _fit(joints, points, score * near, focal, middle)
+        if placed[2] >= least and 1 / FACTOR < placed[2] / guess[2] < FACTOR:
+            return placed
+    return guess * (max(guess[2], least) / guess[2])
+
+
+def _fit(
+    joints: np.ndarray, points: np.ndarray, weights: np.ndarray, focal: float, middle: np.ndarray
+) -> np.ndarray:
+    arrays = (torch.from_numpy(np.asarray(a, np.float64)) for a in (joints, points, weights, middle))
+    joints, points, weights, middle = arrays
+    return fit_translation(joints, points, weights, focal, middle).numpy()
+
+
+def _project(points: np.ndarray, focal: float, middle: np.ndarray) -> np.ndarray:
+    return points[..., :2] / np.maximum(points[..., 2:], 1e-3) * focal + middle
+
+
+def _weak_camera(
+    joints: np.ndarray, translation: np.ndarray, focal: float, middle: np.ndarray, crop: Crop
+) -> tuple[float, float, float]:
+    """(s, tx, ty) of least squares: joints (17, 3) -> where the perspective camera sees them in the crop."""
+    seen = apply(crop.ndc_from_image, _project(joints + translation, focal, middle))
+    xy, xy_mean, seen_mean = joints[:, :2], joints[:, :2].mean(0), seen.mean(0)
+    spread = xy - xy_mean
+    s = max(float((spread * (seen - seen_mean)).sum() / np.square(spread).sum().clip(1e-9)), 1e-3)
+    tx, ty = seen_mean / s - xy_mean
+    return s, float(tx), float(ty)
