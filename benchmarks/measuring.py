@@ -1,0 +1,49 @@
+"""What the two benchmarks of whole photos share: limb joints, a model's answer to a person's maps, tables."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mpt import metrics
+from mpt.checkpoint import Model
+from mpt.pose2d.base import Person2D
+from mpt.skeletons import BLAZEPOSE33, COCO17, remap
+
+HIPS = COCO17.indices("left_hip", "right_hip")
+_LIMB_JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+LIMBS = COCO17.indices(*(f"{side}_{joint}" for joint in _LIMB_JOINTS for side in ("left", "right")))
+LANDMARKS = remap(BLAZEPOSE33, COCO17)
+
+
+@torch.no_grad()
+def predict(model: Model, person: Person2D) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (17, 3) of the mesh and its vertices (V, 3), camera axes, metres, about the mid-hip."""
+    transformer = model.transformer
+    prediction = transformer(transformer.prepare(torch.from_numpy(person.heatmaps)[None]))
+    root = prediction.regressed[:, HIPS].mean(1, keepdim=True)
+    return (prediction.regressed - root)[0].numpy(), (prediction.vertices - root)[0].numpy()
+
+
+def limb_pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> float:
+    """PA-MPJPE in mm over the twelve limb joints, both (17, 3) metres in COCO order."""
+    predicted, true = torch.as_tensor(joints[LIMBS]), torch.as_tensor(truth[LIMBS])
+    return float(metrics.pa_mpjpe(predicted, true))
+
+
+def table(title: str, columns: list[str], rows: list[list]) -> None:
+    """Print rows: texts as they are, floats with one decimal, None as a dash."""
+    shown = Table(title=title, title_justify="left")
+    for k, column in enumerate(columns):
+        shown.add_column(column, justify="right" if k else "left")
+    for row in rows:
+        shown.add_row(*("–" if v is None else f"{v:.1f}" if isinstance(v, float) else str(v) for v in row))
+    Console().print(shown)
+
+
+def write_json(path: Path | None, result: dict) -> None:
+    if path is not None:
+        path.write_text(json.dumps(result, indent=1) + "\n")
