@@ -1,4 +1,4 @@
-"""Cameras: the paper's four virtual ones, eight by interpolation, random ones; perspective and weak perspective.
+"""Cameras: the paper's four virtual ones, eight by interpolation, random ones; full and weak perspective.
 
 World: y up, metres, the body's mid-hip at the origin. Camera: x right, y down, z forward. A rig is a set of
 cameras; training draws one for each mesh (Section 3.1, supplement A and B).
@@ -61,7 +61,10 @@ _Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 @dataclass(frozen=True)
 class Cameras:
-    """C perspective cameras: ``x_cam = rotation @ x_world + translation``, ``pixel = focal * x_cam / z + principal``."""
+    """C perspective cameras.
+
+    ``x_camera = rotation @ x_world + translation``, ``pixel = focal * (x, y)_camera / z + principal``.
+    """
 
     rotation: Tensor  # (C, 3, 3)
     translation: Tensor  # (C, 3) metres
@@ -95,7 +98,7 @@ class Cameras:
 
 
 def h36m_s1(views: int = 4) -> Cameras:
-    """The paper's virtual cameras: 1, 2 or 4 of Human3.6M subject S1, or 8 with one between each two neighbours.
+    """The paper's virtual cameras: 1, 2 or 4 of Human3.6M subject S1, or 8: one more between neighbours.
 
     An interpolated camera stands half way in azimuth, at the average radius, height and focal length of its
     two neighbours, aimed and rolled as they are on average (supplement B; its exact rule is not published).
@@ -168,12 +171,12 @@ def view_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     At zero the camera stands on +z and sees the rest pose from the front; ``yaw`` moves it towards +x,
     ``pitch`` up (looking down), ``roll`` turns it clockwise about its axis.
     """
-    to_camera_axes = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=yaw.device))
+    to_camera_axes = torch.diag(yaw.new_tensor([1.0, -1.0, -1.0]))
     return _about(2, -roll) @ to_camera_axes @ _about(0, pitch) @ _about(1, -yaw)
 
 
 def weak_perspective(points: Tensor, camera: Tensor) -> Tensor:
-    """(N, P, 3) metres and (N, 3) cameras (s, tx, ty) -> (N, P, 2) in the crop's [-1, 1]: ``s * (xy + t)``."""
+    """(N, P, 3) metres, (N, 3) cameras (s, tx, ty) -> (N, P, 2) in the crop's [-1, 1]: ``s * (xy + t)``."""
     return camera[:, None, :1] * (points[..., :2] + camera[:, None, 1:])
 
 
