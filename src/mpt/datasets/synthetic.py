@@ -93,7 +93,7 @@ class Synthesizer:
         self.body = body.with_bones(bones).to(device)
         self.bones = self.body.bones
         self.column = [bones.index(bone) for bone in self.bones]
-        self.coarse_index = next(c.index for c in body.coarse if len(c) == coarse_vertices).to(device)
+        self.coarse_index = body.coarsened(coarse_vertices).index.to(device)
         self.skeleton = body.skeleton
         self.hips = body.skeleton.indices("left_hip", "right_hip")
         self.rig = h36m_s1(config.views).to(device)

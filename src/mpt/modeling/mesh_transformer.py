@@ -144,12 +144,7 @@ class MeshTransformer(nn.Module):
         down = torch.tensor([1.0, -1.0, -1.0])  # from the body's axes to those of a camera in front of it
         joints = rest.joints[0]
         root = joints[body.skeleton.indices("left_hip", "right_hip")].mean(0)
-        coarse = next((c for c in body.coarse if len(c) == config.coarse_vertices), None)
-        if coarse is None:
-            have = ", ".join(str(len(c)) for c in body.coarse)
-            raise ValueError(
-                f"the body {body.name} has coarse meshes of {have} vertices, not {config.coarse_vertices}"
-            )
+        coarse = body.coarsened(config.coarse_vertices)
         vertices = rest.vertices[0, coarse.index]
         return cls(
             config,
@@ -190,8 +185,8 @@ class MeshTransformer(nn.Module):
         skip_below: patch tokens with nothing above this are left out; 0 keeps all.
         """
         config = self.config
-        tokens, keep = self._seen_tokens(seen, skip_below)
-        n = len(tokens)
+        seen_tokens, place, real = self._seen_tokens(seen, skip_below)
+        n = len(seen_tokens)
         queries = self.joint_query(self.template_joints).expand(n, -1, -1)
         if config.vertex_queries:
             vertices = self.vertex_query(self.template_coarse).expand(n, -1, -1)
@@ -201,10 +196,16 @@ class MeshTransformer(nn.Module):
             queries = torch.cat([queries, vertices], 1)
         if self.merged:
             joints = self.joint_count
-            tokens = torch.cat([queries[:, :joints] + tokens, queries[:, joints:]], 1)
-            positions = None
+            tokens = torch.cat([queries[:, :joints] + seen_tokens, queries[:, joints:]], 1)
         else:
-            tokens, positions, keep = self._join(queries, tokens, keep)
+            tokens = torch.cat([queries, seen_tokens], 1)
+        positions = keep = None
+        if place is not None:
+            of_queries = torch.arange(queries.shape[1], device=place.device).expand(n, -1)
+            positions = torch.cat([of_queries, queries.shape[1] + place], 1)
+            keep = (
+                None if real is None else torch.cat([torch.ones_like(of_queries, dtype=torch.bool), real], 1)
+            )
 
         for block in self.blocks:
             tokens = block(tokens, positions, keep)
@@ -217,54 +218,50 @@ class MeshTransformer(nn.Module):
             coarse = self.to_vertex(tokens[:, self.joint_count : self.joint_count + self.coarse_count])
         else:
             coarse = self.read_vertices(flat).unflatten(1, (-1, 3))
-        coarse = coarse.float()
+        coarse = coarse.to(self.template_coarse.dtype)  # float32 under autocast
         vertices = self.upsample(coarse, rows)
         if rows is None:
             regressed = self.regressor @ vertices
         else:
             regressed = self.upsample.regressed(coarse, self.regressor)
-        return MeshPrediction(joints, coarse, vertices, regressed, camera)
+        return MeshPrediction(joints, coarse.float(), vertices.float(), regressed.float(), camera)
 
-    def _seen_tokens(self, seen: Tensor, skip_below: float) -> tuple[Tensor, Tensor | None]:
-        """Tokens (N, T, D) of what is seen and, where some are skipped, which are kept (N, T)."""
-        match self.config.inputs:
-            case "patches":
-                p = self.config.patch_size
-                n, joints, height, width = seen.shape
-                patches = seen.reshape(n, joints, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
-                patches = patches.flatten(3).flatten(1, 2)  # (N, T, J * p * p)
-                keep = patches.amax(-1) > skip_below if skip_below else None
-                return (self.see(patches), None) if keep is None else (patches, keep)
-            case "joints":
-                return self.see(_describe(seen)), None
-            case "coordinates":
-                return self.see(seen), None
-        return self.see(seen.flatten(2).mT), None
+    def kept_tokens(self, maps: Tensor, skip_below: float) -> int:
+        """How many patch tokens the fullest of these heatmaps keeps."""
+        return (
+            int((self._patches(maps).amax(-1) > skip_below).sum(1).max()) if skip_below else self.seen_count
+        )
 
-    def _join(
-        self, queries: Tensor, seen: Tensor, keep: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Queries and seen tokens as one sequence; with skipping, only as long as the fullest sample needs.
+    def _patches(self, maps: Tensor) -> Tensor:
+        """(N, J, S, S) -> (N, T, J * p * p), rows of patches one after another."""
+        p = self.config.patch_size
+        n, joints, height, width = maps.shape
+        cut = maps.reshape(n, joints, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
+        return cut.flatten(3).flatten(1, 2)
 
-        Returns the tokens (N, T, D), the position of each in the tables (N, T) or None for all in order, and
-        which of them may be looked at (N, T) or None for all.
+    def _seen_tokens(self, seen: Tensor, skip_below: float) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Tokens (N, T, D) of what is seen; where empty patches are skipped, the place of each token (N, T) and
+        which of them are real (N, T), None where all are. As many tokens as the fullest sample needs.
         """
-        if keep is None:
-            return torch.cat([queries, seen], 1), None, None
-        n, count = len(seen), queries.shape[1]
-        kept = keep.sum(1)
-        longest = max(int(kept.max()), 1)
-        order = (
-            keep.int().sort(1, descending=True, stable=True).indices[:, :longest]
+        match self.config.inputs:
+            case "joints":
+                return self.see(_describe(seen)), None, None
+            case "coordinates":
+                return self.see(seen), None, None
+            case "features":
+                return self.see(seen.flatten(2).mT), None, None
+        patches = self._patches(seen)
+        if not skip_below:
+            return self.see(patches), None, None
+        keep = patches.amax(-1) > skip_below  # (N, T)
+        count = keep.sum(1)
+        longest = max(int(count.max()), 1)
+        place = (
+            keep.int().sort(dim=1, descending=True, stable=True).indices[:, :longest]
         )  # kept ones first, in order
-        patches = seen.gather(1, order[..., None].expand(-1, -1, seen.shape[-1]))
-        tokens = torch.cat([queries, self.see(patches)], 1)
-        of_queries = torch.arange(count, device=order.device).expand(n, -1)
-        positions = torch.cat([of_queries, count + order], 1)
-        if (kept == longest).all():
-            return tokens, positions, None
-        real = torch.arange(longest, device=order.device) < kept[:, None]
-        return tokens, positions, torch.cat([torch.ones_like(of_queries, dtype=torch.bool), real], 1)
+        patches = patches.gather(1, place[..., None].expand(-1, -1, patches.shape[-1]))
+        real = torch.arange(longest, device=place.device) < count[:, None]
+        return self.see(patches), place, None if (count == longest).all() else real
 
     def _mask(self, queries: Tensor, ratio: float, generator: torch.Generator | None) -> Tensor:
         n, count, _ = queries.shape
@@ -296,7 +293,9 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, positions: Tensor | None, keep: Tensor | None) -> Tensor:
-        """(N, T, width in) -> (N, T, width); see ``MeshTransformer._join`` for the other two."""
+        """(N, T, width in) -> (N, T, width). ``positions`` (N, T): places in the table, all in order where None;
+        ``keep`` (N, T): tokens that may be looked at, all where None.
+        """
         y = self.into(x) + (self.position if positions is None else self.position[positions])
         for layer in self.layers:
             y = layer(y, keep)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -32,6 +33,7 @@ from mpt.errors import InputError
 
 FORMAT = "mpt-state-1"
 console = Console(stderr=True)
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def train(
     run: Run,
     config: LoopConfig,
     model: nn.Module,
-    losses_of: Callable[[nn.Module, int, torch.Generator], dict[str, Tensor]],
+    draw: Callable[[torch.Generator], Batch],
+    losses_of: Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]],
     validate: Callable[[nn.Module], dict[str, float]],
     save_model: Callable[[nn.Module], None],
     *,
@@ -136,7 +139,8 @@ def train(
 ) -> nn.Module:
     """Evaluate, save, step, log. Returns the trained model.
 
-    losses_of(model, step, generator): the weighted terms of the loss; their sum is stepped on.
+    draw(generator): a step's samples, made in full precision whatever the model runs in.
+    losses_of(model, samples, generator): the weighted terms of the loss; their sum is stepped on.
     Raises FloatingPointError at a non-finite loss, with the step; KeyboardInterrupt after saving.
     """
     device = accelerator.device
@@ -173,8 +177,10 @@ def train(
                     group["lr"] = lr
                 seed_step(config.seed, step, accelerator.process_index, generator)
                 parallel.train()
+                with torch.no_grad():
+                    batch = draw(generator)
                 with accelerator.autocast():
-                    losses = losses_of(stepped, step, generator)
+                    losses = losses_of(stepped, batch, generator)
                 loss = torch.stack(list(losses.values())).sum()
                 accelerator.backward(loss)
                 if config.optim.clip_norm:

@@ -76,9 +76,13 @@ def pretrain(
     out: str | os.PathLike,
     *,
     resume: bool = False,
+    start_from: str | os.PathLike | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> Path:
-    """Run a pre-training; the run folder. ``resume`` continues the run that ``out`` holds."""
+    """Run a pre-training; the run folder.
+
+    ``resume`` continues the run that ``out`` holds; ``start_from`` begins a new one with a model's weights.
+    """
     body = bodies.load(config.body)
     store = PoseStore(store_path, body=body)
     if not len(store.train):
@@ -90,6 +94,8 @@ def pretrain(
     device = accelerator.device
     torch.manual_seed(config.seed)
     model = MeshTransformer.for_body(body, config.model)
+    if start_from is not None:
+        take_weights(model, start_from)
     synthesize = Synthesizer(
         body,
         store.bones,
@@ -104,8 +110,12 @@ def pretrain(
     held_out = store.validation if len(store.validation) else store.train
     checked = store.rotvec(spread(held_out, config.validation_samples))
 
-    def losses_of(model: torch.nn.Module, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        batch = synthesize(poses(config.batch_size, generator), generator)
+    def draw(generator: torch.Generator) -> SyntheticBatch:
+        return synthesize(poses(config.batch_size, generator), generator)
+
+    def losses_of(
+        model: torch.nn.Module, batch: SyntheticBatch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         masked = config.mask_queries if config.model.vertex_queries else 0.0
         prediction = model(batch.seen, rows=batch.rows, mask_queries=masked, generator=generator)
         return objective(prediction, batch, config.weights)
@@ -145,6 +155,7 @@ def pretrain(
             steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
         ),
         model,
+        draw,
         losses_of,
         validate,
         save_model,
@@ -153,6 +164,18 @@ def pretrain(
         compile_model=config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"),
     )
     return Path(out)
+
+
+def take_weights(model: MeshTransformer, source: str | os.PathLike) -> None:
+    """Put a trained model's weights into ``model``, which keeps its own body."""
+    trained = checkpoint.load(source).transformer
+    if trained.config != model.config:
+        raise InputError(
+            f"{source}: its transformer is built otherwise than this experiment's; start from one alike"
+        )
+    fixed = {name for name, _ in model.named_buffers()}
+    weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in fixed}
+    model.load_state_dict(weights, strict=False)
 
 
 def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[str, Tensor]:
