@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -19,8 +19,14 @@ from tyro.conf import Positional, arg, subcommand
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from mpt.bodies import Body
+    from mpt.checkpoint import Model
+    from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstructor
+    from mpt.recipes.pretrain import PretrainConfig
+    from mpt.reconstruct import Reconstruction, Reconstructor
 
 OK, SOME_REFUSED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,7 +43,7 @@ class Reconstruct:
     """Put a 3D body on everybody in a photo.
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
-    result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced whole.
+    result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
 
     Example: mpt reconstruct holiday.jpg -o results
     """
@@ -83,7 +89,6 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
     reconstructor: Reconstructor | None = None
     results, refused = [], 0
     for photo, name in _tracked(list(zip(options.photos, folder_names(options.photos)))):
-        start = time.perf_counter()
         try:
             image = read_image(photo)
         except InputError as error:
@@ -93,13 +98,12 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
         if (
             reconstructor is None
         ):  # not before a photo could be read, and outside the try: it stops everything
-            reconstructor = _load(options, search=points is None)
-            start = time.perf_counter()
+            reconstructor = _load(options.model, options.device, search=points is None)
         try:
             finder = reconstructor.pose2d
             if points is not None:
                 finder = points.of(photo, heatmap_size=reconstructor.heatmap_size)
-            result = _reconstruct(photo, image, reconstructor, finder, options, options.out / name, start)
+            result, _ = _reconstruct(photo, image, reconstructor, finder, options, options.out / name)
         except InputError as error:
             refused += 1
             _say(error)
@@ -109,21 +113,28 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
     return results, refused
 
 
-def _reconstruct(photo, image, reconstructor, finder, options, folder: Path, start: float) -> dict:
-    """Reconstruct a photo and write its folder; what result.json holds."""
+def _reconstruct(
+    photo: Path,
+    image: "np.ndarray",
+    reconstructor: "Reconstructor",
+    finder: "Pose2D",
+    options: Reconstruct,
+    folder: Path,
+) -> tuple[dict, list["Reconstruction"]]:
+    """Reconstruct a photo and write its folder: what result.json holds, and the people."""
     from mpt import results
 
+    start = time.perf_counter()
+    found = finder(image)
     found_at = time.perf_counter()
-    people = finder(image)
+    people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=options.focal)
     lifted_at = time.perf_counter()
-    people = reconstructor.lift(people, (image.shape[1], image.shape[0]), focal_px=options.focal)
-    done_at = time.perf_counter()
     with results.replacing(folder) as unfinished:
         meshes = results.write_files(unfinished, image, people, options.format)
-        seconds = results.Seconds(lifted_at - found_at, done_at - lifted_at, time.perf_counter() - start)
+        seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
         result = results.as_json(photo, reconstructor.model.name, seconds, people, meshes)
         results.write_json(unfinished, result)
-    return result
+    return result, people
 
 
 def _summary(result: dict, folder: Path) -> str:
@@ -142,12 +153,425 @@ def _keypoint_file(options: Reconstruct) -> "KeypointFile | None":
     return keypoints.read(options.keypoints)
 
 
-def _load(options: Reconstruct, *, search: bool) -> "Reconstructor":
+def _load(model: str, device: str = "auto", *, search: bool = True) -> "Reconstructor":
     from mpt import assets, reconstruct
 
     if search:
         assets.get("blazepose")  # once for all photos, and before the first
-    return reconstruct.load(options.model, device=options.device)
+    return reconstruct.load(model, device=device)
+
+
+# ------------------------------------------------------------------------------------------------ mpt demo
+
+
+@dataclass(frozen=True)
+class Demo:
+    """See the whole chain work, on made-up photographs.
+
+    Draws pictures of people whose bodies are known exactly, reconstructs them as it would any photo, and
+    prints how far off each body is.
+
+    Example: mpt demo -o mpt-demo
+    """
+
+    out: Out = Path("mpt-demo")
+    """Where the pictures and the results go."""
+    model: ModelName = "mpt-small"
+    """A model that comes with mpt, a model file, or a run folder."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.table import Table
+
+        from mpt.demo import compare
+        from mpt.export import write_picture
+        from mpt.images import read_image
+        from mpt.scenes import demo_scenes
+
+        _check_folder(self.out)
+        reconstructor = _load(self.model)
+        table = Table("picture", "person", title="Millimetres off the truth, about the mid-hip")
+        for heading in ("MPJPE", "PA-MPJPE", "MPVE"):
+            table.add_column(heading, justify="right")
+        for scene in demo_scenes():
+            photo = self.out / f"{scene.name}.png"
+            _make_folder(self.out)
+            write_picture(photo, scene.image)
+            options = Reconstruct((photo,), self.out, model=self.model)
+            result, people = _reconstruct(
+                photo, read_image(photo), reconstructor, reconstructor.pose2d, options, self.out / scene.name
+            )
+            print(_summary(result, self.out / scene.name))
+            for number, errors in enumerate(compare(people, scene.people)):
+                cells = ["not found"] if errors is None else [f"{mm:.0f}" for mm in vars(errors).values()]
+                table.add_row(scene.name, str(number + 1), *cells)
+        Console().print(table)
+        print(f"Pictures, meshes and joints are in {self.out}; open a person0.glb in Blender or a browser.")
+        return OK
+
+
+# --------------------------------------------------------------------------------------------- mpt prepare
+
+
+@dataclass(frozen=True)
+class PrepareMocap:
+    """Turn motion capture into the store that training reads.
+
+    Walks files and folders of BVH, ASF/AMC, AMASS and npz motion, lays every motion on the body, drops poses
+    that hardly differ, and writes one file. What cannot be read is named and skipped.
+
+    Example: mpt prepare mocap my_bvh_folder --out my.store --validation 02 05
+    """
+
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH...")]
+    """Files or folders of motion capture."""
+    out: OutFile
+    """The store to write."""
+    validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT...")] = ()
+    """Subjects kept for validation, whole; all others train."""
+    body: Annotated[str, arg(metavar="NAME|FILE")] = "anny"
+    """The body that the motion is laid on."""
+    fps: float = 30.0
+    """Frames looked at per second."""
+    strict: bool = False
+    """Stop at a file that cannot be read, instead of skipping it."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+
+        from mpt.recipes.prepare import prepare_mocap
+
+        summary = prepare_mocap(
+            self.paths, self.out, body=self.body, validation=self.validation, fps=self.fps, strict=self.strict
+        )
+        Console().print(summary.table())
+        return OK
+
+
+@dataclass(frozen=True)
+class PrepareBody:
+    """Make a body file from the library that it comes from. The Anny body comes with mpt already made.
+
+    Example: mpt prepare body anny --out anny.safetensors
+    """
+
+    kind: Positional[Literal["anny"]]
+    """Which body: anny, from the `anny` package."""
+    out: OutFile
+    """The file to write."""
+
+    def __call__(self) -> int:
+        from mpt.bodies import anny, read_body
+
+        print("building the Anny body; this takes some minutes", file=sys.stderr)
+        anny.build(self.out)
+        body = read_body(self.out)
+        print(f"{self.out}: {len(body.template):,} vertices, {body.shape_count} shape components")
+        return OK
+
+
+# -------------------------------------------------------------------------------------------- mpt pretrain
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Train a mesh transformer from motion capture alone.
+
+    The run folder holds config.json, metrics.jsonl, the model, and what resuming needs. Ctrl-C saves and says
+    how to go on. The experiments are listed by `mpt experiments list`.
+
+    Example: mpt pretrain tiny --store my.store --out runs/first
+    """
+
+    experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")] = ""
+    """A named configuration. Default: mpt-small."""
+    store: Annotated[Path | None, arg(metavar="STORE")] = None
+    """The poses: a store that `mpt prepare mocap` wrote."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
+    """The run folder. Default: runs/EXPERIMENT-TIME."""
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Go on with this run, by its own configuration."""
+    samples: Annotated[int | None, arg(metavar="N")] = None
+    """Poses to learn from in all, instead of the experiment's."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Samples in one step of one process."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Adam's highest learning rate."""
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    """Of the weights and of every draw."""
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    """What the transformer computes in."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains."""
+
+    def __call__(self) -> int:
+        if self.store is None:
+            raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
+        changes = {
+            name: value
+            for name in ("samples", "batch_size", "learning_rate", "seed", "precision")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.resume is not None:
+            _check_resume(self, changes)
+            out, config = self.resume, _run_config(self.resume)
+        else:
+            config = _changed(_experiment(self.experiment or DEFAULT_EXPERIMENT), changes)
+            out = self.out or _new_run(config.name)
+        return _pretrain(config, self.store, out, resume=self.resume is not None, device=self.device)
+
+
+DEFAULT_EXPERIMENT = "mpt-small"
+
+
+def _pretrain(config: "PretrainConfig", store: Path, out: Path, *, resume: bool, device: str) -> int:
+    from mpt.recipes.pretrain import pretrain
+
+    pretrain(config, store, out, resume=resume, device=device)
+    print(f"{out}: trained; try it with `mpt reconstruct photo.jpg --model {out}`")
+    return OK
+
+
+def _check_resume(command: Pretrain, changes: dict) -> None:
+    if command.experiment or command.out or changes:
+        given = command.experiment or ("--out" if command.out else f"--{next(iter(changes))}")
+        raise InputError(
+            f"{given.replace('_', '-')} was given beside --resume {command.resume}, but a resumed run keeps "
+            "its own configuration and folder: leave it out, or start a new run"
+        )
+
+
+def _run_config(run: Path) -> "PretrainConfig":
+    from mpt.recipes.configs import read_config
+    from mpt.recipes.pretrain import PretrainConfig
+
+    return read_config(run, PretrainConfig)
+
+
+def _experiment(name: str) -> "PretrainConfig":
+    from mpt import experiments
+
+    return experiments.get(name)
+
+
+def _changed(config: "PretrainConfig", changes: dict) -> "PretrainConfig":
+    for name, value in changes.items():
+        if name in ("samples", "batch_size", "learning_rate") and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
+    if "learning_rate" in changes:
+        optim = replace(config.optim, learning_rate=changes["learning_rate"])
+        changes = {k: v for k, v in changes.items() if k != "learning_rate"} | {"optim": optim}
+    return replace(config, **changes)
+
+
+def _new_run(name: str) -> Path:
+    from mpt.recipes.loop import new_folder
+
+    return new_folder(name)
+
+
+# ----------------------------------------------------------------------------------------- mpt experiments
+
+
+@dataclass(frozen=True)
+class ExperimentsList:
+    """List the named configurations.
+
+    Example: mpt experiments list
+    """
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.table import Table
+
+        from mpt import experiments
+
+        table = Table("experiment", "what it is", box=None, pad_edge=False)
+        for name, about in experiments.names().items():
+            table.add_row(name, about)
+        Console().print(table)
+        return OK
+
+
+@dataclass(frozen=True)
+class ExperimentsRun:
+    """Run a named configuration as it stands, or a tiny one like it.
+
+    Example: mpt experiments run paper --scale tiny --store my.store
+    """
+
+    experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")]
+    """Which one; see `mpt experiments list`."""
+    store: Annotated[Path, arg(metavar="STORE")]
+    """The poses: a store that `mpt prepare mocap` wrote."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
+    """The run folder. Default: runs/EXPERIMENT-TIME."""
+    scale: Literal["full", "tiny"] = "full"
+    """tiny: narrow layers and twenty steps, to see that it runs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains."""
+
+    def __call__(self) -> int:
+        config = _experiment(self.experiment)
+        if self.scale == "tiny":
+            config = _tiny(config)
+        out = self.out or _new_run(config.name)
+        return _pretrain(config, self.store, out, resume=False, device=self.device)
+
+
+def _tiny(config: "PretrainConfig") -> "PretrainConfig":
+    """The same kind of model and data, a hundred times smaller."""
+    model = replace(
+        config.model, hidden=tuple(max(width // 16, 16) for width in config.model.hidden), layers=1
+    )
+    return replace(
+        config,
+        name=f"{config.name}-tiny",
+        model=model,
+        samples=20 * 8,
+        batch_size=8,
+        validation_samples=8,
+        log_every=5,
+    )
+
+
+# -------------------------------------------------------------------------------------------- mpt evaluate
+
+
+@dataclass(frozen=True)
+class EvaluateMocap:
+    """Measure a model on motion capture: heatmaps drawn from poses -> mesh, in millimetres.
+
+    Reads any folder of motion, or a store (its validation poses, or all where it has none). Each pose is seen
+    once, on a random person, by a random camera; the same ones in every call.
+
+    Example: mpt evaluate mocap my_bvh_folder --noise detector
+    """
+
+    path: Annotated[Positional[Path], arg(metavar="PATH")]
+    """A file or folder of motion capture, or a store."""
+    model: ModelName = "mpt-small"
+    """A model that comes with mpt, a model file, or a run folder."""
+    samples: Annotated[int, arg(metavar="N")] = 2000
+    """Poses at most, taken evenly from all."""
+    noise: Literal["none", "detector"] = "none"
+    """Perfect heatmaps, or ones as a detector gives them."""
+    as_json: AsJson = False
+    """Print one JSON object on stdout, and nothing else there."""
+    device: Device = "auto"
+    """Where it runs."""
+
+    def __call__(self) -> int:
+        from mpt import heatmaps, reconstruct
+        from mpt.recipes.evaluate import evaluate_poses
+
+        if self.samples < 1:
+            raise InputError(f"--samples is {self.samples}: give a number above 0")
+        model = reconstruct.load(self.model, device=self.device).model
+        body = _body_of(model)
+        bones, rotvec = _poses(self.path, body, self.samples)
+        noise = heatmaps.DETECTOR if self.noise == "detector" else None
+        means = evaluate_poses(model.transformer, body, bones, rotvec, noise=noise).means()
+        errors = {f"{name}_mm": round(mm, 3) for name, mm in means.items()} | {"samples": len(rotvec)}
+        if self.as_json:
+            print(json.dumps(errors))
+        else:
+            print(f"{model.name} on {len(rotvec):,} poses of {self.path}, {self.noise} noise:")
+            for name, mm in means.items():
+                print(f"  {name.upper().replace('_', '-'):<9}{mm:7.1f} mm")
+        return OK
+
+
+def _body_of(model: "Model") -> "Body":
+    """The body that a model was trained on."""
+    from mpt import bodies
+
+    body = bodies.load(model.body)
+    if body.hash != model.body_hash:
+        raise InputError(
+            f"the model {model.name} was trained on another {model.body} body ({model.body_hash[:12]}) than "
+            f"the one here ({body.hash[:12]}): use the version of mpt that trained it, or train it anew"
+        )
+    return body
+
+
+def _poses(path: Path, body: "Body", count: int) -> tuple[tuple[str, ...], "np.ndarray"]:
+    """At most ``count`` poses (N, bones, 3) of a store, or of motion files by way of one."""
+    import tempfile
+
+    from mpt.datasets.store import PoseStore
+    from mpt.mocap import EXTENSIONS
+    from mpt.recipes.evaluate import spread
+    from mpt.recipes.prepare import prepare_mocap
+
+    def taken(store: PoseStore) -> tuple[tuple[str, ...], "np.ndarray"]:
+        index = store.validation if len(store.validation) else store.indices()
+        if not len(index):
+            raise InputError(f"{path}: holds no poses; prepare it again from files that hold motion")
+        return store.bones, store.rotvec(spread(index, count))
+
+    if path.is_file() and path.suffix.lower() not in (*EXTENSIONS, ".asf"):
+        return taken(PoseStore(path, body=body))
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "poses"
+        prepare_mocap([path], prepared, body=body)
+        return taken(PoseStore(prepared, body=body))
+
+
+# ---------------------------------------------------------------------------------------------- mpt assets
+
+
+@dataclass(frozen=True)
+class AssetsStatus:
+    """Show the files that mpt needs and may not carry, and whether they are there.
+
+    Example: mpt assets status
+    """
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.table import Table
+
+        from mpt import assets
+
+        table = Table("asset", "what for", "licence", "", box=None, pad_edge=False)
+        for status in assets.status():
+            where = str(status.folder) if status.present else "not there; fetched when it is needed"
+            table.add_row(status.asset.name, status.asset.what, status.asset.licence, where)
+        Console().print(table)
+        return OK
+
+
+@dataclass(frozen=True)
+class AssetsAdd:
+    """Take the 2D networks out of a mediapipe wheel that you got by hand.
+
+    Example: mpt assets add mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
+    """
+
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
+    """The wheel."""
+
+    def __call__(self) -> int:
+        from mpt import assets
+
+        print(f"added {', '.join(assets.add(self.file))} to {assets.cache_dir()}")
+        return OK
+
+
+@dataclass(frozen=True)
+class AssetsFetch:
+    """Fetch the 2D networks now, with pip, instead of at the first photo.
+
+    Example: mpt assets fetch
+    """
+
+    def __call__(self) -> int:
+        from mpt import assets
+
+        for name in assets.ASSETS:
+            print(f"{name}: {assets.get(name)}")
+        return OK
 
 
 # -------------------------------------------------------------------------------------------------- shared
@@ -160,6 +584,15 @@ def _check_folder(out: Path) -> None:
             return
         if place.exists():
             raise InputError(f"--out {out}: {place} is a file, and a folder was expected; choose another")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: nothing can be written there ({error.strerror}); choose another --out"
+        ) from error
 
 
 def _show_notes() -> None:
@@ -200,11 +633,23 @@ def _one_of(commands: dict[str, type | tuple[str, Any]]) -> Any:
         else:
             marker = subcommand(name, constructor=command)
         options.append(Annotated[Any, marker])
+    if len(options) == 1:  # tyro would take a lone member for the command itself
+        options.append(Annotated[None, tyro.conf.Suppress])
     return Union[tuple(options)]  # noqa: UP007 - made of as many as there are
 
 
 COMMANDS = {
     "reconstruct": Reconstruct,
+    "demo": Demo,
+    "prepare": _group(
+        "Make what training reads: pose stores and body files.", mocap=PrepareMocap, body=PrepareBody
+    ),
+    "pretrain": Pretrain,
+    "evaluate": _group("Measure a model.", mocap=EvaluateMocap),
+    "experiments": _group("Named training configurations.", list=ExperimentsList, run=ExperimentsRun),
+    "assets": _group(
+        "Files that mpt needs and may not carry.", status=AssetsStatus, add=AssetsAdd, fetch=AssetsFetch
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """Photo or keypoints -> people with meshes: the 2D network finds and draws them, the transformer lifts them.
 
-The transformer predicts as if its camera looked at the person. Somebody away from the picture's middle is seen
-along another ray, so joints and mesh are turned by the rotation that takes the optical axis to that ray, and
-then placed where they best project onto the 2D joints.
+The transformer predicts as if its camera looked at the person. Somebody away from the picture's middle is
+seen along another ray, so joints and mesh are turned by the rotation that takes the optical axis to that ray,
+and then placed where they best project onto the 2D joints.
 """
 
 import math
@@ -96,10 +96,10 @@ class Reconstructor:
     ) -> list[Reconstruction]:
         """Everybody in a photo (a file, or HWC uint8 RGB), the surest first; an empty list where nobody is.
 
-        keypoints: (people, 17, 3) COCO joints known from elsewhere, x, y in pixels and score in 0-1 (0: missing);
-            nobody is searched then.
-        focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, as if a
-            lens saw 53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
+        keypoints: (people, 17, 3) COCO joints known from elsewhere, x, y in pixels and score in 0-1 (0 is
+            missing); nobody is searched then.
+        focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
+            53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
 
         Raises:
             InputError: no picture, keypoints of another shape or picture, a focal length not above zero.

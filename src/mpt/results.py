@@ -23,7 +23,7 @@ OVERLAY_PX = 1920  # the longer side of the drawn photo, at most
 
 @dataclass(frozen=True)
 class Seconds:
-    """What a photo took: finding people, lifting them, and everything from reading the file to its results."""
+    """What a photo took: finding the people, lifting them, and both with drawing and writing the results."""
 
     pose2d: float
     mesh: float
