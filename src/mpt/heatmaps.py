@@ -61,35 +61,42 @@ def marginals(maps: Tensor) -> Tensor:
     return torch.stack([maps.sum(-2), maps.sum(-1)], 2)
 
 
-def decode(maps: Tensor, window_px: int = 4) -> Tensor:
+def decode(maps: Tensor, step_px: int = 3) -> Tensor:
     """(N, J, H, W) heatmaps -> (N, J, 3): x, y in crop pixels and the peak's height.
 
-    The centre of mass of the window about the highest cell: exact to rounding for a whole symmetric blob.
-    An empty map gives the crop's middle with score 0.
+    About the highest cell the map is summed along y and along x; the logarithm of a Gaussian is a parabola,
+    which three of the sums, ``step_px`` apart, determine: exact for a Gaussian of any width, and for anything
+    else at most a pixel from the highest cell. An empty map gives the crop's middle with score 0.
     """
     height, width = maps.shape[-2:]
     score, flat = maps.flatten(-2).max(-1)
-    column, row = (flat % width).float(), (flat // width).float()
-    near_x = (torch.arange(width, device=maps.device) - column[..., None]).abs() <= window_px
-    near_y = (torch.arange(height, device=maps.device) - row[..., None]).abs() <= window_px
-    window = maps * near_y[..., :, None] * near_x[..., None, :]
-    along_x, along_y = window.sum(-2), window.sum(-1)
-    mass = along_x.sum(-1).clamp_min(1e-12)
-    x = (along_x * torch.arange(width, device=maps.device)).sum(-1) / mass
-    y = (along_y * torch.arange(height, device=maps.device)).sum(-1) / mass
+    column, row = flat % width, flat // width
+    near_x = (torch.arange(width, device=maps.device) - column[..., None]).abs() <= step_px
+    near_y = (torch.arange(height, device=maps.device) - row[..., None]).abs() <= step_px
+    x = column + _off_center((maps * near_y[..., :, None]).sum(-2), column, step_px)
+    y = row + _off_center((maps * near_x[..., None, :]).sum(-1), row, step_px)
     found = score > 0
     return torch.stack(
         [torch.where(found, x, (width - 1) / 2), torch.where(found, y, (height - 1) / 2), score], -1
     )
 
 
+def _off_center(profile: Tensor, cell: Tensor, step_px: int) -> Tensor:
+    """How far a Gaussian's centre is from a cell, at most one, by three values of it; 0 at the very edge."""
+    step = torch.minimum(cell, profile.shape[-1] - 1 - cell).clamp_max(step_px)
+    around = torch.stack([cell - step, cell, cell + step], -1)
+    low, middle, high = profile.gather(-1, around).clamp_min(1e-12).log().unbind(-1)
+    bend = (2 * middle - low - high).clamp_min(1e-6)
+    return (step * (high - low) / (2 * bend)).clamp(-1, 1)
+
+
 @dataclass(frozen=True)
 class HeatmapNoise:
     """How far synthetic heatmaps stray from perfect ones. Pixels are those of a 224 px crop.
 
-    A sample is clean (the paper's blobs), or detector-like (measured on BlazePose's maps of real photos: a low
-    peak is a wide one, limbs have second peaks), or varied (any width and height: HigherHRNet's maps, keypoint
-    files). The paper names masking, Gaussian noise and jitter without magnitudes (Section 3.1.2).
+    A sample is clean (the paper's blobs), or detector-like (measured on BlazePose's maps of real photos: a
+    low peak is a wide one, limbs have second peaks), or varied (any width and height: HigherHRNet's maps,
+    keypoint files). The paper names masking, Gaussian noise and jitter without magnitudes (Section 3.1.2).
     """
 
     clean_share: float = 0.15
@@ -103,7 +110,7 @@ class HeatmapNoise:
     peak: tuple[float, float] = (0.25, 1.0)
     """Varied samples: blob height."""
     error_of_std: float = 0.4
-    """Detector-like samples: a blob's centre is off by this share of its width (standard deviation, per axis)."""
+    """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width."""
     limb_miss: float = 0.05
     """Elbows, wrists, knees and ankles found somewhere else: a third of them on the other side's joint."""
     limb_ghost: float = 0.2
@@ -131,8 +138,8 @@ def perturb(
 ) -> tuple[Blobs, Tensor]:
     """Draw noisy blobs for true points: the blobs and each sample's floor level (N,).
 
-    ``points`` (N, J, 2) crop pixels; ``visible`` (N, J) bool: a joint outside the picture has no peak, or where
-    the sample is detector-like perhaps a guessed one, low and wide.
+    ``points`` (N, J, 2) crop pixels; ``visible`` (N, J) bool: a joint outside the picture has no peak, or
+    where the sample is detector-like perhaps a guessed one, low and wide.
     """
     n, joints = visible.shape
     device, unit = points.device, size / 224
@@ -150,7 +157,7 @@ def perturb(
     limb = torch.tensor([any(word in joint for word in _LIMBS) for joint in skeleton.joints], device=device)
     first = torch.minimum(flip, torch.arange(joints, device=device))
 
-    # Height and width. Detector-like: peak * std^2 is nearly constant (45 px^2), with a factor for each person.
+    # Height and width. Detector-like: peak * std^2 is nearly constant (45 px^2), times a personal factor.
     spread = torch.where(limb, 0.62, 0.35)
     worst = uniform(n, 1) ** 0.5
     low = 0.93 - spread * worst * uniform(n, joints) ** 1.5
