@@ -51,8 +51,9 @@ class EncoderLayer(nn.Module):
 def attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """softmax(q k^T / sqrt(d)) v over (N, H, T, d). ``keep`` (N, T) bool: keys that may be looked at.
 
-    Written out as two products on a CPU where torch's fused kernel loses: in bfloat16, which it runs at a third of
-    the products' speed, and for few tokens, where it takes five times as long as all the rest of the layer.
+    Written out as two products on a CPU where torch's fused kernel loses: in bfloat16, which it runs at a
+    third of the products' speed, and for few tokens, where it takes five times as long as all the rest of the
+    layer.
     """
     if q.device.type == "cpu" and (q.dtype == torch.bfloat16 or q.shape[-2] <= 128):
         scores = (q * q.shape[-1] ** -0.5) @ k.mT

@@ -1,9 +1,9 @@
 """The mesh regression transformer: heatmaps -> 3D joints, mesh, weak-perspective camera (Section 3.1, 3.4).
 
-Tokens are joint queries, coarse vertex queries and what is seen. What is seen may be the paper's 8 x 8 patches
-of the stacked heatmaps, or one token for each joint's map, or 2D coordinates, or image features (the paper's
-alternatives, Table 3). With one token for each joint, seen and query are one, and the vertices are read out of
-the joints: 17 tokens instead of 1,232.
+Tokens are joint queries, coarse vertex queries and what is seen. What is seen may be the paper's 8 x 8
+patches of the stacked heatmaps, or one token for each joint's map, or 2D coordinates, or image features (the
+paper's alternatives, Table 3). With one token for each joint, seen and query are one, and the vertices are
+read out of the joints: 17 tokens instead of 1,232.
 
 Letters: N samples, J heatmap joints, K output joints, C coarse vertices, V full vertices, T tokens, D width,
 S heatmap size.
@@ -28,7 +28,7 @@ class MeshTransformerConfig:
     """The paper's sizes by default; a skeleton's heatmap joints are its output joints too."""
 
     inputs: Inputs = "patches"
-    """What a token is: a patch of all maps (paper), one joint's map, one joint's (x, y, score), image features."""
+    """What a token is: a patch of all maps (paper), one joint's map or its (x, y, score), image features."""
     hidden: tuple[int, ...] = (1024, 256, 64)
     """Width of each encoder block."""
     layers: int = 4
@@ -50,19 +50,27 @@ class MeshTransformerConfig:
 
 
 PAPER = MeshTransformerConfig()
+
 SMALL = MeshTransformerConfig(
-    inputs="joints", hidden=(192,), layers=6, heads=4, dropout=0.0, norm="pre", upsampler="sparse", vertex_queries=False
-)  # fmt: skip
+    inputs="joints",
+    hidden=(192,),
+    layers=4,
+    dropout=0.0,
+    norm="pre",
+    upsampler="sparse",
+    vertex_queries=False,
+    heatmap_size=112,
+)
 
 
 class MeshPrediction(NamedTuple):
-    """Metres in the camera's axes, about the mid-hip; the camera is (s, tx, ty), see ``cameras.weak_perspective``."""
+    """Metres in the camera's axes, about the mid-hip; the camera as in ``cameras.weak_perspective``."""
 
     joints: Tensor  # (N, K, 3)
     coarse: Tensor  # (N, C, 3)
     vertices: Tensor  # (N, V, 3), or those rows that were asked for
     regressed: Tensor  # (N, K, 3) joints of the full mesh, by the body's regressor
-    camera: Tensor  # (N, 3)
+    camera: Tensor  # (N, 3): s, tx, ty
 
 
 class MeshTransformer(nn.Module):
@@ -82,9 +90,9 @@ class MeshTransformer(nn.Module):
         regressor: Tensor,
         middle_vertices: int = 1723,
     ) -> None:
-        """``template_joints`` (K, 3) and ``template_coarse`` (C, 3): the rest pose, y down, about the mid-hip,
-        metres; ``near`` and ``weight`` (V, k): each full vertex from its nearest coarse ones; ``regressor``
-        (K, V): the paper's G.
+        """``template_joints`` (K, 3) and ``template_coarse`` (C, 3): the rest pose, y down, about the
+        mid-hip, metres; ``near`` and ``weight`` (V, k): each full vertex from its nearest coarse ones;
+        ``regressor`` (K, V): the paper's G.
         """
         super().__init__()
         self.config = config
@@ -107,10 +115,7 @@ class MeshTransformer(nn.Module):
 
         first, last = config.hidden[0], config.hidden[-1]
         self.see = nn.Sequential(nn.Linear(seen_width, first), nn.GELU(), nn.Linear(first, first))
-        self.merged = config.inputs in (
-            "joints",
-            "coordinates",
-        )  # a joint's query and what is seen of it: one token
+        self.merged = config.inputs in ("joints", "coordinates")  # query and what is seen of it: one token
         self.joint_query = nn.Linear(3, first)
         tokens = joints if self.merged else joints + self.seen_count
         if config.vertex_queries:
@@ -177,8 +182,8 @@ class MeshTransformer(nn.Module):
     ) -> MeshPrediction:
         """Predict.
 
-        seen: patches: heatmaps (N, J, S, S); joints: marginals (N, J, 2, S); coordinates: (N, J, 3) x and y in
-        the crop's [-1, 1] and the score; features: (N, channels, h, w).
+        seen: patches: heatmaps (N, J, S, S); joints: marginals (N, J, 2, S); coordinates: (N, J, 3) x and y
+        in the crop's [-1, 1] and the score; features: (N, channels, h, w).
         rows: full vertices to predict, all where None.
         mask_queries: masked vertex modelling (training): int(U(0, 1) * this * count) of the joint queries and
         of the vertex queries are replaced by one learned vector.
@@ -209,22 +214,25 @@ class MeshTransformer(nn.Module):
 
         for block in self.blocks:
             tokens = block(tokens, positions, keep)
-        tokens = self.final_norm(tokens)
+        tokens = self.final_norm(tokens).to(self.to_joint.weight.dtype)
+        with torch.autocast(tokens.device.type, enabled=False):  # bfloat16 would round metres by millimetres
+            return self._read_out(tokens, rows)
 
+    def _read_out(self, tokens: Tensor, rows: Tensor | None) -> MeshPrediction:
+        """Tokens (N, T, D) of the last block -> what they say."""
         of_joints = tokens[:, : self.joint_count]
         flat = of_joints.flatten(1)
-        joints, camera = self.to_joint(of_joints).float(), self.to_camera(flat).float()
-        if config.vertex_queries:
+        joints, camera = self.to_joint(of_joints), self.to_camera(flat)
+        if self.config.vertex_queries:
             coarse = self.to_vertex(tokens[:, self.joint_count : self.joint_count + self.coarse_count])
         else:
             coarse = self.read_vertices(flat).unflatten(1, (-1, 3))
-        coarse = coarse.to(self.template_coarse.dtype)  # float32 under autocast
         vertices = self.upsample(coarse, rows)
         if rows is None:
             regressed = self.regressor @ vertices
         else:
             regressed = self.upsample.regressed(coarse, self.regressor)
-        return MeshPrediction(joints, coarse.float(), vertices.float(), regressed.float(), camera)
+        return MeshPrediction(*(part.float() for part in (joints, coarse, vertices, regressed, camera)))
 
     def kept_tokens(self, maps: Tensor, skip_below: float) -> int:
         """How many patch tokens the fullest of these heatmaps keeps."""
@@ -240,8 +248,8 @@ class MeshTransformer(nn.Module):
         return cut.flatten(3).flatten(1, 2)
 
     def _seen_tokens(self, seen: Tensor, skip_below: float) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Tokens (N, T, D) of what is seen; where empty patches are skipped, the place of each token (N, T) and
-        which of them are real (N, T), None where all are. As many tokens as the fullest sample needs.
+        """Tokens (N, T, D) of what is seen; where empty patches are skipped, the place of each token (N, T)
+        and which of them are real (N, T), None where all are. As many tokens as the fullest sample needs.
         """
         match self.config.inputs:
             case "joints":
@@ -256,9 +264,8 @@ class MeshTransformer(nn.Module):
         keep = patches.amax(-1) > skip_below  # (N, T)
         count = keep.sum(1)
         longest = max(int(count.max()), 1)
-        place = (
-            keep.int().sort(dim=1, descending=True, stable=True).indices[:, :longest]
-        )  # kept ones first, in order
+        kept_first = keep.int().sort(dim=1, descending=True, stable=True).indices  # in their order
+        place = kept_first[:, :longest]
         patches = patches.gather(1, place[..., None].expand(-1, -1, patches.shape[-1]))
         real = torch.arange(longest, device=place.device) < count[:, None]
         return self.see(patches), place, None if (count == longest).all() else real
@@ -271,7 +278,7 @@ class MeshTransformer(nn.Module):
 
     @torch.no_grad()
     def _start_at_the_template(self) -> None:
-        """Start from the mean: every prediction is the rest pose, seen by a camera that frames it."""
+        """Start near the mean: vertices that are read out at the rest pose, a camera that frames it."""
         if not self.config.vertex_queries:
             self.read_vertices.bias.copy_(self.template_coarse.flatten())
             self.read_vertices.weight.mul_(0.1)
@@ -280,7 +287,7 @@ class MeshTransformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Encoder layers of one width: Linear in, learned positions, layers, and a Linear residual over all of it."""
+    """Encoder layers of one width: Linear in, learned positions, layers, a Linear residual over them all."""
 
     def __init__(self, width_in: int, width: int, tokens: int, config: MeshTransformerConfig) -> None:
         super().__init__()
@@ -293,8 +300,8 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, positions: Tensor | None, keep: Tensor | None) -> Tensor:
-        """(N, T, width in) -> (N, T, width). ``positions`` (N, T): places in the table, all in order where None;
-        ``keep`` (N, T): tokens that may be looked at, all where None.
+        """(N, T, width in) -> (N, T, width). ``positions`` (N, T): places in the table, all in order where
+        None; ``keep`` (N, T): tokens that may be looked at, all where None.
         """
         y = self.into(x) + (self.position if positions is None else self.position[positions])
         for layer in self.layers:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class DenseUpsampler(nn.Module):
-    """The paper's: coarse -> middle -> full, each a full matrix over the vertex axis (431 -> 1723 -> 6890)."""
+    """The paper's: coarse -> middle -> full, full matrices over the vertex axis (431 -> 1723 -> 6890)."""
 
     def __init__(self, coarse: int, middle: int, full: int) -> None:
         super().__init__()
