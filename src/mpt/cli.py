@@ -72,7 +72,6 @@ class Reconstruct:
             raise InputError("no photo was named: give one or more, as in `mpt reconstruct photo.jpg`")
         points = _keypoint_file(self)
         _check_folder(self.out)
-        _show_notes()
         results, refused = _reconstruct_all(self, points)
         if self.as_json:
             print(json.dumps(results))
@@ -193,9 +192,10 @@ class Demo:
         table = Table("picture", "person", title="Millimetres off the truth, about the mid-hip")
         for heading in ("MPJPE", "PA-MPJPE", "MPVE"):
             table.add_column(heading, justify="right")
+        _make_folder(self.out)
+        print("drawing made-up photographs and reconstructing the people in them ...", file=sys.stderr)
         for scene in demo_scenes():
             photo = self.out / f"{scene.name}.png"
-            _make_folder(self.out)
             write_picture(photo, scene.image)
             options = Reconstruct((photo,), self.out, model=self.model)
             result, people = _reconstruct(
@@ -612,7 +612,7 @@ def _tracked(items: list) -> Any:
     return track(items, "photos", console=Console(stderr=True), transient=True)
 
 
-def _say(error: InputError) -> None:
+def _say(error: Exception) -> None:
     print(f"mpt: {error}", file=sys.stderr)
 
 
@@ -660,12 +660,14 @@ def main(args: list[str] | None = None) -> int:
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     try:
-        return _parsed(args)()
+        with warnings.catch_warnings():
+            _show_notes()
+            return _parsed(args)()
     except InputError as error:
         _say(error)
         return REFUSED
-    except FloatingPointError as error:
-        print(f"mpt: {error}", file=sys.stderr)
+    except FloatingPointError as error:  # a run whose loss is no number any more
+        _say(error)
         return SOME_REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -8,15 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
-from mpt.reconstruct import Reconstruction
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17
+
+if TYPE_CHECKING:
+    from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
 
 OVERLAY_PX = 1920  # the longer side of the drawn photo, at most
 
@@ -79,7 +82,7 @@ def _is_result(folder: Path) -> bool:
 
 
 def write_files(
-    folder: Path, image: np.ndarray, people: Sequence[Reconstruction], formats: Sequence[str]
+    folder: Path, image: np.ndarray, people: "Sequence[Reconstruction]", formats: Sequence[str]
 ) -> list[dict[str, str]]:
     """Write overlay.png and each person's meshes; each person's files by format."""
     write_picture(folder / "overlay.png", draw(image, people))
@@ -92,7 +95,7 @@ def write_files(
     return meshes
 
 
-def draw(image: np.ndarray, people: Sequence[Reconstruction]) -> np.ndarray:
+def draw(image: np.ndarray, people: "Sequence[Reconstruction]") -> np.ndarray:
     """The meshes over the photo, made smaller where it is large, and a view from the side."""
     if not people:
         return _shrunk(image, OVERLAY_PX)
@@ -116,7 +119,7 @@ def as_json(
     photo: Path | str,
     model: str,
     seconds: Seconds,
-    people: Sequence[Reconstruction],
+    people: "Sequence[Reconstruction]",
     meshes: Sequence[dict[str, str]],
 ) -> dict:
     """What result.json holds."""
@@ -128,7 +131,7 @@ def as_json(
     }
 
 
-def _person(person: Reconstruction, files: dict[str, str]) -> dict:
+def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
     s, tx, ty = _rounded(person.camera, 6)
     return {
         "bbox_xywh": _rounded(person.bbox_xywh, 2),

@@ -1,0 +1,192 @@
+"""Photo -> meshes: axes, placing, batches, and the whole chain on a photo."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from little_model import standing_joints, write_little_model
+
+import mpt
+from mpt import assets, checkpoint
+from mpt.errors import InputError
+from mpt.images import Crop, apply
+from mpt.pose2d.base import Person2D
+from mpt.reconstruct import HIPS, Reconstructor, _place
+from mpt.skeletons import H36M17
+
+SIZE = (640, 480)
+FOCAL = 800.0
+PHOTO = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
+MIDDLE = (np.array(SIZE) - 1) / 2
+
+
+@pytest.fixture(scope="module")
+def reconstructor(tmp_path_factory) -> Reconstructor:
+    return mpt.load(write_little_model(tmp_path_factory.mktemp("model") / "little.safetensors"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def crowd(reconstructor):
+    """Three people in one photo, at different depths, the last far to the right."""
+    places = [(0.0, 0.2, 4.0), (-0.8, 0.1, 6.0), (1.4, 0.3, 5.0)]
+    joints = np.stack([standing_joints(place, FOCAL, SIZE) for place in places])
+    joints[:, :, 2] = np.array([1.0, 0.9, 0.8])[:, None]
+    return joints, reconstructor(PHOTO, keypoints=joints, focal_px=FOCAL)
+
+
+def test_everything_is_about_the_mid_hip(crowd):
+    for person in crowd[1]:
+        np.testing.assert_allclose(person.joints3d[HIPS].mean(0), 0, atol=1e-6)
+
+
+def test_the_mesh_is_whole_and_its_joints_are_its_own(reconstructor, crowd):
+    regressor = reconstructor.model.transformer.regressor.numpy()
+    for person in crowd[1]:
+        assert person.vertices.dtype == np.float32
+        assert person.faces.max() == len(person.vertices) - 1
+        np.testing.assert_allclose(regressor @ person.vertices, person.joints3d, atol=1e-4)
+
+
+def test_the_mesh_lands_on_the_person(crowd):
+    for joints, person in zip(*crowd):
+        error = np.linalg.norm(person.project(person.joints3d) - joints[:, :2], axis=1)
+        assert np.median(error) < 0.05 * person.crop.side_px
+
+
+def test_the_weak_perspective_camera_lands_on_the_person_too(crowd):
+    for joints, person in zip(*crowd):
+        s, tx, ty = person.camera
+        seen = apply(person.crop.image_from_ndc, s * (person.joints3d[:, :2] + [tx, ty]))
+        assert np.median(np.linalg.norm(seen - joints[:, :2], axis=1)) < 0.06 * person.crop.side_px
+
+
+def test_people_stand_where_they_stood(crowd):
+    for place, person in zip([(0.0, 0.2, 4.0), (-0.8, 0.1, 6.0), (1.4, 0.3, 5.0)], crowd[1]):
+        np.testing.assert_allclose(person.translation_m, place, rtol=0.15, atol=0.15)
+
+
+def test_people_in_one_batch_equal_each_alone(reconstructor, crowd):
+    joints, together = crowd
+    for points, person in zip(joints, together):
+        (alone,) = reconstructor(PHOTO, keypoints=points, focal_px=FOCAL)
+        np.testing.assert_allclose(alone.vertices, person.vertices, atol=1e-5)
+        np.testing.assert_allclose(alone.translation_m, person.translation_m, atol=1e-4)
+
+
+def test_a_person_beside_the_optical_axis_is_turned_by_the_angle_of_the_ray(reconstructor):
+    """The same crop seen 30 degrees to the right is the same person, turned with the ray."""
+    ahead = standing_joints((0, 0, 4), FOCAL, SIZE)
+    beside = ahead + np.array([FOCAL * np.tan(np.radians(30)), 0, 0])
+    wide = np.zeros((SIZE[1], 1600, 3), np.uint8)
+    shift = [(1600 - SIZE[0]) / 2, 0, 0]
+    (front,) = reconstructor(wide, keypoints=ahead + shift, focal_px=FOCAL)
+    (side,) = reconstructor(wide, keypoints=beside + shift, focal_px=FOCAL)
+    overlap = np.linalg.svd(front.joints3d.T @ side.joints3d)
+    turn = (overlap[0] @ overlap[2]).T
+    angle = np.degrees(np.arccos((np.trace(turn) - 1) / 2))
+    assert angle == pytest.approx(30, abs=1.5)
+    np.testing.assert_allclose(front.joints3d @ turn.T, side.joints3d, atol=1e-4)
+
+
+def test_the_assumed_focal_length_is_the_diagonal_and_is_said(reconstructor):
+    joints = standing_joints((0, 0, 4), 800, SIZE)
+    (person,) = reconstructor(PHOTO, keypoints=joints)
+    assert (person.focal_px, person.focal_assumed) == (800.0, True)
+    (given,) = reconstructor(PHOTO, keypoints=joints, focal_px=1600)
+    assert (given.focal_px, given.focal_assumed) == (1600.0, False)
+    assert given.translation_m[2] == pytest.approx(2 * person.translation_m[2], rel=0.1)
+
+
+def test_one_wild_joint_does_not_move_the_body(reconstructor):
+    joints = standing_joints((0, 0, 4), FOCAL, SIZE)
+    model_sees = reconstructor(PHOTO, keypoints=joints, focal_px=FOCAL)[0]
+    wild = joints.copy()
+    wild[9, :2] += [150, -120]
+    person = Person2D((0, 0, 1, 1), 1.0, wild, Crop.around(joints), np.zeros(0))
+    place = _place(model_sees.joints3d, -0.3, person, FOCAL, MIDDLE, np.array([0, 0, 4.0]))
+    np.testing.assert_allclose(place, model_sees.translation_m, atol=0.1)
+
+
+@pytest.mark.parametrize("case", ["too few joints", "all joints in one point", "a body inside out"])
+def test_absurd_2d_joints_fall_back_to_the_weak_perspective_camera(case):
+    body = standing_joints((0, 0, 4), FOCAL, SIZE)
+    joints3d = np.column_stack([(body[:, :2] - MIDDLE) / FOCAL * 4, np.zeros(17)])
+    seen = body.copy()
+    if case == "too few joints":
+        seen[3:, 2] = 0
+    elif case == "all joints in one point":
+        seen[:, :2] = MIDDLE
+    else:
+        seen[:, :2] = 2 * MIDDLE - seen[:, :2]
+    guess = np.array([0.1, 0.2, 5.0])
+    person = Person2D((0, 0, 1, 1), 1.0, seen, Crop(tuple(MIDDLE), 300), np.zeros(0))
+    np.testing.assert_array_equal(_place(joints3d, -0.3, person, FOCAL, MIDDLE, guess), guess)
+
+
+def test_nobody_is_placed_in_the_lens():
+    joints = np.zeros((17, 3))
+    seen = np.zeros((17, 3))
+    person = Person2D((0, 0, 1, 1), 1.0, seen, Crop(tuple(MIDDLE), 300), np.zeros(0))
+    place = _place(joints, -0.9, person, FOCAL, MIDDLE, np.array([0.01, 0.0, 0.2]))
+    np.testing.assert_allclose(place, [0.05, 0.0, 1.0])
+
+
+def test_nobody_gives_an_empty_list(reconstructor):
+    assert reconstructor(PHOTO, keypoints=np.zeros((0, 17, 3))) == []
+
+
+def test_any_pose_network_may_find_the_people(reconstructor, crowd):
+    class Known:
+        def __call__(self, image):
+            from mpt.pose2d.keypoints import Keypoints
+
+            return Keypoints(crowd[0], heatmap_size=reconstructor.heatmap_size)(image)
+
+    people = Reconstructor(reconstructor.model, Known())(PHOTO, focal_px=FOCAL)
+    assert [person.score for person in people] == [1.0, 0.9, 0.8]
+    np.testing.assert_array_equal(people[1].vertices, crowd[1][1].vertices)
+
+
+@pytest.mark.parametrize("focal", [0, -5.0, float("nan"), float("inf")])
+def test_a_focal_length_is_above_zero(reconstructor, focal):
+    with pytest.raises(InputError, match="focal length"):
+        reconstructor(PHOTO, keypoints=standing_joints((0, 0, 4), FOCAL, SIZE), focal_px=focal)
+
+
+def test_a_model_of_other_joints_is_refused(reconstructor):
+    with pytest.raises(InputError, match="h36m17"):
+        Reconstructor(replace(reconstructor.model, skeleton=H36M17))
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    for device in ("gpu", "cuda:77"):
+        with pytest.raises(InputError, match=r"use auto, cpu or cuda"):
+            mpt.load("mpt-small", device=device)
+
+
+def test_a_photo_is_answered_whole(shared_data, reconstructor):
+    if not all(status.present for status in assets.status() if status.asset.name == "blazepose"):
+        pytest.skip("BlazePose is not in the cache")
+    people = reconstructor(shared_data / "images" / "coco" / "000000000785.jpg")
+    assert len(people) == 1
+    error = np.linalg.norm(people[0].project(people[0].joints3d) - people[0].joints2d_px[:, :2], axis=1)
+    assert np.median(error) < 0.15 * people[0].crop.side_px  # the little model knows the rest pose alone
+
+
+def test_the_packaged_model_lifts_a_person_in_milliseconds():
+    try:
+        reconstructor = Reconstructor(checkpoint.load("mpt-small"))
+    except InputError:
+        pytest.skip("no mpt-small in the package yet")
+    from mpt.pose2d.keypoints import Keypoints
+
+    points = standing_joints((0, 0, 4), FOCAL, SIZE)
+    people = Keypoints(points, heatmap_size=reconstructor.heatmap_size)(PHOTO)
+    took = []
+    for _ in range(5):
+        start = time.process_time()
+        reconstructor.lift(people, SIZE)
+        took.append(time.process_time() - start)
+    assert min(took) < 0.1 * torch.get_num_threads()
