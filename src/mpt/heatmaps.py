@@ -45,14 +45,14 @@ def render(blobs: Blobs, size: int = 224, out: Tensor | None = None) -> Tensor:
 
 def render_marginals(blobs: Blobs, size: int = 224) -> Tensor:
     """(N, J, 2, size): the maps of :func:`render` summed along y and along x, without making them."""
-    x, y = _profiles(_kth(blobs, 0), size)
-    result = torch.stack([x * y.sum(-1, keepdim=True), y * x.sum(-1, keepdim=True)], -2)
-    result = (result * blobs.peak[:, :, :1, None, None]).squeeze(2)
-    for k in range(1, blobs.peak.shape[2]):  # further peaks are rare: only those that are there
-        there = blobs.peak[:, :, k].nonzero(as_tuple=True)
-        x, y = _profiles(Blobs(blobs.points[:, :, k][there], blobs.std[:, :, k][there], blobs.peak), size)
-        extra = torch.stack([x * y.sum(-1, keepdim=True), y * x.sum(-1, keepdim=True)], -2)
-        result.index_put_(there, extra * blobs.peak[:, :, k][there][:, None, None], accumulate=True)
+    x, y = _profiles(Blobs(blobs.points[:, :, 0], blobs.std[:, :, 0], blobs.peak[:, :, 0]), size)
+    result = _sums(x, y, blobs.peak[:, :, 0])
+    further = blobs.peak[:, :, 1:].nonzero(as_tuple=True)  # rare: only those that are there
+    if len(further[0]):
+        rest = Blobs(*(field[:, :, 1:][further] for field in (blobs.points, blobs.std, blobs.peak)))
+        x, y = _profiles(rest, size)
+        row = further[0] * result.shape[1] + further[1]
+        result = result.flatten(0, 1).index_add(0, row, _sums(x, y, rest.peak)).view_as(result)
     return result
 
 
@@ -109,11 +109,12 @@ class HeatmapNoise:
     """Varied samples: blob width, log-uniform for each sample."""
     peak: tuple[float, float] = (0.25, 1.0)
     """Varied samples: blob height."""
-    error_of_std: float = 0.4
-    """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width."""
+    error_of_std: float = 0.3
+    """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width, at
+    a peak of 0.9; a lower peak is wrong by more (0.5 of its width at 0.7, 0.85 at 0.3)."""
     limb_miss: float = 0.05
     """Elbows, wrists, knees and ankles found somewhere else: a third of them on the other side's joint."""
-    limb_ghost: float = 0.2
+    limb_ghost: float = 0.15
     """The same joints with a second, lower peak."""
     swap_share: float = 0.01
     """Left and right exchanged, for each pair."""
@@ -154,36 +155,50 @@ def perturb(
     clean = kind < noise.clean_share  # (N, 1)
     detector = ~clean & (kind < noise.clean_share + noise.detector_share)
     flip = torch.as_tensor(skeleton.flip, device=device)
-    limb = torch.tensor([any(word in joint for word in _LIMBS) for joint in skeleton.joints], device=device)
+    limb_list = [any(word in joint for word in _LIMBS) for joint in skeleton.joints]
+    limb = torch.tensor(limb_list, device=device)
+    face = torch.tensor([any(word in joint for word in _FACE) for joint in skeleton.joints], device=device)
     first = torch.minimum(flip, torch.arange(joints, device=device))
 
-    # Height and width. Detector-like: peak * std^2 is nearly constant (45 px^2), times a personal factor.
+    # Height and width. Detector-like: peak * std^2 is nearly constant (40 px^2), times a personal factor.
     spread = torch.where(limb, 0.62, 0.35)
     worst = uniform(n, 1) ** 0.5
     low = 0.93 - spread * worst * uniform(n, joints) ** 1.5
     guessed = ~visible & (uniform(n, joints) < 0.6)
     low = torch.where(guessed, 0.25 + 0.25 * uniform(n, joints), low)
-    wide = (45 / low).sqrt().clamp_min(5.5) * (0.85 + 0.45 * uniform(n, 1))
+    wide = (40 / low).sqrt() * (0.82 + 0.4 * uniform(n, 1))
     least, most = (math.log(s) for s in noise.std_px)
     varied_std = torch.exp(least + (most - least) * uniform(n, 1) + 0.15 * normal(n, joints))
     varied_peak = noise.peak[0] + (noise.peak[1] - noise.peak[0]) * uniform(n, joints) ** 0.7
     rank = uniform(n, joints).argsort(-1).argsort(-1)
     masked = rank < (uniform(n, 1) * noise.mask_ratio * joints).floor()
 
-    std = torch.where(detector, wide, varied_std)[..., None] * torch.exp(0.12 * normal(n, joints, 2))
+    std = torch.where(detector, wide, varied_std)[..., None] * torch.exp(0.17 * normal(n, joints, 2))
     std = unit * torch.where(clean[..., None], PAPER_STD_PX, std)
     peak = torch.where(detector, low * (visible | guessed), varied_peak * (visible & ~masked))
     peak = torch.where(clean, visible.float(), peak)
 
-    # Place.
+    # Place. A detector's errors grow as its peaks sink; the face shares its error, a limb hands on half of its
+    # own to what hangs on it, and the whole person is off by a pixel.
     swapped = (uniform(n, joints) < noise.swap_share)[:, first] & ~clean
     found = torch.where(swapped[..., None], points[:, flip], points)
-    error = torch.where(detector, noise.error_of_std * wide, 2 * noise.jitter_px * uniform(n, 1))
-    error = torch.where(guessed & detector, 2.5 * error, error)
+    size_of_error = torch.where(
+        detector,
+        (noise.error_of_std + 0.9 * (0.9 - low)).clamp_min(0.2) * wide * torch.where(guessed, 1.5, 1.0),
+        2 * noise.jitter_px * uniform(n, 1),
+    )
     miss = limb & (uniform(n, joints) < noise.limb_miss)
-    error = torch.where(miss, 25.0, error)
+    size_of_error = torch.where(miss, 25.0, size_of_error)
     found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, flip], found)
-    found = found + torch.where(clean, 0.0, unit * error)[..., None] * normal(n, joints, 2)
+    unit_error = torch.where(
+        face[:, None], 0.6 * normal(n, joints, 2) + 0.8 * normal(n, 1, 2), normal(n, joints, 2)
+    )
+    error = list((size_of_error[..., None] * unit_error).unbind(1))
+    for joint, parent in enumerate(skeleton.parents):
+        if limb_list[joint]:
+            error[joint] = error[joint] + 0.5 * detector * error[parent]
+    error = torch.stack(error, 1) + 1.2 * detector[..., None] * normal(n, 1, 2)
+    found = found + torch.where(clean[..., None], 0.0, unit * error)
     found = torch.where((guessed & detector)[..., None], found.clamp(0, size - 1), found)
 
     # Second peaks, on limbs: the other side's joint or somewhere about.
@@ -192,13 +207,20 @@ def perturb(
     other = torch.where((uniform(n, joints) < 0.33)[..., None], points[:, flip], about)
     ghost_peak = ghost * peak * (0.05 + 0.55 * uniform(n, joints))
 
+    # Low wide skirts under a detector's limbs.
+    skirt = detector & limb
+    skirt_peak = skirt * peak * (0.01 + 0.03 * uniform(n, joints))
+
     drawn = Blobs(
-        torch.stack([found, other], 2), torch.stack([std, std], 2), torch.stack([peak, ghost_peak], 2)
+        torch.stack([found, other, found], 2),
+        torch.stack([std, std, 2.5 * std], 2),
+        torch.stack([peak, ghost_peak, skirt_peak], 2),
     )
     return drawn, ~clean[:, 0] * noise.floor * uniform(n)
 
 
 _LIMBS = ("elbow", "wrist", "knee", "ankle")
+_FACE = ("nose", "eye", "ear")
 
 
 def add_floor(maps: Tensor, floor: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -221,8 +243,10 @@ def add_floor_to_marginals(
     return marginals + level * (size * 0.39894 + math.sqrt(size * 0.34085) * noise)
 
 
-def _kth(blobs: Blobs, k: int) -> Blobs:
-    return Blobs(blobs.points[:, :, k : k + 1], blobs.std[:, :, k : k + 1], blobs.peak[:, :, k : k + 1])
+def _sums(x: Tensor, y: Tensor, peak: Tensor) -> Tensor:
+    """Profiles (*batch, size) of blobs -> the sums of their maps along y and along x, (*batch, 2, size)."""
+    x, y = x * (peak * y.sum(-1))[..., None], y * (peak * x.sum(-1))[..., None]
+    return torch.stack([x, y], -2)
 
 
 def _profiles(blobs: Blobs, size: int) -> tuple[Tensor, Tensor]:

@@ -120,8 +120,10 @@ def library_output(body: Body, phenotypes: Tensor, rotations: Tensor) -> BodyOut
     orientation = rest.clone()
     orientation[:, :, :3, :3] = to_ours.T @ torch.stack(turns, 1) @ to_ours @ rest[:, :, :3, :3]
     output = model(orientation, phenotype_kwargs=phenotypes, pose_parameterization="world-orient")
-    joints = anny.KeypointsRegressor.coco(model, labels=list(body.skeleton.joints))(output)
-    return BodyOutput(_y_up(output["vertices"]), _y_up(output["bone_poses"][:, :, :3, 3]), _y_up(joints))
+    regressor = anny.KeypointsRegressor.coco(model, labels=list(body.skeleton.joints)).regression_weights
+    vertices = _y_up(output["vertices"])
+    joints = _as_detectors_see(regressor).to(vertices) @ vertices
+    return BodyOutput(vertices, _y_up(output["bone_poses"][:, :, :3, 3]), joints)
 
 
 def build(path: str | os.PathLike) -> None:
@@ -136,6 +138,7 @@ def build(path: str | os.PathLike) -> None:
     model = anny.Anny()
     shapes = _principal_components(*_corners(model))
     regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
+    regressor = _as_detectors_see(regressor)
     joint, vertex = regressor.nonzero(as_tuple=True)
     parts, part = _parts(model)
     step = shapes.vertices.abs().amax((1, 2)) * QUANTUM
@@ -168,6 +171,25 @@ def build(path: str | os.PathLike) -> None:
         f"{STRANGERS} bodies of any phenotype, seed {SEED}; y up, facing +z; toes 2 to 5 hang on the big toe",
     }
     write_body(path, *_with_coarse_meshes(tensors, metadata))
+
+
+def _as_detectors_see(regressor: Tensor) -> Tensor:
+    """COCO regressor (17, V) whose face is where detectors find it, not where the skin has it.
+
+    Measured on 191 rendered people: BlazePose finds the ears 23 mm nearer to each other, 21 mm further forward
+    and 12 mm higher than Anny's regressor (on photos, triangulated ears are 9-10 cm apart, the body's 15), eyes
+    and nose 15 mm further back. The other joints agree within a centimetre and stay.
+    """
+    nose, left_eye, right_eye, left_ear, right_ear = regressor[:5]
+    ears = (left_ear + right_ear) / 2
+    face = [
+        0.86 * nose + 0.14 * ears,
+        0.82 * left_eye + 0.18 * ears,
+        0.82 * right_eye + 0.18 * ears,
+        0.66 * left_ear + 0.26 * left_eye + 0.08 * right_ear,
+        0.66 * right_ear + 0.26 * right_eye + 0.08 * left_ear,
+    ]
+    return torch.cat([torch.stack(face), regressor[5:]])
 
 
 def _y_up(points: Tensor) -> Tensor:

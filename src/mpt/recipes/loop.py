@@ -1,8 +1,8 @@
 """The training loop that pre-training and fine-tuning share, and the run folder it writes.
 
-A run folder holds config.json, metrics.jsonl, state.safetensors (weights, optimiser, step: what resuming needs)
-and model.safetensors (what inference needs). Every step seeds its own random numbers from (seed, step, rank), so
-nothing else has to be remembered: a resumed run draws what an unbroken one would have drawn.
+A run folder holds config.json, metrics.jsonl, state.safetensors (weights, optimiser, step: what resuming
+needs) and model.safetensors (what inference needs). Every step seeds its own random numbers from (seed, step,
+rank), so nothing else has to be remembered: a resumed run draws what an unbroken one would have drawn.
 """
 
 import json
@@ -87,11 +87,11 @@ class Run:
             file.write(json.dumps(entry) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics of steps that a resumed run will take again."""
+        """Drop metrics of steps that a resumed run will take again, and a last line that was cut short."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
-            kept = [line for line in path.read_text().splitlines(True) if json.loads(line)["step"] <= step]
-            write_whole(path, "".join(kept).encode())
+            lines = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
+            write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step).encode())
 
     def save_state(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
         tensors = {f"model.{name}": t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
@@ -115,7 +115,7 @@ class Run:
             ) from error
         for name, parameter in model.named_parameters():
             state = {
-                key: tensors[f"optimizer.{key}.{name}"].to(parameter.device if key != "step" else "cpu")
+                key: tensors[f"optimizer.{key}.{name}"].to(parameter.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"optimizer.{key}.{name}" in tensors
             }
@@ -144,7 +144,9 @@ def train(
     Raises FloatingPointError at a non-finite loss, with the step; KeyboardInterrupt after saving.
     """
     device = accelerator.device
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.optim.learning_rate, betas=config.optim.betas)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.optim.learning_rate, betas=config.optim.betas, fused=True
+    )
     model = model.to(device)
     done = run.load_state(model, optimizer) if resume else 0
     run.forget_after(done)
@@ -155,6 +157,8 @@ def train(
     sums: dict[str, Tensor] = {}
 
     def save(step: int) -> None:
+        largest = torch.stack([p.detach().abs().amax() for p in model.parameters()]).amax()
+        _refuse_non_finite({"largest weight": float(largest)}, step)  # never over a good state
         if main:
             run.save_state(model, optimizer.optimizer, step)
             save_model(model)
@@ -169,7 +173,7 @@ def train(
     with _progress(main) as progress:
         task = progress.add_task("training", total=config.steps, completed=done, rate="", loss="")
         saved = logged = time.monotonic()
-        step = done
+        taken = summed_from = done
         try:
             for step in range(done, config.steps):
                 lr = config.optim.at(step, config.steps)
@@ -186,13 +190,13 @@ def train(
                 if config.optim.clip_norm:
                     accelerator.clip_grad_norm_(parallel.parameters(), config.optim.clip_norm)
                 optimizer.step()
+                taken = step + 1
                 optimizer.zero_grad(set_to_none=True)
 
                 for name, value in (losses | {"loss": loss}).items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
-                taken = step + 1
                 if taken % config.log_every == 0 or taken == config.steps:
-                    since = (taken - 1) % config.log_every + 1
+                    since, summed_from = taken - summed_from, taken
                     means = {name: float(value) / since for name, value in sums.items()}
                     sums.clear()
                     _refuse_non_finite(means, taken)
@@ -210,9 +214,9 @@ def train(
                     save(taken)
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            save(step)
+            save(taken)
             if main:
-                console.print(f"stopped at step {step:,}; continue with --resume {run.folder}")
+                console.print(f"stopped at step {taken:,}; continue with --resume {run.folder}")
             raise
     save(config.steps)
     return model
@@ -234,8 +238,8 @@ def _refuse_non_finite(means: dict[str, float], step: int) -> None:
     if not all(math.isfinite(value) for value in means.values()):
         shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
         raise FloatingPointError(
-            f"the loss stopped being finite by step {step} ({shown}); resume from the last saved state with a "
-            "lower learning rate"
+            f"the loss stopped being finite by step {step} ({shown}); resume from the last saved state with "
+            "a lower learning rate"
         )
 
 

@@ -1,6 +1,8 @@
 """Mesh pre-training: motion capture alone teaches the transformer (Section 3.1, Eq. 6)."""
 
+import ctypes
 import os
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -141,9 +143,9 @@ def pretrain(
     if accelerator.is_main_process:
         parameters = sum(p.numel() for p in model.parameters())
         console.print(
-            f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters, {len(poses):,} training poses, "
-            f"{len(held_out):,} held out, {steps:,} steps of {config.batch_size} x {accelerator.num_processes} "
-            f"on {device} ({accelerator.mixed_precision})",
+            f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters, {len(poses):,} training "
+            f"poses, {len(held_out):,} held out, {steps:,} steps of {config.batch_size} x "
+            f"{accelerator.num_processes} on {device} ({accelerator.mixed_precision})",
             highlight=False,
         )
     run = Run(Path(out))
@@ -201,9 +203,20 @@ def start(precision: str, device: str) -> Accelerator:
         precision = "bfloat16" if cuda else "float32"
     if cuda:
         torch.backends.cuda.matmul.allow_tf32 = True
-    else:
-        torch.set_float32_matmul_precision("medium")
     return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what tensors free: filling fresh memory is ten times slower, a quarter of a step."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 class PoseDraw:
