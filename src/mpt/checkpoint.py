@@ -1,11 +1,12 @@
 """Weights with all that inference needs: config, skeleton, template, faces, regressor, heatmap settings.
 
-One safetensors file; its JSON header is the model's card in brief. Never pickle. Weights are in half precision,
-what they are applied to (faces, template, regressor) is exact.
+One safetensors file; its JSON header is the model's card in brief. Never pickle. Weights are in half
+precision, what they are applied to (faces, template, regressor) is exact.
 """
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -36,8 +37,17 @@ class Model:
     info: dict  # how it was trained and how good it is
 
 
-def save(path: str | os.PathLike, transformer: MeshTransformer, *, faces: Tensor, skeleton: Skeleton, body: str,
-         body_hash: str, info: dict | None = None, dtype: torch.dtype = torch.float16) -> None:  # fmt: skip
+def save(
+    path: str | os.PathLike,
+    transformer: MeshTransformer,
+    *,
+    faces: Tensor,
+    skeleton: Skeleton,
+    body: str,
+    body_hash: str,
+    info: dict | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
     """Write a model file whole or not at all."""
     exact = dict(transformer.named_buffers())
     tensors = {
@@ -79,6 +89,8 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
             middle_vertices=len(tensors["upsample.to_middle.bias"]) if near is None else 0,
         )
         transformer.load_state_dict(tensors)
+        if len(skeleton) != transformer.joint_count:
+            raise KeyError(f"{transformer.joint_count} joints on a skeleton of {len(skeleton)}")
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"{path}: its weights do not fit its own header ({str(error).splitlines()[0][:90]}); "
@@ -107,13 +119,14 @@ def find(model: str | os.PathLike) -> Path:
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in data.glob("mpt-*.safetensors"))) or "none"
         raise InputError(
-            f"{model}: no such model; give a model file, a run folder, or a name that comes with mpt ({names})"
+            f"{model}: no such model; give a model file, a run folder, or a name that comes with mpt "
+            f"({names})"
         )
     return path
 
 
 def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
-    """Tensors and JSON header of one of our safetensors files; refuses what is cut short or of another kind."""
+    """Tensors and JSON header of one of our safetensors files; refuses a cut one or one of another kind."""
     try:
         content = path.read_bytes()
         tensors = load_tensors(content)
@@ -146,5 +159,6 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         beside.write_bytes(content)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
