@@ -156,14 +156,14 @@ def test_perfect_noise_is_the_paper_s_blobs():
     visible = uniform(400, 17, seed=3) > 0.2
     points, drawn, floor = drawn_with(PERFECT, visible=visible)
     assert torch.equal(drawn.points[:, :, 0], points)
-    assert_close(drawn.std, torch.full_like(drawn.std, PAPER_STD_PX))
+    assert_close(drawn.std[:, :, 0], torch.full((400, 17, 2), PAPER_STD_PX))
     assert torch.equal(drawn.peak[:, :, 0], visible.float())
     assert not drawn.peak[:, :, 1:].any() and not floor.any()
 
 
 def test_perfect_blobs_shrink_with_the_crop():
     _, drawn, _ = drawn_with(PERFECT, size=112)
-    assert_close(drawn.std, torch.full_like(drawn.std, PAPER_STD_PX / 2))
+    assert_close(drawn.std[:, :, 0], torch.full((400, 17, 2), PAPER_STD_PX / 2))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
@@ -183,7 +183,7 @@ def test_never_more_joints_are_masked_than_the_ratio_says(ratio):
 def test_varied_widths_and_heights_stay_near_their_ranges():
     _, drawn, _ = drawn_with(QUIET, count=2000)
     std, peak = drawn.std[:, :, 0], drawn.peak[:, :, 0]
-    assert std.min() > 1.0 and std.max() < 16
+    assert std.min() > 0.7 and std.max() < 20
     assert 2.0 < std.median() < 8.0
     assert (peak[peak > 0] >= QUIET.peak[0]).all() and (peak <= QUIET.peak[1]).all()
 
@@ -206,13 +206,14 @@ def test_a_swap_exchanges_both_sides_of_a_pair():
     assert 0.25 < swapped[:, 1:].double().mean() < 0.35
 
 
-def test_second_peaks_are_lower_and_on_limbs_only():
-    for noise in (DETECTOR, VARIED):
-        _, drawn, _ = drawn_with(noise, count=2000)
-        first, second = drawn.peak.unbind(-1)
-        assert (second <= 0.6 * first).all()
-        limbs = [any(w in j for w in ("elbow", "wrist", "knee", "ankle")) for j in COCO17.joints]
-        assert (second > 0).any(0).tolist() == limbs
+@pytest.mark.parametrize("noise", [DETECTOR, VARIED], ids=["detector", "varied"])
+def test_further_peaks_are_lower_and_on_limbs_only(noise):
+    _, drawn, _ = drawn_with(noise, count=2000)
+    first, second, skirt = drawn.peak.unbind(-1)
+    limbs = [any(w in j for w in ("elbow", "wrist", "knee", "ankle")) for j in COCO17.joints]
+    assert (second <= 0.6 * first).all() and (second > 0).any(0).tolist() == limbs
+    assert (skirt <= 0.04 * first).all()
+    assert (skirt > 0).any(0).tolist() == (limbs if noise is DETECTOR else [False] * 17)
 
 
 def test_an_invisible_joint_has_no_peak_but_where_a_detector_guesses_it():

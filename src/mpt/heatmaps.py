@@ -178,8 +178,8 @@ def perturb(
     peak = torch.where(detector, low * (visible | guessed), varied_peak * (visible & ~masked))
     peak = torch.where(clean, visible.float(), peak)
 
-    # Place. A detector's errors grow as its peaks sink; the face shares its error, a limb hands on half of its
-    # own to what hangs on it, and the whole person is off by a pixel.
+    # Place. A detector's errors grow as its peaks sink; the face shares its error, a limb hands on half of
+    # its own to what hangs on it, and the whole person is off by a pixel.
     swapped = (uniform(n, joints) < noise.swap_share)[:, first] & ~clean
     found = torch.where(swapped[..., None], points[:, flip], points)
     size_of_error = torch.where(

@@ -59,7 +59,7 @@ class SyntheticConfig:
     truncation: float = 0.1
     """Share of people of whom a part is out of the picture; the crop frames what is left."""
     fine_vertices: int = 256
-    """Full-mesh vertices compared in a step, drawn anew each time: an unbiased L_V at a fraction of its cost."""
+    """Full-mesh vertices compared in a step, drawn anew each time: an unbiased L_V for little."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Synthesizer:
         return rotvec
 
     def _drawn_legs(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """(N, B, 3) poses whose hips and knees are drawn inside human limits; half of them both legs alike."""
+        """(N, B, 3) poses whose hips and knees are drawn inside human limits; in half both legs alike."""
         u = torch.rand(n, 2, 4, generator=generator, device=self.device)
         alike = torch.rand(n, generator=generator, device=self.device) < 0.5
         u[:, 1] = torch.where(alike[:, None], (u[:, 0] + 0.1 * (u[:, 1] - 0.5)).clamp(0, 1), u[:, 1])
