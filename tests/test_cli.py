@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from little_model import standing_joints, write_little_model
 from PIL import Image
 
@@ -144,8 +145,8 @@ def test_an_interrupted_photo_leaves_the_earlier_result(place, model, monkeypatc
 
 
 def test_photos_of_equal_stems_get_folders_by_their_whole_names():
-    photos = [Path(p) for p in ("a.jpg", "b/A.png", "c.jpg", "d/c.jpg", "e.jpg")]
-    assert results.folder_names(photos) == ["a.jpg", "A.png", "c.jpg", "c.jpg-2", "e"]
+    photos = [Path(p) for p in ("a.jpg", "b/A.png", "c.jpg", "d/c.jpg", "e.jpg", "...jpg")]
+    assert results.folder_names(photos) == ["a.jpg", "A.png", "c.jpg", "c.jpg-2", "e", "...jpg"]
 
 
 def test_an_animation_is_noted_in_one_line(place, model, capsys):
@@ -225,6 +226,31 @@ def test_a_run_is_resumed_by_its_own_configuration(place, store, capsys):
     assert max(steps) == 20
     assert main(["pretrain", "--resume", "run", "--store", store, "--batch-size", "4"]) == 2
     assert "--batch-size was given beside --resume run" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_how_to_go_on(place, store, monkeypatch, capsys):
+    from mpt.recipes import pretrain
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrain, "objective", interrupted)
+    assert main(["pretrain", "tiny", "--store", store, "--out", "run", "--device", "cpu"]) == 130
+    assert "--resume run" in capsys.readouterr().err
+    assert Path("run/state.safetensors").is_file()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(place, store, capsys):
+    run = ["experiments", "run", "tiny", "--scale", "tiny", "--store", store, "--out", "run"]
+    with pytest.MonkeyPatch.context() as patch:
+        from mpt.recipes import pretrain
+
+        patch.setattr(
+            pretrain, "objective", lambda prediction, *_: {"all": prediction.joints.sum() * torch.nan}
+        )
+        assert main(run) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("mpt: the loss stopped being finite by step 5")
 
 
 def test_evaluation_prints_its_four_numbers(store, model, capsys):

@@ -160,6 +160,14 @@ def test_a_model_of_other_joints_is_refused(reconstructor):
         Reconstructor(replace(reconstructor.model, skeleton=H36M17))
 
 
+def test_a_model_of_broken_weights_is_refused(tmp_path):
+    broken = mpt.load(write_little_model(tmp_path / "little.safetensors"), device="cpu")
+    broken.model.transformer.to_joint.weight.fill_(torch.nan)
+    broken.model.transformer.read_vertices.bias.fill_(torch.nan)
+    with pytest.raises(InputError, match="its weights are damaged"):
+        broken(PHOTO, keypoints=standing_joints((0, 0, 4), FOCAL, SIZE))
+
+
 def test_a_device_that_is_not_there_is_refused(tmp_path):
     for device in ("gpu", "cuda:77"):
         with pytest.raises(InputError, match=r"use auto, cpu or cuda"):

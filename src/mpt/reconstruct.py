@@ -124,6 +124,12 @@ class Reconstructor:
         maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
         prediction = transformer(transformer.prepare(maps.to(transformer.template_joints.device)))
 
+        if not prediction.vertices.isfinite().all():
+            raise InputError(
+                f"the model {self.model.name} gives no numbers but NaN or infinity: its weights are damaged, "
+                "get or train it again"
+            )
+
         focal = focal_px or math.hypot(*size_wh)
         middle = np.array([(side - 1) / 2 for side in size_wh])
         joints = prediction.regressed.double().cpu()

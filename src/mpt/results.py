@@ -21,7 +21,7 @@ from mpt.skeletons import COCO17
 if TYPE_CHECKING:
     from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
 
-OVERLAY_PX = 1920  # the longer side of the drawn photo, at most
+OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def folder_names(photos: Sequence[Path]) -> list[str]:
     stems = [photo.stem.casefold() for photo in photos]
     names, taken = [], set()
     for photo, stem in zip(photos, stems):
-        wanted = photo.stem if stems.count(stem) == 1 else photo.name
+        alone = stems.count(stem) == 1 and stem.strip(".")  # the stem of "...jpg" would be the folder above
+        wanted = photo.stem if alone else photo.name
         name, number = wanted, 1
         while name.casefold() in taken:  # photos of one name from several folders
             number += 1
@@ -154,7 +155,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
 
 
 def _rounded(values, digits: int) -> list[float]:
-    return [round(float(value), digits) for value in values]
+    return [round(float(value), digits) + 0.0 for value in values]  # + 0.0: no -0.0
 
 
 def write_json(folder: Path, result: dict) -> None:
