@@ -62,8 +62,10 @@ class Body:
     joint_moments: Tensor  # (K, B, 4), see _joint_moments
     joint_moments_basis: Tensor  # (S + P, K, B, 3)
     regressor: Tensor | None = None  # sparse (K, V); None on a subset of the vertices
+    regressors: dict[str, Tensor] = field(default_factory=dict)  # of further skeletons, by name, alike
     pose_basis: Tensor | None = None  # (P, V, 3)
     phenotypes: Phenotypes | None = None
+    people: Tensor | None = None  # (M, S) shapes of known people, which shapes are then drawn from
     coarse: tuple[Coarse, ...] = ()  # from few vertices to many
     parts: dict[str, Tensor] = field(default_factory=dict)  # name -> vertex indices
     metadata: dict = field(default_factory=dict)  # provenance and licence, as they stand in the file
@@ -121,20 +123,29 @@ class Body:
         identity = torch.eye(3, dtype=shape.dtype, device=shape.device)
         return self.forward(identity.expand(len(shape), len(self.bones), 3, 3), shape)
 
-    def regress(self, vertices: Tensor) -> Tensor:
-        """Joints (N, K, 3) of any mesh (N, V, 3) with this body's vertices."""
+    def regress(self, vertices: Tensor, skeleton: str | None = None) -> Tensor:
+        """Joints (N, K, 3) of any mesh (N, V, 3) with this body's vertices; its own skeleton's, or others."""
         if self.regressor is None:
             raise ValueError(
                 "the joint regressor needs every vertex: use the whole body, or the posed body's joints"
             )
+        known = self.regressors | {None: self.regressor, self.skeleton.name: self.regressor}
+        if skeleton not in known:
+            raise InputError(
+                f"the joints of {skeleton} were asked of {self.name}, which has a regressor of "
+                f"{' and '.join([self.skeleton.name, *self.regressors])}; make the body file again with one"
+            )
         flat = vertices.transpose(0, 1).flatten(1)  # (V, N * 3)
-        return torch.sparse.mm(self.regressor, flat).unflatten(1, (-1, 3)).transpose(0, 1)
+        return torch.sparse.mm(known[skeleton], flat).unflatten(1, (-1, 3)).transpose(0, 1)
 
     def sample_shapes(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, S) shapes of people as they are, by phenotype where known; else standard normal."""
+        """(count, S) shapes of people as they are: by phenotype, or of known people; else standard normal."""
         if self.phenotypes is not None:
             return self.phenotypes.sample(count, generator)
         like = self.template
+        if self.people is not None:
+            drawn = torch.randint(len(self.people), (count,), generator=generator, device=like.device)
+            return self.people[drawn]
         return torch.randn(count, self.shape_count, generator=generator, dtype=like.dtype, device=like.device)
 
     def subset(self, vertices: Tensor) -> "Body":
@@ -148,6 +159,7 @@ class Body:
             skin_weight=self.skin_weight[vertices],
             pose_basis=None if self.pose_basis is None else self.pose_basis.index_select(1, vertices),
             regressor=None,
+            regressors={},
             coarse=(),
             parts={},
         )
@@ -157,8 +169,6 @@ class Body:
 
         Exact as long as the merged bones do not move. Bones keep the body's order; the root must be named.
         """
-        if self.pose_basis is not None:
-            raise ValueError(f"{self.name} has pose blend shapes, which need all of its bones")
         if unknown := set(names) - set(self.bones):
             raise ValueError(f"{self.name} has no bone {sorted(unknown)[0]!r}")
         if self.bones[0] not in names:
@@ -173,7 +183,12 @@ class Body:
         )
         weight, index = _sparse_rows(dense)
         moments = self.joint_moments.new_zeros(len(self.skeleton), len(kept), 4)
-        moments_basis = self.joint_moments.new_zeros(*self.joint_moments_basis.shape[:2], len(kept), 3)
+        pose_basis, blends = self.pose_basis, self.joint_moments_basis
+        if pose_basis is not None:  # a resting bone blends nothing in
+            of_kept = [9 * (bone - 1) + i for bone in kept[1:] for i in range(9)]
+            pose_basis = pose_basis[of_kept]
+            blends = torch.cat([blends[: self.shape_count], blends[self.shape_count :][of_kept]])
+        moments_basis = blends.new_zeros(*blends.shape[:2], len(kept), 3)
         return replace(
             self,
             bones=tuple(self.bones[b] for b in kept),
@@ -184,7 +199,8 @@ class Body:
             skin_index=index,
             skin_weight=weight,
             joint_moments=moments.index_add(1, to_new, self.joint_moments),
-            joint_moments_basis=moments_basis.index_add(2, to_new, self.joint_moments_basis),
+            joint_moments_basis=moments_basis.index_add(2, to_new, blends),
+            pose_basis=pose_basis,
         )
 
     @cached_property
@@ -358,12 +374,6 @@ def assemble(tensors: dict[str, Tensor], metadata: dict, hash: str = "") -> Body
     """The body that a file's tensors and metadata describe."""
     skeleton = SKELETONS[metadata["skeleton"]]
     weight = tensors["skin_weight"].float()
-    regressor = torch.sparse_coo_tensor(
-        tensors["regressor_index"].long(),
-        tensors["regressor_weight"],
-        (len(skeleton), len(tensors["template"])),
-        check_invariants=True,
-    ).coalesce()
     grid = tensors.get("phenotype_grid")
     return make_body(
         name=metadata["name"],
@@ -379,12 +389,25 @@ def assemble(tensors: dict[str, Tensor], metadata: dict, hash: str = "") -> Body
         heads_basis=tensors["heads_basis"],
         skin_index=tensors["skin_index"].long(),
         skin_weight=weight / weight.sum(1, keepdim=True),
-        regressor=regressor,
+        regressor=_regressor(tensors, "regressor", len(skeleton)),
+        regressors={
+            name: _regressor(tensors, name, len(SKELETONS[name])) for name in metadata.get("regressors", [])
+        },
+        pose_basis=tensors.get("pose_basis"),
         phenotypes=None if grid is None else Phenotypes(grid, tensors["stature"]),
         coarse=tuple(_coarse(tensors, count) for count in metadata["coarse"]),
         parts={part: (tensors["part"] == i).nonzero()[:, 0] for i, part in enumerate(metadata["parts"])},
         metadata=metadata,
     )
+
+
+def _regressor(tensors: dict[str, Tensor], name: str, joints: int) -> Tensor:
+    return torch.sparse_coo_tensor(
+        tensors[f"{name}_index"].long(),
+        tensors[f"{name}_weight"],
+        (joints, len(tensors["template"])),
+        check_invariants=True,
+    ).coalesce()
 
 
 def _coarse(tensors: dict[str, Tensor], count: int) -> Coarse:
