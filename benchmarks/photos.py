@@ -25,7 +25,7 @@ from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
 from mpt.skeletons import COCO17
 
-OUTLIER_M = 0.05  # BlazePose places a joint a few centimetres off; a view farther from the point is wrong
+OUTLIER_M = 0.08  # BlazePose is a few centimetres off; a view farther than this from a point is wrong
 
 
 @dataclass(frozen=True)

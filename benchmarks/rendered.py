@@ -70,10 +70,12 @@ def pictures(folder: Path, store: PoseStore, body: Body, count: int) -> Iterator
             (subject,) = scene.people
             jpeg = cv2.imencode(".jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
             write_whole(image, jpeg.tobytes())
-            kept = {name: getattr(subject, name) for name in ("vertices", "joints", "joints2d_px")}
-            write_whole(truth, _npz(**kept, K=scene.K))
+            write_whole(truth, _npz(vertices=subject.vertices, K=scene.K))
         with np.load(truth) as arrays:
-            yield Truth(image, int(store.validation[pose]), **arrays)
+            vertices, K = arrays["vertices"], arrays["K"]
+        joints = body.regress(torch.from_numpy(vertices)[None])[0].numpy()
+        pixels = joints @ K.T
+        yield Truth(image, int(store.validation[pose]), vertices, joints, pixels[:, :2] / pixels[:, 2:], K)
 
 
 def detect(truth: Truth, pose2d: BlazePose) -> Person2D | None:
