@@ -224,8 +224,17 @@ def test_a_run_is_resumed_by_its_own_configuration(place, store, capsys):
     assert main(["pretrain", "--resume", "run", "--store", store, "--device", "cpu"]) == 0
     steps = [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 20
-    assert main(["pretrain", "--resume", "run", "--store", store, "--batch-size", "4"]) == 2
-    assert "--batch-size was given beside --resume run" in capsys.readouterr().err
+    capsys.readouterr()
+    for beside in (["--batch-size", "4"], ["tiny"], ["--out", "other"], ["--start-from", "run"]):
+        assert main(["pretrain", *beside, "--resume", "run", "--store", store]) == 2
+        assert f"mpt: {beside[0]} was given beside --resume run" in capsys.readouterr().err
+
+
+def test_a_run_may_begin_with_another_ones_weights(place, store, model, capsys):
+    run = ["pretrain", "tiny", "--store", store, "--out", "run", "--device", "cpu", "--start-from", model]
+    assert main(run) == 2
+    assert "little.safetensors" in capsys.readouterr().err  # of other sizes than tiny
+    assert not Path("run").exists()
 
 
 def test_an_interrupted_run_says_how_to_go_on(place, store, monkeypatch, capsys):

@@ -291,6 +291,8 @@ class Pretrain:
     """The run folder. Default: runs/EXPERIMENT-TIME."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
     """Go on with this run, by its own configuration."""
+    start_from: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """Begin with the weights of a model of the same sizes, instead of random ones."""
     samples: Annotated[int | None, arg(metavar="N")] = None
     """Poses to learn from in all, instead of the experiment's."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
@@ -318,26 +320,28 @@ class Pretrain:
         else:
             config = _changed(_experiment(self.experiment or DEFAULT_EXPERIMENT), changes)
             out = self.out or _new_run(config.name)
-        return _pretrain(config, self.store, out, resume=self.resume is not None, device=self.device)
+        start = {"resume": self.resume is not None, "start_from": self.start_from}
+        return _pretrain(config, self.store, out, device=self.device, **start)
 
 
 DEFAULT_EXPERIMENT = "mpt-small"
 
 
-def _pretrain(config: "PretrainConfig", store: Path, out: Path, *, resume: bool, device: str) -> int:
+def _pretrain(config: "PretrainConfig", store: Path, out: Path, **how: Any) -> int:
     from mpt.recipes.pretrain import pretrain
 
-    pretrain(config, store, out, resume=resume, device=device)
+    pretrain(config, store, out, **how)
     print(f"{out}: trained; try it with `mpt reconstruct photo.jpg --model {out}`")
     return OK
 
 
 def _check_resume(command: Pretrain, changes: dict) -> None:
-    if command.experiment or command.out or changes:
-        given = command.experiment or ("--out" if command.out else f"--{next(iter(changes))}")
+    beside = [command.experiment, command.out and "--out", command.start_from and "--start-from"]
+    beside += [f"--{name.replace('_', '-')}" for name in changes]
+    if given := next(filter(None, beside), None):
         raise InputError(
-            f"{given.replace('_', '-')} was given beside --resume {command.resume}, but a resumed run keeps "
-            "its own configuration and folder: leave it out, or start a new run"
+            f"{given} was given beside --resume {command.resume}, but a resumed run keeps its own "
+            "configuration and folder: leave it out, or start a new run"
         )
 
 
@@ -416,7 +420,7 @@ class ExperimentsRun:
         if self.scale == "tiny":
             config = _tiny(config)
         out = self.out or _new_run(config.name)
-        return _pretrain(config, self.store, out, resume=False, device=self.device)
+        return _pretrain(config, self.store, out, device=self.device)
 
 
 def _tiny(config: "PretrainConfig") -> "PretrainConfig":
