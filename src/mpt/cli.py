@@ -8,6 +8,7 @@ import json
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -606,14 +607,18 @@ def _show_notes() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
 
 
-def _tracked(items: list) -> Any:
+def _tracked(items: list) -> Iterator[Any]:
     """The items, with a progress bar on a terminal's stderr where there are several."""
     if len(items) < 2 or not sys.stderr.isatty():
-        return items
+        yield from items
+        return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    return track(items, "photos", console=Console(stderr=True), transient=True)
+    # What is printed meanwhile passes above the bar, but only where it goes to the terminal as well.
+    redirected = sys.stdout.isatty()
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=redirected) as progress:
+        yield from progress.track(items, description="photos")
 
 
 def _say(error: Exception) -> None:
