@@ -1,0 +1,161 @@
+"""The data sets by name: how to read them, where they come from, and whether a folder holds them whole."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from mpt.datasets import coco, complement, freihand, human36m, mpi_inf_3dhp, mpii, muco3dhp, tdpw, up3d
+from mpt.datasets.files import AbsentError
+from mpt.datasets.sample import Sample, Samples
+from mpt.errors import InputError
+
+Read = Callable[..., Samples]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that can be read.
+
+    ``read(folder, split, strict=False)`` gives its samples; ``source`` names the official page,
+    ``annotations`` who makes the annotation files where the page does not.
+    """
+
+    title: str
+    read: Read
+    splits: tuple[str, ...]
+    source: str
+    annotations: str = ""
+
+    @property
+    def advice(self) -> str:
+        """Where to get it, in a sentence."""
+        made = f", with annotations {self.annotations}" if self.annotations else ""
+        return f"get it from {self.source}{made}"
+
+
+SPIN = "made by the preprocessing scripts of SPIN (nkolot/SPIN on GitHub) or of MMPose"
+
+DATASETS = {
+    human36m.NAME: DataSet(
+        "Human3.6M", human36m.read, tuple(human36m.SPLITS), "the Human3.6M site (vision.imar.ro)", SPIN
+    ),
+    mpi_inf_3dhp.NAME: DataSet(
+        "MPI-INF-3DHP", mpi_inf_3dhp.read, tuple(mpi_inf_3dhp.SPLITS),
+        "the MPI-INF-3DHP page of the Max Planck Institute for Informatics (vcai.mpi-inf.mpg.de)", SPIN,
+    ),
+    muco3dhp.NAME: DataSet(
+        "MuCo-3DHP", muco3dhp.read, ("train",),
+        "the page of Single-Shot Multi-Person 3D Pose Estimation (vcai.mpi-inf.mpg.de)",
+        "and composites as the authors of I2L-MeshNet (mks0601 on GitHub) give them",
+    ),
+    up3d.NAME: DataSet(
+        "UP-3D", up3d.read, tuple(up3d.SPLITS), "the page of Unite the People (MPI for Intelligent Systems)"
+    ),
+    coco.NAME: DataSet("COCO keypoints", coco.read, tuple(coco.SPLITS), "the COCO site (cocodataset.org)"),
+    mpii.NAME: DataSet(
+        "MPII Human Pose", mpii.read, tuple(mpii.SPLITS),
+        "the MPII Human Pose site of the Max Planck Institute for Informatics",
+        "in the JSON form of HRNet's authors (leoxiaobin on GitHub)",
+    ),
+    tdpw.NAME: DataSet(
+        "3DPW", tdpw.read, tuple(tdpw.SPLITS), "the 3DPW site (virtualhumans.mpi-inf.mpg.de/3DPW)"
+    ),
+    freihand.NAME: DataSet(
+        "FreiHAND", freihand.read, tuple(freihand.SPLITS),
+        "the FreiHAND page of the University of Freiburg (lmb.informatik.uni-freiburg.de)",
+    ),
+    complement.NAME: DataSet(
+        "Complement", complement.read, ("train",), "MobRecon's repository (SeanChenxy/HandMesh on GitHub)"
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a folder holds of a split: samples with their photo, and why there are none or fewer."""
+
+    split: str
+    samples: int = 0
+    knows: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    absent: bool = False
+    """No annotation file of it is there, which is no fault where only other splits are wanted."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a folder holds of a data set."""
+
+    name: str
+    folder: Path
+    splits: tuple[SplitReport, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Every split is there, and nothing is missing of any."""
+        return not any(split.problems for split in self.splits)
+
+    def table(self) -> Table:
+        """For people: a line for each split, and where to get what is missing."""
+        data_set = DATASETS[self.name]
+        table = Table(title=f"{data_set.title} in {self.folder}", title_justify="left")
+        for column in ("split", "samples", "known of each", "missing"):
+            table.add_column(column, justify="right" if column == "samples" else "left", overflow="fold")
+        for split in self.splits:
+            missing = "\n".join(split.problems) or "nothing"
+            table.add_row(split.split, f"{split.samples:,}", ", ".join(split.knows), missing)
+        table.caption = None if self.whole else data_set.advice
+        return table
+
+
+def read(name: str, folder: str | Path, split: str = "train", *, strict: bool = False) -> Samples:
+    """Samples of a data set by its name."""
+    return named(name).read(folder, split, strict=strict)
+
+
+def named(name: str) -> DataSet:
+    if name not in DATASETS:
+        raise InputError(f"there is no data set {name!r}; choose one of {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def check(name: str, folder: str | Path, *, strict: bool = False) -> Report:
+    """Read every split of a data set in a folder, and make the first sample of each.
+
+    Raises InputError where no split can be read, with where to get the data set; ``strict``: where a split
+    that is there is broken, lacks photos, or has numbers that are not finite.
+    """
+    data_set, folder = named(name), Path(folder)
+    splits = tuple(_split(data_set, folder, split) for split in data_set.splits)
+    present = [split for split in splits if not split.absent]
+    if not any(split.samples for split in splits):
+        problem = (present or splits)[0].problems[0]
+        raise InputError(f"{problem} ({data_set.title}: {data_set.advice})")
+    if strict and (faults := [problem for split in present for problem in split.problems]):
+        raise InputError(faults[0])
+    return Report(name, folder, splits)
+
+
+def _split(data_set: DataSet, folder: Path, split: str) -> SplitReport:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            samples = data_set.read(folder, split)
+            first = samples[0]
+        except InputError as error:
+            return SplitReport(split, problems=(str(error),), absent=isinstance(error, AbsentError))
+    return SplitReport(split, len(samples), _knows(first), tuple(str(warning.message) for warning in caught))
+
+
+def _knows(sample: Sample) -> tuple[str, ...]:
+    parts = {
+        "2D joints": sample.keypoints,
+        "3D joints": sample.joints,
+        f"{sample.parameters.model.upper()} parameters" if sample.parameters else "": sample.parameters,
+        "vertices": sample.vertices_m,
+        "camera": sample.intrinsics,
+    }
+    return tuple(part for part, value in parts.items() if value is not None)

@@ -1,0 +1,88 @@
+"""COCO keypoints (Lin et al., ECCV 2014), the official JSON of 2017 or 2014.
+
+    FOLDER/annotations/person_keypoints_train2017.json
+    FOLDER/train2017/000000000009.jpg, or FOLDER/images/train2017/...
+
+Keypoints are 17 x (x, y, v), pixels counted from 0; v = 0 is not labelled, 1 labelled and hidden, 2 visible.
+Both labelled kinds are known here. Boxes are (x, y, width, height) between pixel edges.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mpt.datasets.files import field, finite, first_of, one_of, read_json, with_images
+from mpt.datasets.sample import Keypoints, Sample, Samples, crop_of_box
+from mpt.skeletons import COCO17, Skeleton
+
+NAME = "coco"
+SPLITS = {"train": ("train2017", "train2014"), "validation": ("val2017", "val2014")}
+
+
+@dataclass(frozen=True)
+class CocoSamples(Samples):
+    """Annotated people, in the order of the file."""
+
+    dataset: str
+    folder: Path
+    skeleton: Skeleton
+    names: list[str]
+    box_xywh: np.ndarray
+    xy_px: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> Path:
+        return self.folder / self.names[index]
+
+    def __getitem__(self, index: int) -> Sample:
+        index = self.checked(index)
+        return Sample(
+            self.dataset,
+            self.image(index),
+            crop_of_box(self.box_xywh[index]),
+            keypoints=Keypoints(self.skeleton, self.xy_px[index], self.known[index] * 1.0),
+            sequence=Path(self.names[index]).stem,
+        )
+
+
+def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> Samples:
+    """Splits: train, validation; crowds and people without a labelled joint are left out.
+
+    strict: refuse missing photos and numbers that are not finite, instead of leaving them out with a warning.
+    """
+    folder = Path(folder)
+    years = one_of(split, SPLITS, "COCO")
+    names = [f"annotations/person_keypoints_{year}.json" for year in years]
+    path = first_of(folder, *names, what="COCO's annotations and photos")
+    year = path.stem.removeprefix("person_keypoints_")
+    images = folder / year if (folder / year).is_dir() else folder / "images" / year
+    return read_file(path, images, NAME, COCO17, strict=strict)
+
+
+def read_file(path: Path, images: Path, dataset: str, skeleton: Skeleton, *, strict: bool = False) -> Samples:
+    """People of one file in COCO's form, with any number of joints."""
+    parsed = read_json(path)
+    names = field(path, lambda: {entry["id"]: entry["file_name"] for entry in parsed["images"]}, "images")
+    people = field(
+        path,
+        lambda: [
+            entry
+            for entry in parsed["annotations"]
+            if not entry.get("iscrowd") and any(entry.get("keypoints", ())[2::3])
+        ],
+        "annotations",
+    )
+    count, joints = len(people), len(skeleton)
+
+    def column(key: str, *shape: int) -> np.ndarray:
+        return field(path, lambda: np.array([p[key] for p in people], np.float32).reshape(count, *shape), key)
+
+    photos = field(path, lambda: [names[person["image_id"]] for person in people], "image_id")
+    keypoints = column("keypoints", joints, 3)
+    xy, known = finite(path, "2D joints", keypoints[..., :2], keypoints[..., 2] > 0, strict=strict)
+    samples = CocoSamples(dataset, images, skeleton, photos, column("bbox", 4), xy, known)
+    return with_images(samples, path, strict=strict)

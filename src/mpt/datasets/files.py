@@ -1,0 +1,155 @@
+"""Reading annotation files so that a user is told what is wrong with them, and finding the photos."""
+
+import json
+import os
+import warnings
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpt.datasets.sample import Samples, Subset
+from mpt.errors import InputError
+
+NAMED = 3  # missing photos named in a message; the others are counted
+
+
+class AbsentError(InputError):
+    """A split that is not there at all, as opposed to one that is broken or has gaps."""
+
+
+def first_of(folder: Path, *names: str, what: str) -> Path:
+    """The first of some relative paths that exists in a folder."""
+    if not folder.is_dir():
+        raise AbsentError(f"{folder}: no such folder; give the folder that holds {what}")
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise AbsentError(f"{folder}: has no {' or '.join(names)}; {what} should lie there")
+
+
+def one_of(split: str, splits: dict[str, Any], dataset: str) -> Any:
+    """What a split stands for in a data set."""
+    if split not in splits:
+        raise InputError(f"{dataset} has no split {split!r}; choose one of {', '.join(splits)}")
+    return splits[split]
+
+
+def read_json(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return json.load(file)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); put the annotation file there"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: is no whole JSON file ({error}); download it again") from None
+
+
+def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file by name; nothing is ever unpickled."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if missing := [key for key in required if key not in file.files]:
+                raise InputError(
+                    f"{path}: lacks {', '.join(missing)} (it has {', '.join(file.files)}); "
+                    "make it with the preprocessing that its data set's reader names"
+                )
+            return {key: file[key] for key in (*required, *optional) if key in file.files}
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); put the annotation file there"
+        ) from None
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is no whole .npz file of plain arrays ({error}); make it again") from None
+
+
+def read_npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); put the annotation file there"
+        ) from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: is no whole .npy file of numbers ({error}); download it again") from None
+
+
+def field(path: Path, make: Callable[[], np.ndarray], what: str) -> np.ndarray:
+    """An array out of a parsed file; a key or a shape that is not as it should be is the file's fault."""
+    try:
+        return make()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its {what} is not as expected ({type(error).__name__}: {error}); download it again"
+        ) from None
+
+
+def with_shape(path: Path, name: str, array: np.ndarray, *shape: int | None) -> np.ndarray:
+    """The array, if it has this shape (None: any size)."""
+    fits = array.ndim == len(shape) and all(want in (None, came) for want, came in zip(shape, array.shape))
+    if not fits or array.dtype.kind not in "iufb":
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(
+            f"{path}: its {name} is {array.dtype} of shape {array.shape}, numbers of shape ({expected}) were "
+            "expected; download or make it again"
+        )
+    return array
+
+
+def finite(
+    path: Path, name: str, values: np.ndarray, known: np.ndarray, *, strict: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (..., D) and whether they are known (...), with those unknown that are no finite numbers.
+
+    Such values are counted in a warning; ``strict``, or a file that has no others, raises InputError.
+    """
+    sound = np.isfinite(values).all(-1)
+    bad = known & ~sound
+    if bad.any():
+        first = np.argwhere(bad)[0][0]
+        count = f"{bad.sum():,} of {known.sum():,} {name} are not finite numbers, the first in row {first}"
+        if strict or not (known & sound).any():
+            raise InputError(f"{path}: {count}; make or download the file again")
+        warnings.warn(f"{path}: {count}; they count as unknown", stacklevel=3)
+    return np.where(sound[..., None], values, 0), known & sound
+
+
+def missing_images(samples: Samples) -> tuple[np.ndarray, list[Path]]:
+    """Which samples (N,) bool have no photo, and the photos that are missing, each once.
+
+    Folders are listed once instead of asking for each file.
+    """
+    paths = [samples.image(index) for index in range(len(samples))]
+    names: dict[Path, set[str]] = defaultdict(set)
+    for folder in {path.parent for path in paths}:
+        if folder.is_dir():
+            names[folder] = set(os.listdir(folder))
+    absent = np.array([path.name not in names[path.parent] for path in paths], dtype=bool)
+    return absent, sorted({path for path, gone in zip(paths, absent) if gone})
+
+
+def with_images(samples: Samples, source: Path, *, strict: bool) -> Samples:
+    """The samples whose photo exists. The others are named and counted; ``strict`` refuses them.
+
+    Raises InputError where no sample or no photo at all is there.
+    """
+    if not len(samples):
+        raise InputError(f"{source}: holds no samples; download or make it again")
+    absent, missing = missing_images(samples)
+    if not missing:
+        return samples
+    named = ", ".join(str(path) for path in missing[:NAMED])
+    more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
+    count = f"{len(missing):,} photos named in it are missing: {named}{more}"
+    if strict or absent.all():
+        raise InputError(f"{source}: {count}; put them there")
+    warnings.warn(f"{source}: {count}; {absent.sum():,} of {len(samples):,} samples left out", stacklevel=3)
+    return Subset(samples, np.flatnonzero(~absent))
