@@ -94,7 +94,10 @@ class TopDown:
         pixels = torch.from_numpy(np.stack([self._shifted(c).warp(image, self.input_size) for c in crops]))
         images = normalise(pixels.to(self.device).permute(0, 3, 1, 2) / 255, self.mean, self.std)
         maps = torch.cat([self._maps(part) for part in images.split(BATCH)])
-        joints = heatmaps.decode(maps).double().cpu().numpy()
+        # before resizing, which bends the peaks
+        joints = heatmaps.decode(maps.clamp(0, 1), step_px=2).double().cpu().numpy()
+        joints[..., :2] = (joints[..., :2] + 0.5) / maps.shape[:1:-1] * 2 - 1
+        maps = resize(maps, self.heatmap_size).clamp(0, 1)
         people = map(_person, crops, joints, maps.cpu().numpy())
         return sorted(people, key=lambda person: -person.score)
 
@@ -110,7 +113,7 @@ class TopDown:
                 f"the heatmap network gave {tuple(maps.shape)} for {len(images)} pictures, expected "
                 f"({len(images)}, 17, height, width): wrap it in a function that returns COCO's 17 joints"
             )
-        return resize(maps.float(), self.heatmap_size).clamp(0, 1)
+        return maps.float()
 
 
 class OnnxNetwork:
@@ -184,8 +187,8 @@ def resize(maps: Tensor, size: int) -> Tensor:
 
 
 def _person(crop: Crop, joints: np.ndarray, maps: np.ndarray) -> Person2D:
-    """``joints`` (17, 3) as decoded from ``maps``: x, y in pixels of the maps, and the peak."""
-    points_px = apply(crop.image_from_crop(maps.shape[-1]), joints[:, :2])
+    """``joints`` (17, 3): x, y in the crop's [-1, 1], and the peak."""
+    points_px = apply(crop.image_from_ndc, joints[:, :2])
     peaks = joints[:, 2]
     seen = points_px[peaks >= MIN_PEAK]
     seen = seen if len(seen) > 1 else points_px

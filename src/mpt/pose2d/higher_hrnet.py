@@ -88,22 +88,28 @@ class HigherHRNet(nn.Module):
         return quarter, half
 
     def heatmaps(
-        self, images: Tensor, size: int = 224, *, branches: Branches = "both", input_size: int | None = None
+        self,
+        images: Tensor,
+        size: int | None = 224,
+        *,
+        branches: Branches = "both",
+        input_size: int | None = None,
     ) -> Tensor:
         """(N, 3, S, S) normalised images -> (N, 17, size, size) joint maps, as regressed: not cut to [0, 1].
 
+        size: None leaves the resolution of the branches asked for.
         branches: "both" averages the coarse maps, brought to the finer resolution, with the fine ones, as
             the official test code does.
         input_size: to which the images are resized before the network; None leaves them.
         """
         quarter, half = self(images if input_size is None else resize(images, input_size))
-        coarse = quarter[:, :JOINTS]
-        if branches == "quarter":
-            return resize(coarse, size)
-        if branches == "half":
-            return resize(half, size)
-        coarse = F.interpolate(coarse, half.shape[-2:], mode="bilinear", align_corners=False)
-        return resize((coarse + half) / 2, size)
+        quarter = quarter[:, :JOINTS]
+        if branches == "both":
+            finer = F.interpolate(quarter, half.shape[-2:], mode="bilinear", align_corners=False)
+            maps = (finer + half) / 2
+        else:
+            maps = quarter if branches == "quarter" else half
+        return maps if size is None else resize(maps, size)
 
 
 class HigherHRNetPose(TopDown):
@@ -128,7 +134,7 @@ class HigherHRNetPose(TopDown):
     ):
         network = load(weights).to(device).eval().requires_grad_(False)
         super().__init__(
-            partial(network.heatmaps, size=heatmap_size, branches=branches),
+            partial(network.heatmaps, size=None, branches=branches),
             detector=detector,
             input_size=input_size,
             heatmap_size=heatmap_size,
@@ -164,7 +170,8 @@ def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
         raise InputError(
             f"{path} was trained for {joints} joints, expected the {JOINTS} of COCO: give such a file"
         )
-    network = HigherHRNet(found)
+    with torch.device("meta"):  # no weights are drawn only to be replaced
+        network = HigherHRNet(found)
     expected = network.state_dict()
     wrong = [
         name
@@ -177,7 +184,7 @@ def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
             f"{path} does not fit HigherHRNet w{found} in {len(wrong)} tensors ({min(wrong)}, ...): "
             "give an official COCO file, whole and unchanged"
         )
-    network.load_state_dict(tensors, strict=False)
+    network.load_state_dict({name: tensors.get(name, torch.tensor(0)) for name in expected}, assign=True)
     return network
 
 
