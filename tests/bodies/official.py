@@ -7,9 +7,11 @@ with MANO's 778 vertices, joints regressed from vertices around where a person h
 import pickle
 import struct
 import types
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from mpt.bodies.mano import BONES
 from mpt.mocap.amass import REST_CM
@@ -183,3 +185,62 @@ def _ellipsoid(around: int, rings: int, open_end: bool = False) -> tuple[np.ndar
         faces.append(np.stack([np.full(around, first + 1), last + after, last + ring], 1))
     poles = [[0, 1, 0]] if open_end else [[0, 1, 0], [0, -1, 0]]
     return np.concatenate([grid, poles]), np.concatenate(faces)
+
+
+def random_people(count: int, joints: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axis-angle (count, joints, 3), betas (count, 10) and translations (count, 3)."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(0, 0.5, (count, joints, 3)), rng.normal(size=(count, 10)), rng.normal(size=(count, 3))
+
+
+def posed_slowly(model: dict, rotvec, betas, trans) -> tuple[np.ndarray, np.ndarray]:
+    """One person's vertices (V, 3) and joints (J, 3) by the equations of Loper et al., section 3."""
+    turns = [_rodrigues(vector) for vector in rotvec]
+    shaped = model["v_template"] + model["shapedirs"] @ betas
+    joints = model["J_regressor"] @ shaped
+    rest = shaped + model["posedirs"] @ np.concatenate([(turn - np.eye(3)).ravel() for turn in turns[1:]])
+    world = []
+    for joint, turn in enumerate(turns):
+        parent = int(model["kintree_table"][0, joint])
+        local = np.eye(4)
+        local[:3, :3], local[:3, 3] = turn, joints[joint] - (joints[parent] if joint else 0)
+        world.append(world[parent] @ local if joint else local)
+    vertices = np.zeros_like(rest)
+    for joint, transform in enumerate(world):
+        moved = (rest - joints[joint]) @ transform[:3, :3].T + transform[:3, 3]
+        vertices += model["weights"][:, joint, None] * moved
+    return vertices + trans, np.array([transform[:3, 3] for transform in world]) + trans
+
+
+def _rodrigues(rotvec: np.ndarray) -> np.ndarray:
+    angle = np.linalg.norm(rotvec)
+    x, y, z = rotvec / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def write_downsampling(path: Path, counts: tuple[int, ...], seed: int = 0) -> Path:
+    """METRO's file: each level picks from the one above (D) and comes back by three weights a vertex (U)."""
+    rng = np.random.default_rng(seed)
+    down, up, faces = [], [], [np.zeros((1, 3), np.uint32)]
+    for many, few in pairwise(counts):
+        kept = np.sort(rng.permutation(many)[:few])
+        back = np.zeros((many, few))
+        for vertex in range(many):
+            weight = rng.uniform(size=3)
+            back[vertex, rng.permutation(few)[:3]] = weight / weight.sum()
+        back[kept] = np.eye(few)
+        down.append(sparse.csc_matrix((np.ones(few), (np.arange(few), kept)), shape=(few, many)))
+        up.append(sparse.coo_matrix(back))
+        faces.append(np.sort(rng.integers(few, size=(2 * few - 4, 3)), axis=1).astype(np.uint32))
+    members = {"A": [sparse.csr_matrix(np.eye(few)) for few in counts[1:]], "D": down, "U": up, "F": faces}
+    with path.open("wb") as file:
+        np.savez(file, **{key: _objects(value) for key, value in members.items()})
+    return path
+
+
+def _objects(values: list) -> np.ndarray:
+    array = np.empty(len(values), object)
+    for place, value in enumerate(values):
+        array[place] = value
+    return array

@@ -50,8 +50,11 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
 
     Rotations are relative to the body's rest pose with all bone frames parallel to the world axes; the root's
     is the person's orientation in the world. Arms and legs then point where the source's do, whatever the
-    proportions. Raises InputError where the motion's skeleton has no joint known by name for a limb.
+    proportions. Motion on the body's own bones (AMASS on SMPL) is taken as it is. Raises InputError where the
+    motion's skeleton has no joint known by name for a limb.
     """
+    if _is_own(motion, body):
+        return body.moving_bones, _by_name(motion, body)
     try:
         source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets)
     except InputError as error:
@@ -75,6 +78,21 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
             world[joint] = world[above]
         local.append(world[joint] if above < 0 else world[above].swapaxes(1, 2) @ world[joint])
     return bones, roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
+
+
+def _is_own(motion: Motion, body: Body) -> bool:
+    """Whether the motion's joints are the body's first bones, by name and parent."""
+    count = len(motion.joints)
+    return (motion.joints, tuple(motion.parents.tolist())) == (body.bones[:count], body.parents[:count])
+
+
+def _by_name(motion: Motion, body: Body) -> np.ndarray:
+    """(T, bones, 3) the motion's rotations; bones that it lacks rest."""
+    rotvec = np.zeros((len(motion), len(body.moving_bones), 3))
+    for i, bone in enumerate(body.moving_bones):
+        if bone in motion.joints:
+            rotvec[:, i] = motion.rotvec[:, motion.joints.index(bone)]
+    return rotvec
 
 
 @dataclass(frozen=True, eq=False)
