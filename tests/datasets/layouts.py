@@ -45,7 +45,7 @@ def pixels(xyz: np.ndarray, camera: np.ndarray = CAMERA) -> np.ndarray:
     return xyz[:, :2] / xyz[:, 2:] * np.diag(camera)[:2] + camera[:2, 2]
 
 
-# The orders in which the official files keep their joints, by the names that this package uses for the places.
+# The orders in which the official files keep their joints, by the names that this package gives to them.
 SPIN = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
     "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "thorax", "-",

@@ -1,0 +1,212 @@
+"""Samples -> tensors: photos decoded no larger than needed, cropped, augmented, in a DataLoader's workers.
+
+    photos = PhotoDataset(mixture, COCO17, augment=BODY)
+    DataLoader(photos, batch_size=32, sampler=mixture.epoch(0), num_workers=4)
+
+Letters: K joints, P bones, V vertices, S image size.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from mpt.datasets.augment import Augmentation, AugmentationConfig
+from mpt.datasets.sample import Joints3D, Sample
+from mpt.errors import InputError
+from mpt.images import Crop, apply, compose
+from mpt.skeletons import Skeleton
+
+# ImageNet's mean and standard deviation of RGB in [0, 1], which the 2D networks were trained with.
+MEAN = torch.tensor([0.485, 0.456, 0.406])
+STD = torch.tensor([0.229, 0.224, 0.225])
+GENDERS = ("neutral", "female", "male")
+BONES = {"smpl": 24, "mano": 16}
+FLIPPED = np.array([[-1.0, 0, 0], [0, 1, 0]])
+
+
+class Example(NamedTuple):
+    """What a network sees of a sample and what it should say; a DataLoader stacks these.
+
+    Every ``..._known`` tells where ground truth exists; what is not known is 0. 3D is in camera axes, metres,
+    about the root: the middle of the hips, or a hand's wrist.
+    """
+
+    image: Tensor
+    """(3, S, S) normalised by ImageNet's mean and deviation."""
+    points: Tensor
+    """(K, 2) joints in the crop's [-1, 1]; some may lie outside."""
+    points_known: Tensor
+    """(K,) confidence in [0, 1], 0 where unknown."""
+    joints: Tensor
+    """(K, 3)"""
+    joints_known: Tensor
+    """(K,) bool"""
+    pose: Tensor
+    """(P, 3) axis-angle of SMPL or MANO, its root in camera axes."""
+    betas: Tensor
+    """(10,)"""
+    gender: Tensor
+    """() index into GENDERS"""
+    parameters_known: Tensor
+    """() bool"""
+    vertices: Tensor
+    """(V, 3)"""
+    vertices_known: Tensor
+    """() bool"""
+    image_from_ndc: Tensor
+    """(2, 3) crop's [-1, 1] -> pixels of the photo, any mirror included."""
+    index: int
+    """Which sample."""
+
+
+class PhotoDataset(torch.utils.data.Dataset):
+    """Examples of samples, for one skeleton and one body model."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        skeleton: Skeleton,
+        *,
+        model: Literal["smpl", "mano"] = "smpl",
+        size: int = 224,
+        vertices: int = 0,
+        regressor: np.ndarray | None = None,
+        hand_mean: np.ndarray | None = None,
+        augment: AugmentationConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        """
+        vertices: V of the data sets' own vertices; 0 leaves them out.
+        regressor: (K, V), joints and root of samples that know vertices alone.
+        hand_mean: (15, 3) mean pose of MANO's file; without it, poses given about it stay unknown.
+        augment: what to draw augmentations from; None shows every sample as it is.
+        """
+        self.samples, self.skeleton, self.model, self.size = samples, skeleton, model, size
+        self.vertices, self.regressor, self.hand_mean = vertices, regressor, hand_mean
+        self.augment, self.seed = augment, seed
+        names = ("left_hip", "right_hip") if "left_hip" in skeleton.joints else ("wrist",)
+        self.root = skeleton.indices(*names)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> Example:
+        """An index, or (index, draw), whose augmentation depends on seed, index and draw alone.
+
+        Raises InputError for a photo that cannot be read.
+        """
+        index, draw = item if isinstance(item, tuple) else (item, 0)
+        augmentation = Augmentation()
+        if self.augment is not None:
+            rng = np.random.default_rng([self.seed, index, draw])
+            augmentation = Augmentation.draw(self.augment, rng)
+        return self.example(self.samples[index], augmentation, index)
+
+    def example(self, sample: Sample, augmentation: Augmentation, index: int = 0) -> Example:
+        """The tensors of a sample under an augmentation."""
+        crop = augmentation.crop(sample.crop)
+        pixels = read_crop(sample.image, crop, self.size, mirrored=sample.mirrored)
+        image = torch.from_numpy(augmentation.image(pixels)).permute(2, 0, 1).float() / 255
+        vertices = sample.vertices_m if self.vertices else None
+        joints, root = self._joints(sample, augmentation)
+        pose, betas, gender, parameters_known = self._parameters(sample, augmentation)
+        vertices_known = vertices is not None and root is not None
+        from_ndc = compose(crop.image_from_ndc, FLIPPED) if augmentation.flip else crop.image_from_ndc
+        points = self._points(sample, crop, augmentation)
+        return Example(
+            (image - MEAN[:, None, None]) / STD[:, None, None],
+            _float(points[:, :2]),
+            _float(points[:, 2]),
+            _float(joints.xyz_m),
+            torch.from_numpy(joints.known),
+            _float(pose),
+            _float(betas),
+            torch.tensor(GENDERS.index(gender)),
+            torch.tensor(parameters_known),
+            _float(
+                augmentation.vertices(vertices) - root if vertices_known else np.zeros((self.vertices, 3))
+            ),
+            torch.tensor(vertices_known),
+            _float(from_ndc),
+            index,
+        )
+
+    def _points(self, sample: Sample, crop: Crop, augmentation: Augmentation) -> np.ndarray:
+        """(K, 3) joints in the crop's [-1, 1] and their confidence."""
+        if sample.keypoints is None:
+            return np.zeros((len(self.skeleton), 3))
+        keypoints = sample.keypoints.on(self.skeleton)
+        ndc = apply(crop.ndc_from_image, keypoints.xy_px)
+        points = augmentation.ndc(np.column_stack([ndc, keypoints.confidence]), self.skeleton)
+        return np.where(points[:, 2:] > 0, points, 0)
+
+    def _joints(self, sample: Sample, augmentation: Augmentation) -> tuple[Joints3D, np.ndarray | None]:
+        """Joints about the root, and the root (3,) as it was; nothing is known where the root is not."""
+        joints = sample.joints.on(self.skeleton) if sample.joints is not None else None
+        if (
+            (joints is None or not joints.known.any())
+            and self.regressor is not None
+            and sample.vertices_m is not None
+        ):
+            everywhere = np.ones(len(self.skeleton), bool)
+            joints = Joints3D(self.skeleton, self.regressor @ sample.vertices_m, everywhere)
+        if joints is None or not joints.known[self.root].all():
+            shape = len(self.skeleton)
+            return Joints3D(self.skeleton, np.zeros((shape, 3)), np.zeros(shape, bool)), None
+        joints = augmentation.joints(joints)
+        root = joints.xyz_m[self.root].mean(0)
+        xyz = np.where(joints.known[:, None], joints.xyz_m - root, 0)
+        return Joints3D(self.skeleton, xyz, joints.known), root
+
+    def _parameters(
+        self, sample: Sample, augmentation: Augmentation
+    ) -> tuple[np.ndarray, np.ndarray, str, bool]:
+        parameters = sample.parameters
+        unusable = parameters is None or parameters.model != self.model
+        if unusable or (parameters.about_mean and self.hand_mean is None):
+            return np.zeros((BONES[self.model], 3)), np.zeros(10), "neutral", False
+        pose = augmentation.parameters(parameters).pose
+        if parameters.about_mean:
+            pose = np.concatenate([pose[:1], pose[1:] + self.hand_mean])
+        return pose, parameters.betas, parameters.gender, True
+
+
+def read_crop(image: Path | np.ndarray, crop: Crop, size: int, *, mirrored: bool = False) -> np.ndarray:
+    """The crop of a photo as (size, size, 3) uint8; a large JPEG is decoded at 1/2, 1/4 or 1/8.
+
+    mirrored: the crop is one of the photo's mirror image. Pixels are taken as stored: EXIF is not looked at,
+    since annotations are of stored pixels. Raises InputError for a photo that is missing or broken.
+    """
+    if isinstance(image, np.ndarray):
+        pixels, shrink = image, 1
+    else:
+        # A reduced width is rounded, so the mirror image of a reduced photo would be shifted.
+        pixels, shrink = _decode(image, 1 if mirrored else crop.side_px / size)
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    return crop.resized(1 / shrink).warp(np.ascontiguousarray(pixels), size)
+
+
+def _decode(path: Path, most: float) -> tuple[np.ndarray, int]:
+    """Pixels (H, W, 3), and the whole factor, at most ``most``, by which they are fewer on each side."""
+    try:
+        with Image.open(path) as picture:
+            width = picture.width
+            shrink = next((k for k in (8, 4, 2) if k <= most and min(picture.size) >= k), 1)
+            if picture.format == "JPEG" and shrink > 1:
+                picture.draft("RGB", (picture.width // shrink, picture.height // shrink))
+            pixels = np.array(picture.convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: this photo is missing; put it there") from None
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: is no whole picture ({error}); download it again") from None
+    return pixels, round(width / pixels.shape[1])
+
+
+def _float(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
