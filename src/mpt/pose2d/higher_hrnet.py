@@ -144,7 +144,7 @@ class HigherHRNetPose(TopDown):
 
 
 def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
-    """The network of an official weights file, of the width that the file has.
+    """The network of an official weights file, of the width that the file has, in training mode.
 
     Takes a state dict, bare or in a training checkpoint (``.pth.tar``), its names with or without the
     prefixes ``module.`` (data parallel) and ``1.`` (half precision).
@@ -155,7 +155,7 @@ def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
     path = Path(path)
     tensors = _read(path)
     entry = tensors.get("transition1.0.0.weight")
-    if entry is None or "deconv_layers.0.0.0.weight" not in tensors:
+    if entry is None or entry.ndim != 4 or "deconv_layers.0.0.0.weight" not in tensors:
         raise InputError(
             f"{path} holds weights, but not HigherHRNet's: give its official COCO file, w32 or w48"
         )
@@ -165,10 +165,10 @@ def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
             f"{path} holds the weights of HigherHRNet w{found}, expected those of w{width}: "
             f"give a w{width} file, or choose width {found}"
         )
-    joints = len(tensors["final_layers.1.weight"]) if "final_layers.1.weight" in tensors else JOINTS
-    if joints != JOINTS:
+    final = tensors.get("final_layers.1.weight")
+    if final is not None and final.ndim == 4 and len(final) != JOINTS:
         raise InputError(
-            f"{path} was trained for {joints} joints, expected the {JOINTS} of COCO: give such a file"
+            f"{path} was trained for {len(final)} joints, expected the {JOINTS} of COCO: give such a file"
         )
     with torch.device("meta"):  # no weights are drawn only to be replaced
         network = HigherHRNet(found)
