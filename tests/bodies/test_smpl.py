@@ -1,6 +1,7 @@
 """SMPL out of made-up official files: the paper's equations, the smplx package, and what is refused."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,13 +19,17 @@ from official import (
 )
 from official import smpl as made_up
 
-from mpt import bodies
+from mpt import bodies, checkpoint
 from mpt.bodies import smpl
 from mpt.bodies.retarget import retarget
+from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.errors import InputError
 from mpt.mocap import Motion
 from mpt.mocap.amass import JOINTS, rest_joints
+from mpt.modeling.mesh_transformer import PAPER
+from mpt.recipes.prepare import prepare_mocap
+from mpt.recipes.pretrain import PretrainConfig, pretrain, with_people
 from mpt.skeletons import COCO17, H36M17, LSP14, SMPL24
 
 
@@ -251,6 +256,53 @@ def test_smpl_is_synthesized_with_its_hands_at_rest(body):
     shape = body.sample_shapes(6, torch.Generator().manual_seed(1))
     for short, full in zip(synthesize.body(whole[:, :22], shape), body(whole, shape)):
         torch.testing.assert_close(short, full[:, : short.shape[1]], rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def amass_store(folder, body):
+    """Four people of AMASS, z up: women and men who train, one of unknown shape, one kept for validation."""
+    rng = np.random.default_rng(4)
+    for person, gender in (("a", "female"), ("b", "male"), ("c", "female"), ("d", "male")):
+        path = folder / "amass" / "KIT" / person / "walk_poses.npz"
+        path.parent.mkdir(parents=True)
+        shape = {} if person == "c" else {"betas": np.full(16, "abcd".index(person) + 1.0)}
+        np.savez(path, poses=rng.normal(0, 0.3, (20, 156)), trans=np.zeros((20, 3)),
+                 gender=np.array(gender.encode()), mocap_framerate=60.0, **shape)  # fmt: skip
+    prepare_mocap([folder / "amass"], folder / "amass.store", body=body, validation=["d"])
+    return PoseStore(folder / "amass.store", body=body)
+
+
+def test_amass_poses_are_stored_with_betas_and_gender(amass_store, folder):
+    assert [s.gender for s in amass_store.sequences] == ["female", "male", "female", "male"]
+    np.testing.assert_array_equal(amass_store.betas[:, 0], [1, 2, np.nan, 4])
+    with np.load(folder / "amass" / "KIT" / "a" / "walk_poses.npz") as file:
+        poses = file["poses"][::2, 3:66].reshape(-1, 21, 3)
+    stored = amass_store.rotvec(amass_store.sequence() == 0)[:, 1:]
+    calm = np.linalg.norm(poses, axis=2) < np.radians(90)  # beyond, heads, hands and feet are put back
+    np.testing.assert_allclose(np.where(calm[..., None], stored - poses, 0), 0, atol=2e-3)
+
+
+def test_shapes_are_those_of_the_people_who_train(amass_store, body):
+    def drawn(gender):
+        someone = replace(body, metadata=body.metadata | {"gender": gender})
+        return {shape[0].item() for shape in with_people(someone, amass_store).sample_shapes(50)}
+
+    assert drawn("neutral") == {1, 2} and drawn("female") == {1} and drawn("male") == {2}
+    anny = bodies.load("anny")
+    assert with_people(anny, amass_store) is anny
+
+
+def test_pre_training_runs_on_smpl(amass_store, folder):
+    config = PretrainConfig(
+        body=str(folder / "smpl.safetensors"),
+        model=replace(
+            PAPER, inputs="coordinates", hidden=(8,), layers=1, heads=2, upsampler="sparse",
+            heatmap_size=32, coarse_vertices=60,
+        ),
+        samples=12, batch_size=4, validation_samples=2, validate_every=3, log_every=1,
+    )  # fmt: skip
+    run = pretrain(config, amass_store.path, folder / "run", device="cpu")
+    assert checkpoint.load(run / "model.safetensors").transformer.config == config.model
 
 
 # ------------------------------------------------------------------------------------------------ refusals

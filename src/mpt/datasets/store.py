@@ -46,6 +46,7 @@ class Sequence:
     frames: int
     poses: int  # kept of them
     split: Split
+    gender: str | None = None  # female, male or neutral: whose shape ``betas`` is told in
 
 
 class Kind(NamedTuple):

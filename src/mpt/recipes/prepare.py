@@ -126,7 +126,7 @@ def prepare_mocap(
             split = "validation" if motion.subject in validation else "train"
             about = (motion.name, motion.subject, source, motion.fps, len(motion), len(frame), split)
             writer.add(
-                store.Sequence(*about),
+                store.Sequence(*about, gender=motion.gender),
                 rotvec=rotvec[frame],
                 frame=frame,
                 kind=pose_kind(rotvec[frame], body),

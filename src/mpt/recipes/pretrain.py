@@ -1,7 +1,7 @@
 """Mesh pre-training: motion capture alone teaches the transformer (Section 3.1, Eq. 6)."""
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from mpt import bodies, checkpoint
+from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
@@ -90,6 +91,7 @@ def pretrain(
             f"{store_path}: has no training poses; prepare it with some subjects left for training"
         )
 
+    body = with_people(body, store)
     accelerator = start(config.precision, device)
     device = accelerator.device
     torch.manual_seed(config.seed)
@@ -164,6 +166,23 @@ def pretrain(
         compile_model=config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"),
     )
     return Path(out)
+
+
+def with_people(body: Body, store: PoseStore) -> Body:
+    """The body with the shapes of the training sequences' people, where it is SMPL and AMASS tells them.
+
+    A neutral body takes the betas of women and men alike, as METRO's lineage does, a gendered one its own.
+    """
+    if body.metadata.get("shape_space") != "smpl":
+        return body
+    own = body.metadata["gender"]
+    known = [
+        sequence.split == "train" and (own == "neutral" or sequence.gender in (None, own))
+        for sequence in store.sequences
+    ]
+    betas = store.betas[:, : body.shape_count]
+    betas = betas[np.array(known) & np.isfinite(betas).all(1)]
+    return replace(body, people=torch.from_numpy(betas)) if len(betas) else body
 
 
 def take_weights(model: MeshTransformer, source: str | os.PathLike) -> None:
