@@ -218,8 +218,6 @@ def start(precision: str, device: str) -> Accelerator:
         )
     if precision == "auto":
         precision = "bfloat16" if cuda else "float32"
-    if cuda:
-        torch.backends.cuda.matmul.allow_tf32 = True
     return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
 
 
