@@ -15,6 +15,7 @@ from mpt.datasets import (
     check,
     coco,
     complement,
+    files,
     freihand,
     human36m,
     mpi_inf_3dhp,
@@ -420,6 +421,24 @@ def test_a_complement_mesh_in_other_units_is_refused(tmp_path):
     next(tmp_path.glob("**/*.obj")).unlink()
     with pytest.raises(InputError, match="1 pictures have no mesh"):
         complement.read(tmp_path)
+
+
+def test_large_json_is_parsed_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "SLOW_BYTES", 0)
+    layouts.muco(tmp_path, PEOPLE)
+    first = muco3dhp.read(tmp_path)
+    with monkeypatch.context() as without_parsing:
+        without_parsing.setattr(json, "load", None)
+        again = muco3dhp.read(tmp_path)
+    for one, other in zip(first, again):
+        assert (one.joints.xyz_m == other.joints.xyz_m).all() and one.image == other.image
+        assert (one.parameters is None) == (other.parameters is None)
+    layouts.muco(tmp_path, PEOPLE[:1])  # another file of the same name is parsed anew
+    assert len(muco3dhp.read(tmp_path)) == 1
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    (tmp_path / "cache").write_text("no folder")
+    assert len(muco3dhp.read(tmp_path)) == 1
 
 
 def test_a_whole_set_is_read_without_a_warning(h36m):

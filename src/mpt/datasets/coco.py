@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpt.datasets.files import field, finite, first_of, one_of, read_json, with_images
+from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
 from mpt.datasets.sample import Keypoints, Sample, Samples, crop_of_box
 from mpt.skeletons import COCO17, Skeleton
 
@@ -27,7 +27,7 @@ class CocoSamples(Samples):
     dataset: str
     folder: Path
     skeleton: Skeleton
-    names: list[str]
+    names: np.ndarray
     box_xywh: np.ndarray
     xy_px: np.ndarray
     known: np.ndarray
@@ -36,7 +36,7 @@ class CocoSamples(Samples):
         return len(self.names)
 
     def image(self, index: int) -> Path:
-        return self.folder / self.names[index]
+        return self.folder / str(self.names[index])
 
     def __getitem__(self, index: int) -> Sample:
         index = self.checked(index)
@@ -45,7 +45,7 @@ class CocoSamples(Samples):
             self.image(index),
             crop_of_box(self.box_xywh[index]),
             keypoints=Keypoints(self.skeleton, self.xy_px[index], self.known[index] * 1.0),
-            sequence=Path(self.names[index]).stem,
+            sequence=Path(str(self.names[index])).stem,
         )
 
 
@@ -65,24 +65,36 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
 
 def read_file(path: Path, images: Path, dataset: str, skeleton: Skeleton, *, strict: bool = False) -> Samples:
     """People of one file in COCO's form, with any number of joints."""
-    parsed = read_json(path)
-    names = field(path, lambda: {entry["id"]: entry["file_name"] for entry in parsed["images"]}, "images")
+    people = parsed(lambda: _people(path, len(skeleton)), path)
+    keypoints = people["keypoints"]
+    xy, known = finite(path, "2D joints", keypoints[..., :2], keypoints[..., 2] > 0, strict=strict)
+    samples = CocoSamples(dataset, images, skeleton, people["file_name"], people["bbox"], xy, known)
+    return with_images(samples, path, strict=strict)
+
+
+def _people(path: Path, joints: int) -> dict[str, np.ndarray]:
+    """Photo, box (N, 4) and keypoints (N, joints, 3) of the people with a labelled joint."""
+    content = read_json(path)
+    names = field(path, lambda: {entry["id"]: entry["file_name"] for entry in content["images"]}, "images")
     people = field(
         path,
         lambda: [
             entry
-            for entry in parsed["annotations"]
+            for entry in content["annotations"]
             if not entry.get("iscrowd") and any(entry.get("keypoints", ())[2::3])
         ],
         "annotations",
     )
-    count, joints = len(people), len(skeleton)
 
     def column(key: str, *shape: int) -> np.ndarray:
-        return field(path, lambda: np.array([p[key] for p in people], np.float32).reshape(count, *shape), key)
+        return field(
+            path, lambda: np.array([p[key] for p in people], np.float32).reshape(len(people), *shape), key
+        )
 
-    photos = field(path, lambda: [names[person["image_id"]] for person in people], "image_id")
-    keypoints = column("keypoints", joints, 3)
-    xy, known = finite(path, "2D joints", keypoints[..., :2], keypoints[..., 2] > 0, strict=strict)
-    samples = CocoSamples(dataset, images, skeleton, photos, column("bbox", 4), xy, known)
-    return with_images(samples, path, strict=strict)
+    return {
+        "file_name": field(
+            path, lambda: np.array([names[person["image_id"]] for person in people]), "image_id"
+        ),
+        "bbox": column("bbox", 4),
+        "keypoints": column("keypoints", joints, 3),
+    }

@@ -1,21 +1,25 @@
 """Reading annotation files so that a user is told what is wrong with them, and finding the photos."""
 
+import hashlib
 import json
 import os
 import warnings
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mpt.assets import cache_dir
 from mpt.datasets.sample import Samples, Subset
 from mpt.errors import InputError
 
 NAMED = 3  # missing photos named in a message; the others are counted
+SLOW_BYTES = 30_000_000  # of JSON: a second of parsing, and a gigabyte of memory for each ten
+ARRAYS_VERSION = 1  # of what readers make of their JSON
 
 
 class AbsentError(InputError):
@@ -44,9 +48,7 @@ def read_json(path: Path) -> Any:
         with path.open("rb") as file:
             return json.load(file)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); put the annotation file there"
-        ) from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
         raise InputError(f"{path}: is no whole JSON file ({error}); download it again") from None
 
@@ -62,9 +64,7 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
                 )
             return {key: file[key] for key in (*required, *optional) if key in file.files}
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); put the annotation file there"
-        ) from None
+        raise _unreadable(path, error) from None
     except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
@@ -75,11 +75,40 @@ def read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); put the annotation file there"
-        ) from None
+        raise _unreadable(path, error) from None
     except (ValueError, EOFError) as error:
         raise InputError(f"{path}: is no whole .npy file of numbers ({error}); download it again") from None
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror}); put the annotation file there")
+
+
+def parsed(parse: Callable[[], dict[str, np.ndarray]], *paths: Path) -> dict[str, np.ndarray]:
+    """The arrays that ``parse`` makes of JSON files; those of large files are kept in the user's cache.
+
+    So that a file of gigabytes is parsed once, and not by every process of every run. A changed file is parsed
+    again. Where the cache cannot be written, nothing is kept.
+    """
+    stats = [path.stat() for path in paths if path.exists()]
+    if sum(stat.st_size for stat in stats) < SLOW_BYTES:
+        return parse()
+    places = [str(path.resolve()) for path in paths]
+    about = [ARRAYS_VERSION, places, [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    kept = cache_dir() / "datasets" / f"{paths[0].stem}-{key}.npz"
+    with suppress(OSError, ValueError, zipfile.BadZipFile), np.load(kept, allow_pickle=False) as file:
+        return dict(file)
+    arrays = parse()
+    beside = kept.with_name(f".{kept.stem}.{os.getpid()}.npz")
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez(beside, **arrays)
+            os.replace(beside, kept)
+        finally:
+            beside.unlink(missing_ok=True)
+    return arrays
 
 
 def field(path: Path, make: Callable[[], np.ndarray], what: str) -> np.ndarray:
@@ -122,18 +151,16 @@ def finite(
     return np.where(sound[..., None], values, 0), known & sound
 
 
-def missing_images(samples: Samples) -> tuple[np.ndarray, list[Path]]:
+def missing_images(samples: Samples) -> tuple[np.ndarray, list[str]]:
     """Which samples (N,) bool have no photo, and the photos that are missing, each once.
 
     Folders are listed once instead of asking for each file.
     """
-    paths = [samples.image(index) for index in range(len(samples))]
-    names: dict[Path, set[str]] = defaultdict(set)
-    for folder in {path.parent for path in paths}:
-        if folder.is_dir():
-            names[folder] = set(os.listdir(folder))
-    absent = np.array([path.name not in names[path.parent] for path in paths], dtype=bool)
-    return absent, sorted({path for path, gone in zip(paths, absent) if gone})
+    places = [os.path.split(samples.image(index)) for index in range(len(samples))]
+    folders = {folder for folder, _ in places}
+    names = {folder: set(os.listdir(folder)) if os.path.isdir(folder) else set() for folder in folders}
+    absent = np.array([name not in names[folder] for folder, name in places], dtype=bool)
+    return absent, sorted({os.path.join(*places[index]) for index in np.flatnonzero(absent)})
 
 
 def with_images(samples: Samples, source: Path, *, strict: bool) -> Samples:
@@ -146,7 +173,7 @@ def with_images(samples: Samples, source: Path, *, strict: bool) -> Samples:
     absent, missing = missing_images(samples)
     if not missing:
         return samples
-    named = ", ".join(str(path) for path in missing[:NAMED])
+    named = ", ".join(missing[:NAMED])
     more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
     count = f"{len(missing):,} photos named in it are missing: {named}{more}"
     if strict or absent.all():

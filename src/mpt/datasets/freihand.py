@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpt.datasets.files import field, finite, first_of, one_of, read_json, with_images
+from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, Samples, project
 from mpt.errors import InputError
 from mpt.images import Crop
@@ -114,8 +114,13 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
 
 
 def _array(path: Path, *shape: int) -> np.ndarray:
-    parsed = read_json(path)
-    return field(path, lambda: np.array(parsed, np.float32).reshape(len(parsed), *shape), "list of numbers")
+    def parse() -> dict[str, np.ndarray]:
+        content = read_json(path)
+        return {
+            "array": field(path, lambda: np.array(content, np.float32).reshape(-1, *shape), "list of numbers")
+        }
+
+    return parsed(parse, path)["array"]
 
 
 def _parameters(mano: np.ndarray) -> BodyParameters:

@@ -79,10 +79,10 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
 
 def read_file(path: Path, images: Path, *, strict: bool = False) -> Samples:
     """People of one such file; those without a labelled joint or a position are left out."""
-    parsed = read_json(path)
+    content = read_json(path)
     people = field(
         path,
-        lambda: [p for p in parsed if any(p["joints_vis"]) and p["scale"] > 0 and p["center"][0] >= 0],
+        lambda: [p for p in content if any(p["joints_vis"]) and p["scale"] > 0 and p["center"][0] >= 0],
         "list of people",
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpt.datasets.files import field, finite, first_of, one_of, read_json, with_images
+from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, Samples, crop_of_box
 from mpt.skeletons import Skeleton
 
@@ -38,53 +38,68 @@ MUCO21 = Skeleton(
 
 @dataclass(frozen=True)
 class MucoSamples(Samples):
+    """One person of each photo."""
+
     folder: Path
-    names: list[str]
-    ids: np.ndarray
-    box_xywh: np.ndarray
-    focal_px: np.ndarray
-    principal_px: np.ndarray
-    xy_px: np.ndarray
-    visible: np.ndarray
-    xyz_m: np.ndarray
-    known: np.ndarray
-    smpl: dict[int, tuple[np.ndarray, np.ndarray]]
+    arrays: dict[str, np.ndarray]
     dataset: str = NAME
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.arrays["file_name"])
 
     def image(self, index: int) -> Path:
-        return self.folder / self.names[index]
+        return self.folder / str(self.arrays["file_name"][index])
 
     def __getitem__(self, index: int) -> Sample:
         index = self.checked(index)
-        intrinsics = np.diag([*self.focal_px[index], 1.0])
-        intrinsics[:2, 2] = self.principal_px[index]
-        fit = self.smpl.get(int(self.ids[index]))
+        row = {key: array[index] for key, array in self.arrays.items()}
+        intrinsics = np.diag([*row["f"], 1.0])
+        intrinsics[:2, 2] = row["c"]
         return Sample(
             self.dataset,
             self.image(index),
-            crop_of_box(self.box_xywh[index]),
-            keypoints=Keypoints(MUCO21, self.xy_px[index], self.visible[index] * 1.0),
-            joints=Joints3D(MUCO21, self.xyz_m[index], self.known[index]),
-            parameters=BodyParameters("smpl", *fit) if fit else None,
+            crop_of_box(row["bbox"]),
+            keypoints=Keypoints(MUCO21, row["keypoints_img"], row["keypoints_vis"] * 1.0),
+            joints=Joints3D(MUCO21, row["xyz_m"], row["xyz_known"]),
+            parameters=BodyParameters("smpl", row["pose"], row["betas"]) if row["has_smpl"] else None,
             intrinsics=intrinsics,
-            sequence=str(Path(self.names[index]).parent),
+            sequence=str(Path(str(row["file_name"])).parent),
         )
 
 
 def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> Samples:
     """The one split is train. ``strict`` as for Human3.6M.
 
-    The whole JSON is parsed, which takes minutes and some ten gigabytes for the full set.
+    The JSON of the full set takes minutes and some ten gigabytes to parse, the first time.
     """
     folder = Path(folder)
     one_of(split, {"train": None}, "MuCo-3DHP")
     path = first_of(folder, "MuCo-3DHP.json", "data/MuCo-3DHP.json", what="MuCo-3DHP's composites and JSON")
-    parsed = read_json(path)
-    photos = field(path, lambda: {entry["id"]: entry for entry in parsed["images"]}, "images")
-    people = field(path, lambda: list(_nearest(parsed["annotations"])), "annotations")
+    fits = path.parent / "smpl_param.json"
+    arrays = parsed(lambda: _people(path) | _fits(fits), path, fits)
+    order = {key: row for row, key in enumerate(arrays.pop("fit_id").tolist())}
+    row = np.array([order.get(key, -1) for key in arrays.pop("id").tolist()], int)
+    pose, betas = arrays.pop("fit_pose"), arrays.pop("fit_betas")
+    everywhere = np.ones(arrays["keypoints_cam"].shape[:2], bool)
+    xyz, known = finite(path, "3D joints", arrays.pop("keypoints_cam") / 1000, everywhere, strict=strict)
+    xy, labelled = finite(path, "2D joints", arrays["keypoints_img"], everywhere, strict=strict)
+    arrays |= {
+        "xyz_m": xyz,
+        "xyz_known": known,
+        "keypoints_img": xy,
+        "keypoints_vis": (arrays["keypoints_vis"] > 0) & labelled,
+        "has_smpl": row >= 0,
+        "pose": pose[row] if len(pose) else np.zeros((len(row), 24, 3), np.float32),
+        "betas": betas[row] if len(pose) else np.zeros((len(row), 10), np.float32),
+    }
+    return with_images(MucoSamples(path.parent, arrays), path, strict=strict)
+
+
+def _people(path: Path) -> dict[str, np.ndarray]:
+    """What the JSON tells of the person of each photo whose pelvis is nearest to the camera; millimetres."""
+    content = read_json(path)
+    photos = field(path, lambda: {entry["id"]: entry for entry in content["images"]}, "images")
+    people = field(path, lambda: _nearest(content["annotations"]), "annotations")
 
     def column(key: str, *shape: int) -> np.ndarray:
         return field(
@@ -92,30 +107,21 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
         )
 
     def of_photo(key: str) -> np.ndarray:
-        return field(path, lambda: np.array([photos[p["image_id"]][key] for p in people], np.float32), key)
+        return field(path, lambda: np.array([photos[p["image_id"]][key] for p in people]), key)
 
-    everywhere = np.ones((len(people), len(MUCO21)), bool)
-    xyz, known = finite(path, "3D joints", column("keypoints_cam", 21, 3) / 1000, everywhere, strict=strict)
-    xy, labelled = finite(path, "2D joints", column("keypoints_img", 21, 2), everywhere, strict=strict)
-    visible = column("keypoints_vis", 21) > 0 if people and "keypoints_vis" in people[0] else labelled
-    samples = MucoSamples(
-        path.parent,
-        field(path, lambda: [photos[person["image_id"]]["file_name"] for person in people], "file_name"),
-        field(path, lambda: np.array([person["id"] for person in people], np.int64), "id"),
-        column("bbox", 4),
-        of_photo("f"),
-        of_photo("c"),
-        xy,
-        visible & labelled,
-        xyz,
-        known,
-        _fits(path.parent / "smpl_param.json"),
-    )
-    return with_images(samples, path, strict=strict)
+    return {
+        "file_name": of_photo("file_name"),
+        "f": of_photo("f"),
+        "c": of_photo("c"),
+        "id": field(path, lambda: np.array([person["id"] for person in people], np.int64), "id"),
+        "bbox": column("bbox", 4),
+        "keypoints_img": column("keypoints_img", 21, 2),
+        "keypoints_cam": column("keypoints_cam", 21, 3),
+        "keypoints_vis": column("keypoints_vis", 21),
+    }
 
 
 def _nearest(annotations: list[dict]) -> list[dict]:
-    """The person of each photo whose pelvis is nearest to the camera."""
     pelvis = MUCO21.index("pelvis")
     nearest: dict[int, dict] = {}
     for person in annotations:
@@ -125,15 +131,20 @@ def _nearest(annotations: list[dict]) -> list[dict]:
     return list(nearest.values())
 
 
-def _fits(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Annotation id -> SMPL pose (24, 3) and betas (10,); empty where the file is not there."""
-    if not path.exists():
-        return {}
+def _fits(fits: Path) -> dict[str, np.ndarray]:
+    """SMPL pose (F, 24, 3) and betas (F, 10) by annotation id (F,); none where the file is not there."""
+    entries = read_json(fits) if fits.exists() else {}
 
-    def fit(entry: dict) -> tuple[np.ndarray, np.ndarray]:
-        pose = np.array(entry["pose"], np.float32).reshape(24, 3)
-        betas = np.array(entry["shape"], np.float32).reshape(10)
-        return pose, betas * (np.abs(betas) <= MAX_BETA).all()
+    def column(key: str, *shape: int) -> np.ndarray:
+        return field(
+            fits,
+            lambda: np.array([e[key] for e in entries.values()], np.float32).reshape(len(entries), *shape),
+            key,
+        )
 
-    parsed = read_json(path)
-    return field(path, lambda: {int(key): fit(entry) for key, entry in parsed.items()}, "SMPL fits")
+    betas = column("shape", 10)
+    return {
+        "fit_id": field(fits, lambda: np.array([int(key) for key in entries], np.int64), "ids"),
+        "fit_pose": column("pose", 24, 3),
+        "fit_betas": np.where((np.abs(betas) <= MAX_BETA).all(1, keepdims=True), betas, 0),
+    }
