@@ -87,8 +87,8 @@ def _unreadable(path: Path, error: OSError) -> InputError:
 def parsed(parse: Callable[[], dict[str, np.ndarray]], *paths: Path) -> dict[str, np.ndarray]:
     """The arrays that ``parse`` makes of JSON files; those of large files are kept in the user's cache.
 
-    So that a file of gigabytes is parsed once, and not by every process of every run. A changed file is parsed
-    again. Where the cache cannot be written, nothing is kept.
+    So a file of gigabytes is parsed once, not by every process of every run; a changed one is parsed again.
+    Where the cache cannot be written, nothing is kept.
     """
     stats = [path.stat() for path in paths if path.exists()]
     if sum(stat.st_size for stat in stats) < SLOW_BYTES:
@@ -175,7 +175,7 @@ def with_images(samples: Samples, source: Path, *, strict: bool) -> Samples:
         return samples
     named = ", ".join(missing[:NAMED])
     more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
-    count = f"{len(missing):,} photos named in it are missing: {named}{more}"
+    count = f"photos missing: {len(missing):,} ({named}{more})"
     if strict or absent.all():
         raise InputError(f"{source}: {count}; put them there")
     warnings.warn(f"{source}: {count}; {absent.sum():,} of {len(samples):,} samples left out", stacklevel=3)

@@ -75,7 +75,7 @@ class SpinSamples(Samples):
         if "pose" not in row or not row.get("has_smpl", True):
             return None
         gender = {"m": "male", "f": "female"}.get(str(row.get("gender", "")), "neutral")
-        return BodyParameters("smpl", row["pose"].reshape(24, 3), row["shape"][:10], gender)
+        return BodyParameters("smpl", row["pose"].reshape(24, 3), row["shape"], gender)
 
 
 def read_spin(
@@ -108,7 +108,7 @@ def read_spin(
         raise InputError(f"{path}: has SMPL's pose or shape without the other; make it again with both")
     if "pose" in arrays:
         with_shape(path, "pose", arrays["pose"], count, 72)
-        with_shape(path, "shape", arrays["shape"], count, None)
+        with_shape(path, "shape", arrays["shape"], count, 10)
         known = arrays.get("has_smpl", np.ones(count)).astype(bool)
         arrays["pose"], known = finite(path, "SMPL poses", arrays["pose"], known, strict=strict)
         arrays["shape"], arrays["has_smpl"] = finite(

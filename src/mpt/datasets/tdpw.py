@@ -142,11 +142,12 @@ def _track(
     pose = of_person("poses", count, 24, 3)
     world = of_person("jointPositions", count, 24, 3)
     keypoints = of_person("poses2d", count, 3, 18).transpose(0, 2, 1)
-    betas = of_person("betas", -1)[:10]
+    betas = field(path, lambda: np.ravel(data["betas"][person]).astype(np.float64)[:10].reshape(10), "betas")
     gender = field(path, lambda: GENDERS[str(data["genders"][person])], "genders")
     valid = of_person("campose_valid", count) > 0
 
-    posed = np.concatenate([pose.reshape(count, -1), extrinsics.reshape(count, -1)], 1)
+    shape = np.broadcast_to(betas, (count, 10))
+    posed = np.concatenate([pose.reshape(count, -1), extrinsics.reshape(count, -1), shape], 1)
     posed, valid = finite(path, f"poses of person {person}", posed, valid, strict=strict)
     frames = np.flatnonzero(valid)
     pose, rotation = posed[frames, :72].reshape(-1, 24, 3), extrinsics[frames, :3, :3]
