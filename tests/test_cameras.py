@@ -162,7 +162,7 @@ def test_views_are_rotations_in_any_precision(dtype):
 
 
 def test_random_cameras_stay_in_their_ranges_and_fill_them():
-    ranges = RandomCameras()
+    ranges = RandomCameras(level_share=0)
     cameras = ranges.draw(4000, torch.Generator().manual_seed(0))
     assert_rotations(cameras.rotation)
     x, y, distance = cameras.translation.unbind(1)
@@ -179,6 +179,12 @@ def test_random_cameras_stay_in_their_ranges_and_fill_them():
         assert high - 0.01 * (high - low) < value.max() <= high + slack
     assert torch.histc(around_deg(cameras), 12, 0, 360).min() > 200  # from all sides
     assert_close((1 / distance).mean(), torch.tensor(0.3), dtype=torch.bfloat16)  # uniform in 1 / distance
+
+
+def test_most_random_cameras_stand_at_about_eye_level():
+    cameras = RandomCameras(level_share=1).draw(4000, torch.Generator().manual_seed(0))
+    pitch = torch.rad2deg(torch.asin(-cameras.rotation[:, 2, 1]))
+    assert abs(pitch.mean() - 6) < 0.6 and abs(pitch.std() - 9) < 0.6
 
 
 def test_random_cameras_see_the_mid_hip_near_their_axis():

@@ -137,10 +137,12 @@ def h36m_s1(views: int = 4) -> Cameras:
 
 @dataclass(frozen=True)
 class RandomCameras:
-    """What random cameras are drawn from, uniformly; angles in degrees, the optical axis near the mid-hip."""
+    """Ranges that random cameras are drawn from, most of them evenly; the axis passes near the mid-hip."""
 
     pitch_deg: tuple[float, float] = (-15, 45)
     """Positive looks down on the person."""
+    level_share: float = 0.6
+    """Share of cameras at about eye level, as most photos are: pitch 6 with a standard deviation of 9."""
     roll_deg: tuple[float, float] = (-10, 10)
     distance_m: tuple[float, float] = (2.0, 10.0)
     """Drawn uniformly in 1 / distance, which is how perspective grows."""
@@ -153,7 +155,9 @@ class RandomCameras:
     ) -> Cameras:
         u = torch.rand(count, 7, generator=generator, device=device)
         yaw = (2 * u[:, 0] - 1) * math.pi
-        pitch = torch.deg2rad(_between(u[:, 1], self.pitch_deg))
+        level = torch.rand(count, generator=generator, device=device) < self.level_share
+        at_eye_level = 6 + 9 * torch.randn(count, generator=generator, device=device)
+        pitch = torch.deg2rad(torch.where(level, at_eye_level, _between(u[:, 1], self.pitch_deg)))
         roll = torch.deg2rad(_between(u[:, 2], self.roll_deg))
         near, far = self.distance_m
         distance = 1 / _between(u[:, 3], (1 / far, 1 / near))

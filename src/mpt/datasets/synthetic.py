@@ -32,15 +32,19 @@ class Widening:
     perturb: float = 0.4
     perturb_deg: float = 8.0
     """Standard deviation of each bone's extra rotation; each sample draws its own, up to twice this."""
-    legs: float = 0.06
-    """Legs drawn inside joint limits: sitting, squatting, kneeling, kicking."""
+    legs: float = 0.15
+    """Legs drawn inside joint limits: a third anyhow, half sitting on a chair, the rest squatting."""
+    arms: float = 0.12
+    """Arms drawn inside joint limits, the hands often near the head or the chest."""
+    bend: float = 0.08
+    """Trunks bent forward by up to 70 degrees more."""
     tilt: float = 0.35
     tilt_deg: float = 30.0
     turn: float = 0.08
     """Bodies turned to any orientation at all: lying, falling, upside down."""
 
 
-NO_WIDENING = Widening(0, 0, 0, 0, 0, 0, 0, 0)
+NO_WIDENING = Widening(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class SyntheticConfig:
     """Crop side over the larger side of the joints' box; 1.25 at test time."""
     crop_shift: float = 0.05
     """Largest shift of the crop's centre, as a share of its side."""
-    truncation: float = 0.1
+    truncation: float = 0.2
     """Share of people of whom a part is out of the picture; the crop frames what is left."""
     fine_vertices: int = 256
     """Full-mesh vertices compared in a step, drawn anew each time: an unbiased L_V for little."""
@@ -174,10 +178,15 @@ class Synthesizer:
             group = torch.randint(len(self.groups), (n,), generator=generator, device=self.device)
             taken = chosen(config.exchange) & self.groups[group]  # (N, B)
             rotvec = torch.where(taken[..., None], other, rotvec)
-        if config.legs:
-            rotvec = torch.where(
-                (chosen(config.legs) & self.legs)[..., None], self._drawn_legs(n, generator), rotvec
-            )
+        for share, bones, drawn in (
+            (config.legs, self.legs, self._drawn_legs),
+            (config.arms, self.arms, self._drawn_arms),
+        ):
+            if share:
+                rotvec = torch.where((chosen(share) & bones)[..., None], drawn(n, generator), rotvec)
+        if config.bend:
+            angle = math.radians(70) * torch.rand(n, 1, generator=generator, device=self.device)
+            rotvec[..., 0] += angle * (chosen(config.bend) & self.spine) / self.spine.sum()
         if config.perturb:
             scale = (
                 torch.rand(n, 1, 1, generator=generator, device=self.device)
@@ -192,24 +201,37 @@ class Synthesizer:
         return rotvec
 
     def _drawn_legs(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """(N, B, 3) poses whose hips and knees are drawn inside human limits; in half both legs alike."""
+        """(N, B, 3) poses whose hips and knees are drawn inside human limits; in most both legs are alike."""
         u = torch.rand(n, 2, 4, generator=generator, device=self.device)
-        alike = torch.rand(n, generator=generator, device=self.device) < 0.5
-        u[:, 1] = torch.where(alike[:, None], (u[:, 0] + 0.1 * (u[:, 1] - 0.5)).clamp(0, 1), u[:, 1])
-        flex, spread, turn, bend = (
-            torch.deg2rad(low + (high - low) * u[..., i])
-            for i, (low, high) in enumerate([(-20, 125), (-5, 45), (-30, 40), (0, 145)])
-        )
-        side = torch.tensor([1.0, -1.0], device=self.device)  # outward is +x for the left leg
+        alike = torch.rand(n, generator=generator, device=self.device) < 0.6
+        u[:, 1] = torch.where(alike[:, None], (u[:, 0] + 0.15 * (u[:, 1] - 0.5)).clamp(0, 1), u[:, 1])
+        kind = torch.rand(n, generator=generator, device=self.device)
+        limits = self.leg_limits[(kind > 0.34).long() + (kind > 0.84)]  # (N, 4, 2)
+        angles = torch.deg2rad(torch.lerp(limits[:, None, :, 0], limits[:, None, :, 1], u))
+        flex, spread, turn, bend = angles.unbind(-1)  # (N, 2) each
         axis = torch.eye(3, device=self.device)
         hip = (
             _rotation(-flex[..., None] * axis[0])
-            @ _rotation((side * spread)[..., None] * axis[2])
-            @ _rotation((side * turn)[..., None] * axis[1])
+            @ _rotation((self.side * spread)[..., None] * axis[2])
+            @ _rotation((self.side * turn)[..., None] * axis[1])
         )
         drawn = torch.zeros(n, len(self.bones), 3, device=self.device)
         drawn[:, self.hip_bones] = roma.rotmat_to_rotvec(hip)
         drawn[:, self.knee_bones] = bend[..., None] * axis[0]
+        return drawn
+
+    def _drawn_arms(self, n: int, generator: torch.Generator | None) -> Tensor:
+        """(N, B, 3) poses whose upper arms point anywhere in front or aside and whose elbows bend freely."""
+        u = torch.rand(n, 2, 5, generator=generator, device=self.device)
+        aim = torch.stack([self.side * (1.3 * u[..., 0] - 0.3), 2 * u[..., 1] - 1, 1.3 * u[..., 2] - 0.3], -1)
+        aim = aim / aim.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+        swing = roma.rotvec_to_rotmat(_between_directions(self.arm_rest.expand_as(aim), aim))
+        twist = torch.deg2rad(120 * u[..., 3:4] - 60) * self.arm_rest
+        forward = torch.tensor([0.0, 0.0, 1.0], device=self.device).expand_as(self.arm_rest)
+        hinge = torch.linalg.cross(self.arm_rest, forward)
+        drawn = torch.zeros(n, len(self.bones), 3, device=self.device)
+        drawn[:, self.shoulder_bones] = roma.rotmat_to_rotvec(swing @ _rotation(twist))
+        drawn[:, self.elbow_bones] = torch.deg2rad(145 * u[..., 4:5].sqrt()) * hinge
         return drawn
 
     def _tilt(self, n: int, generator: torch.Generator | None) -> Tensor:
@@ -244,8 +266,14 @@ class Synthesizer:
         self.groups = torch.stack([arms | trunk, arms | trunk, arms, arms & left, arms & right])
         self.limbs = bones_with("hip", "knee", "shoulder", "elbow", "neck", "head", "spine")
         self.bone_flip = torch.tensor([roles.index(mirror_name(role)) for role in roles], device=self.device)
-        self.hip_bones = [roles.index("left_hip"), roles.index("right_hip")]
-        self.knee_bones = [roles.index("left_knee"), roles.index("right_knee")]
+        self.arms, self.spine = arms, bones_with("spine")
+
+        self.side = torch.tensor([1.0, -1.0], device=self.device)  # outward is +x for the left limb
+        both = [[roles.index(f"{side}_{joint}") for side in ("left", "right")] for joint in _DRAWN_JOINTS]
+        self.hip_bones, self.knee_bones, self.shoulder_bones, self.elbow_bones = both
+        self.leg_limits = torch.tensor(_LEG_LIMITS_DEG, device=self.device)
+        arm = self.body.heads[self.elbow_bones] - self.body.heads[self.shoulder_bones]
+        self.arm_rest = arm / arm.norm(dim=-1, keepdim=True)  # (2, 3) where an upper arm points at rest
         face, lower = joints_with("nose", "eye", "ear"), joints_with("knee", "ankle")
         self.cuts = torch.stack(
             [
@@ -265,6 +293,22 @@ class Synthesizer:
                 ),
             ]
         )
+
+
+_DRAWN_JOINTS = ("hip", "knee", "shoulder", "elbow")
+_LEG_LIMITS_DEG = (  # hip flexion, spread, outward turn; knee flexion
+    ((-20.0, 125.0), (-5.0, 45.0), (-30.0, 40.0), (0.0, 145.0)),  # anyhow
+    ((70.0, 105.0), (-6.0, 25.0), (-15.0, 20.0), (55.0, 115.0)),  # on a chair
+    ((90.0, 130.0), (5.0, 45.0), (-5.0, 35.0), (105.0, 150.0)),  # squatting
+)
+
+
+def _between_directions(a: Tensor, b: Tensor) -> Tensor:
+    """(..., 3) axis-angle of the smallest rotation that takes unit vectors a to b."""
+    axis = torch.linalg.cross(a, b)
+    sine = axis.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, (a * b).sum(-1, keepdim=True))
+    return axis * (angle / sine.clamp_min(1e-6))
 
 
 def _rotation(rotvec: Tensor) -> Tensor:
