@@ -122,7 +122,7 @@ class Reconstructor:
             return []
         transformer = self.model.transformer
         maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
-        prediction = transformer(transformer.prepare(maps.to(transformer.template_joints.device)))
+        prediction = transformer.look_twice(maps.to(transformer.template_joints.device))
 
         if not prediction.vertices.isfinite().all():
             raise InputError(

@@ -160,15 +160,15 @@ def test_nobody_is_cut_off_without_truncation_and_everybody_with_it(body, make):
 
 def test_without_widening_poses_stay_as_they_are(body, make):
     rotvec = some_poses(body)
-    assert torch.equal(make()._widen(rotvec, seeded()), rotvec)
+    assert torch.equal(make().widen(rotvec, seeded()), rotvec)
     assert_close(make()._tilt(6, seeded()), torch.eye(3).expand(6, 3, 3))
 
 
 def test_mirroring_a_pose_mirrors_the_body(body, make):
     rotvec = some_poses(body, 4)
     synthesize = make(replace(PLAIN, widening=replace(NO_WIDENING, mirror=1.0)))
-    mirrored = synthesize._widen(rotvec, seeded())
-    assert_close(synthesize._widen(mirrored, seeded()), rotvec)
+    mirrored = synthesize.widen(rotvec, seeded())
+    assert_close(synthesize.widen(mirrored, seeded()), rotvec)
     reduced = body.with_bones(body.moving_bones)
     shape = torch.zeros(4, body.shape_count)
     straight, turned = (reduced(roma.rotvec_to_rotmat(pose), shape).joints for pose in (rotvec, mirrored))
@@ -179,7 +179,7 @@ def test_mirroring_a_pose_mirrors_the_body(body, make):
 def test_exchanging_leaves_each_bone_to_somebody_and_legs_and_roots_alone(body, make):
     rotvec = some_poses(body, 40)
     synthesize = make(replace(PLAIN, widening=replace(NO_WIDENING, exchange=1.0)))
-    mixed = synthesize._widen(rotvec, seeded())
+    mixed = synthesize.widen(rotvec, seeded())
     owner = (mixed[:, :, None] == rotvec.transpose(0, 1)[None]).all(-1)  # (40, bones, 40)
     assert owner.any(-1).all()
     taken = (mixed != rotvec).any(-1)
@@ -194,7 +194,7 @@ def test_exchanging_leaves_each_bone_to_somebody_and_legs_and_roots_alone(body, 
 def test_perturbing_moves_limbs_a_little(body, make):
     widening = replace(NO_WIDENING, perturb=1.0, perturb_deg=8.0)
     rotvec = some_poses(body, 500)
-    extra = make(replace(PLAIN, widening=widening))._widen(rotvec, seeded()) - rotvec
+    extra = make(replace(PLAIN, widening=widening)).widen(rotvec, seeded()) - rotvec
     assert not extra[:, at(body, "pelvis")].any()
     elbow = torch.rad2deg(extra[:, at(body, "left_elbow")]).double()
     # a sample's deviation is uniform up to twice the size: mean square 4 / 3 of the size squared
@@ -205,7 +205,7 @@ def test_drawn_legs_bend_as_legs_do(body, make):
     widening = replace(NO_WIDENING, legs=1.0)
     synthesize = make(replace(PLAIN, widening=widening))
     rotvec = torch.zeros(300, len(body.moving_bones), 3)
-    drawn = synthesize._widen(rotvec, seeded())
+    drawn = synthesize.widen(rotvec, seeded())
     knee = torch.rad2deg(drawn[:, at(body, "left_knee")])
     assert (knee[:, 0] >= 0).all() and (knee[:, 0] <= 150).all() and not knee[:, 1:].any()
     assert not drawn[:, at(body, "left_elbow")].any()
@@ -219,7 +219,7 @@ def test_drawn_legs_bend_as_legs_do(body, make):
 
 
 def test_drawn_arms_hold_their_length_and_bend_only_at_the_elbow(body, make):
-    drawn = make(replace(PLAIN, widening=replace(NO_WIDENING, arms=1.0)))._widen(
+    drawn = make(replace(PLAIN, widening=replace(NO_WIDENING, arms=1.0))).widen(
         torch.zeros(300, len(body.moving_bones), 3), seeded()
     )
     bend = torch.rad2deg(drawn[:, at(body, "left_elbow")].norm(dim=-1))
@@ -234,7 +234,7 @@ def test_drawn_arms_hold_their_length_and_bend_only_at_the_elbow(body, make):
 
 
 def test_a_bend_turns_the_spine_forward_and_nothing_else(body, make):
-    drawn = make(replace(PLAIN, widening=replace(NO_WIDENING, bend=1.0)))._widen(
+    drawn = make(replace(PLAIN, widening=replace(NO_WIDENING, bend=1.0))).widen(
         torch.zeros(300, len(body.moving_bones), 3), seeded()
     )
     spine = sum(drawn[:, at(body, f"spine{k}"), 0] for k in (1, 2, 3))
@@ -258,7 +258,7 @@ def test_widening_shares_are_probabilities(body, make):
     rotvec = some_poses(body, 1000)
     for name in ("mirror", "perturb", "legs"):
         synthesize = make(replace(PLAIN, widening=replace(Widening(0, 0, 0, 8, 0, 0, 0, 0), **{name: 0.3})))
-        changed = (synthesize._widen(rotvec, seeded()) != rotvec).flatten(1).any(1)
+        changed = (synthesize.widen(rotvec, seeded()) != rotvec).flatten(1).any(1)
         assert changed.double().mean() == pytest.approx(0.3, abs=0.05), name
 
 

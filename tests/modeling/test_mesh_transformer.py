@@ -301,3 +301,21 @@ def test_the_paper_s_sizes():
     upsampler = millions(model.upsample)
     assert upsampler == pytest.approx((431 * 1723 + 1723 + 1723 * full + full) / 1e6)
     assert 38 < millions(model) - upsampler < 44
+
+
+def test_looking_twice_at_a_mirrored_picture_gives_the_mirrored_person():
+    torch.manual_seed(0)
+    body = bodies.load()
+    model = MeshTransformer.for_body(body, SMALL).eval()
+    maps = torch.rand(2, 17, SMALL.heatmap_size, SMALL.heatmap_size)
+    flip = torch.as_tensor(body.skeleton.flip)
+    with torch.no_grad():
+        seen, mirrored = model.look_twice(maps), model.look_twice(maps[:, flip].flip(-1))
+    back = torch.tensor([-1.0, 1.0, 1.0])
+    assert_close(mirrored.joints, seen.joints[:, flip] * back)
+    assert (model._mirrors[0] == flip).all()
+    assert (model._mirrors[1][model._mirrors[1]] == torch.arange(SMALL.coarse_vertices)).all()  # an involution
+    assert_close(mirrored.coarse, seen.coarse[:, model._mirrors[1]] * back)
+    assert_close(mirrored.camera, seen.camera * torch.tensor([1.0, -1.0, 1.0]))
+    once = model(model.prepare(maps))
+    assert not torch.allclose(seen.joints, once.joints, atol=1e-4)  # the network alone is not symmetric

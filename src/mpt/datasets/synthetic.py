@@ -106,7 +106,7 @@ class Synthesizer:
     def __call__(self, rotvec: Tensor, generator: torch.Generator | None = None) -> SyntheticBatch:
         """(N, B, 3) stored local rotations, radians -> N samples."""
         config, n = self.config, len(rotvec)
-        rotvec = self._widen(rotvec.to(self.device)[:, self.column], generator)
+        rotvec = self.widen(rotvec.to(self.device)[:, self.column], generator)
         rotations = roma.rotvec_to_rotmat(rotvec)
         rotations[:, 0] = self._tilt(n, generator) @ rotations[:, 0]
         shape = self.body.sample_shapes(n, generator)
@@ -167,7 +167,8 @@ class Synthesizer:
         which = torch.randint(len(self.cuts), (n,), generator=generator, device=self.device)
         return ~(cut[:, None] & self.cuts[which])
 
-    def _widen(self, rotvec: Tensor, generator: torch.Generator | None) -> Tensor:
+    def widen(self, rotvec: Tensor, generator: torch.Generator | None) -> Tensor:
+        """(N, B, 3) local rotations -> others made from them, as ``config.widening`` says; tilts come later."""
         config, n = self.config.widening, len(rotvec)
 
         def chosen(share: float) -> Tensor:

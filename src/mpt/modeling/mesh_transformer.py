@@ -10,6 +10,7 @@ S heatmap size.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
@@ -189,6 +190,37 @@ class MeshTransformer(nn.Module):
         of the vertex queries are replaced by one learned vector.
         skip_below: patch tokens with nothing above this are left out; 0 keeps all.
         """
+        return self._mesh(*self._heads(self._encode(seen, mask_queries, skip_below, generator)), rows)
+
+    def look_twice(self, maps: Tensor) -> MeshPrediction:
+        """Heatmaps (N, J, S, S), as they are and mirrored -> the average of the two predictions."""
+        joint_mirror, coarse_mirror = self._mirrors
+        mirrored = maps[:, joint_mirror].flip(-1)
+        tokens = self._encode(self.prepare(torch.cat([maps, mirrored])))
+        (joints, other), (coarse, other_coarse), (camera, other_camera) = (
+            part.chunk(2) for part in self._heads(tokens)
+        )
+        back = joints.new_tensor([-1.0, 1.0, 1.0])
+        return self._mesh(
+            (joints + back * other[:, joint_mirror]) / 2,
+            (coarse + back * other_coarse[:, coarse_mirror]) / 2,
+            (camera + camera.new_tensor([1.0, -1.0, 1.0]) * other_camera) / 2,
+        )
+
+    @cached_property
+    def _mirrors(self) -> tuple[Tensor, Tensor]:
+        """For each joint, and each coarse vertex, the one across the template's plane of symmetry."""
+        templates = (self.template_joints, self.template_coarse)
+        return tuple(torch.cdist(t * t.new_tensor([-1.0, 1.0, 1.0]), t).argmin(1) for t in templates)
+
+    def _encode(
+        self,
+        seen: Tensor,
+        mask_queries: float = 0.0,
+        skip_below: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """What is seen -> tokens (N, T, D) of the last block: joints, then vertices, then what is seen."""
         config = self.config
         seen_tokens, place, real = self._seen_tokens(seen, skip_below)
         n = len(seen_tokens)
@@ -214,24 +246,30 @@ class MeshTransformer(nn.Module):
 
         for block in self.blocks:
             tokens = block(tokens, positions, keep)
-        tokens = self.final_norm(tokens).to(self.to_joint.weight.dtype)
-        with torch.autocast(tokens.device.type, enabled=False):  # bfloat16 would round metres by millimetres
-            return self._read_out(tokens, rows)
+        return self.final_norm(tokens)
 
-    def _read_out(self, tokens: Tensor, rows: Tensor | None) -> MeshPrediction:
-        """Tokens (N, T, D) of the last block -> what they say."""
-        of_joints = tokens[:, : self.joint_count]
-        flat = of_joints.flatten(1)
-        joints, camera = self.to_joint(of_joints), self.to_camera(flat)
-        if self.config.vertex_queries:
-            coarse = self.to_vertex(tokens[:, self.joint_count : self.joint_count + self.coarse_count])
-        else:
-            coarse = self.read_vertices(flat).unflatten(1, (-1, 3))
-        vertices = self.upsample(coarse, rows)
-        if rows is None:
-            regressed = self.regressor @ vertices
-        else:
-            regressed = self.upsample.regressed(coarse, self.regressor)
+    def _heads(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens of the last block -> joints (N, K, 3), coarse vertices (N, C, 3), camera (N, 3)."""
+        with torch.autocast(tokens.device.type, enabled=False):  # bfloat16 would round metres by millimetres
+            tokens = tokens.to(self.to_joint.weight.dtype)
+            of_joints = tokens[:, : self.joint_count]
+            flat = of_joints.flatten(1)
+            if self.config.vertex_queries:
+                coarse = self.to_vertex(tokens[:, self.joint_count : self.joint_count + self.coarse_count])
+            else:
+                coarse = self.read_vertices(flat).unflatten(1, (-1, 3))
+            return self.to_joint(of_joints), coarse, self.to_camera(flat)
+
+    def _mesh(
+        self, joints: Tensor, coarse: Tensor, camera: Tensor, rows: Tensor | None = None
+    ) -> MeshPrediction:
+        """The coarse mesh made full, or those rows of it, and the joints that the full mesh has."""
+        with torch.autocast(coarse.device.type, enabled=False):
+            vertices = self.upsample(coarse, rows)
+            if rows is None:
+                regressed = self.regressor @ vertices
+            else:
+                regressed = self.upsample.regressed(coarse, self.regressor)
         return MeshPrediction(*(part.float() for part in (joints, coarse, vertices, regressed, camera)))
 
     def kept_tokens(self, maps: Tensor, skip_below: float) -> int:
