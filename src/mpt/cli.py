@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mpt.checkpoint import Model
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
+    from mpt.recipes.benchmark import Name as Benchmark
     from mpt.recipes.pretrain import PretrainConfig
     from mpt.reconstruct import Reconstruction, Reconstructor
 
@@ -487,11 +488,165 @@ class EvaluateMocap:
         return OK
 
 
-def _body_of(model: "Model") -> "Body":
-    """The body that a model was trained on."""
+@dataclass(frozen=True)
+class EvaluatePhotos:
+    """What measuring on a data set of photos is told."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """The data set's folder, in its official layout."""
+    model: ModelName = "mpt-small"
+    """A model that comes with mpt, a model file, or a run folder."""
+    pose2d: Literal["blazepose", "higher-hrnet", "onnx", "truth"] = "blazepose"
+    """What gives the heatmaps: blazepose searches for the person around the set's box, the networks look at
+    the box itself, truth draws the set's own 2D joints."""
+    weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The 2D network's: HigherHRNet's official file, or the ONNX file."""
+    input_size: Annotated[int, arg(metavar="PX")] = 224
+    """Side of the picture that the 2D network sees."""
+    body: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The body file that the model was trained on, where it does not come with mpt."""
+    samples: Annotated[int | None, arg(metavar="N")] = None
+    """Samples at most, taken evenly from all. Default: all."""
+    worst: Annotated[int, arg(metavar="N")] = 8
+    """Pictures of the samples with the largest errors."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="DIR")] = None
+    """Where predictions, report and pictures go; what is predicted there already is not predicted again.
+    Default: runs/BENCHMARK-MODEL."""
+    as_json: AsJson = False
+    """Print one JSON object on stdout, and nothing else there."""
+    device: Device = "auto"
+    """Where it runs."""
+
+
+@dataclass(frozen=True)
+class EvaluateH36M(EvaluatePhotos):
+    """Measure a model on Human3.6M, protocol 2: S9 and S11, frontal camera.
+
+    Example: mpt evaluate h36m datasets/h36m --model runs/mine --body smpl.safetensors
+    """
+
+    def __call__(self) -> int:
+        return _evaluate("h36m", self)
+
+
+@dataclass(frozen=True)
+class Evaluate3DPW(EvaluatePhotos):
+    """Measure a model on 3DPW's test set, by the METRO family's convention and by the SPIN family's.
+
+    Example: mpt evaluate 3dpw datasets/3dpw --model runs/mine --body n.safetensors --female f.safetensors
+    --male m.safetensors
+    """
+
+    neutral: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The neutral SMPL body, where the model's own is another."""
+    female: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The female SMPL body."""
+    male: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The male SMPL body."""
+
+    def __call__(self) -> int:
+        from mpt import bodies
+
+        genders = {"neutral": self.neutral, "female": self.female, "male": self.male}
+        people = {gender: bodies.load(path) for gender, path in genders.items() if path is not None}
+        return _evaluate("3dpw", self, people=people)
+
+
+@dataclass(frozen=True)
+class EvaluateFreihand(EvaluatePhotos):
+    """Measure a model of hands on FreiHAND's evaluation set, and write pred.json for its server.
+
+    Example: mpt evaluate freihand datasets/freihand --model runs/hands --body mano.safetensors
+    --pose2d onnx --weights hands.onnx --averaged
+    """
+
+    averaged: bool = False
+    """Also by the average of 95 views of each sample, as published figures often are; 95 times as slow."""
+
+    def __call__(self) -> int:
+        return _evaluate("freihand", self, averaged=self.averaged)
+
+
+@dataclass(frozen=True)
+class EvaluateFolder(EvaluatePhotos):
+    """Measure where a model puts the joints of people in photos that COCO keypoints label.
+
+    The folder holds the photos and one COCO keypoint file (.json).
+
+    Example: mpt evaluate folder my_photos
+    """
+
+    def __call__(self) -> int:
+        return _evaluate("folder", self)
+
+
+def _evaluate(name: "Benchmark", command: EvaluatePhotos, **how: Any) -> int:
+    import hashlib
+
+    from rich.console import Console
+
+    from mpt import checkpoint, reconstruct
+    from mpt.recipes.benchmark import benchmark, read_samples
+    from mpt.recipes.predictions import eye_of, process
+
+    for option in ("samples", "input_size"):
+        if (value := getattr(command, option)) is not None and value < 1:
+            raise InputError(f"--{option.replace('_', '-')} is {value}: give a number above 0")
+    device = reconstruct.device_named(command.device)
+    model = checkpoint.load(command.model, device)
+    out = command.out or Path("runs") / f"{name}-{Path(model.name).stem}"
+    _check_folder(out)
+    about = {
+        "weights": hashlib.sha256(checkpoint.find(command.model).read_bytes()).hexdigest()[:16],
+        "pose2d_weights": command.weights and str(command.weights),
+        "input_size": command.input_size,
+    }
+    rank, ranks, wait = process()
+    report = benchmark(
+        name,
+        read_samples(name, command.folder, count=command.samples),
+        out,
+        model,
+        _body_of(model, command.body),
+        lambda: eye_of(
+            command.pose2d,
+            model.skeleton,
+            model.transformer.config.heatmap_size,
+            weights=command.weights,
+            input_size=command.input_size,
+            device=device,
+        ),
+        pose2d=command.pose2d,
+        about=about,
+        worst=command.worst,
+        rank=rank,
+        ranks=ranks,
+        wait=wait,
+        **how,
+    )
+    if report is None:  # another process tells
+        return OK
+    if command.as_json:
+        print(json.dumps(report.as_json()))
+    else:
+        Console().print(report.table())
+        print(f"Predictions, report.json and pictures are in {out}.")
+    return OK
+
+
+def _body_of(model: "Model", path: Path | None = None) -> "Body":
+    """The body that a model was trained on: in its file, or as it comes with mpt."""
     from mpt import bodies
 
-    body = bodies.load(model.body)
+    try:
+        body = bodies.load(path or model.body)
+    except InputError:
+        if path is not None:
+            raise
+        raise InputError(
+            f"the model {model.name} was trained on the body {model.body}, which does not come with mpt: "
+            "name its file with --body FILE"
+        ) from None
     if body.hash != model.body_hash:
         raise InputError(
             f"the model {model.name} was trained on another {model.body} body ({model.body_hash[:12]}) than "
@@ -654,7 +809,16 @@ COMMANDS = {
         "Make what training reads: pose stores and body files.", mocap=PrepareMocap, body=PrepareBody
     ),
     "pretrain": Pretrain,
-    "evaluate": _group("Measure a model.", mocap=EvaluateMocap),
+    "evaluate": _group(
+        "Measure a model on motion capture, or on the field's benchmarks.",
+        **{
+            "mocap": EvaluateMocap,
+            "h36m": EvaluateH36M,
+            "3dpw": Evaluate3DPW,
+            "freihand": EvaluateFreihand,
+            "folder": EvaluateFolder,
+        },
+    ),
     "experiments": _group("Named training configurations.", list=ExperimentsList, run=ExperimentsRun),
     "assets": _group(
         "Files that mpt needs and may not carry.", status=AssetsStatus, add=AssetsAdd, fetch=AssetsFetch

@@ -31,6 +31,27 @@ def f_score(predicted: Tensor, truth: Tensor, threshold_mm: float) -> Tensor:
     return torch.where(total > 0, 2 * precision * recall / total.clamp_min(1e-12), 0.0)
 
 
+def auc(predicted: Tensor, truth: Tensor, *, upto_mm: float = 50.0, steps: int = 100) -> Tensor:
+    """Area under the curve of correct points over the distance that counts as correct, (*batch,) in [0, 1].
+
+    Points (*batch, N, 3) metres; the distance goes from 0 to ``upto_mm`` in ``steps`` equally spaced values,
+    joined by straight lines (Zimmermann and Brox 2017; FreiHAND's AUC).
+    """
+    limits = torch.linspace(0, upto_mm, steps, dtype=torch.float64, device=predicted.device)
+    distance = 1000 * (predicted.double() - truth.double()).norm(dim=-1)
+    correct = (distance[..., None] <= limits).double().mean(-2)
+    return torch.trapezoid(correct, limits) / upto_mm
+
+
+def pck(predicted: Tensor, truth: Tensor, limit: Tensor, known: Tensor) -> Tensor:
+    """Share of the ``known`` (*batch, N) bool points that are no farther off than ``limit`` (*batch,).
+
+    Points (*batch, N, 2 or 3) in the unit of the limit; (*batch,) in [0, 1], NaN where none is known.
+    """
+    near = (predicted - truth).norm(dim=-1) <= limit[..., None]
+    return (near & known).sum(-1).double() / known.sum(-1)
+
+
 class ErrorSums:
     """Sums and counts of named per-sample errors: averages of unequal batches and ranks stay exact."""
 

@@ -177,10 +177,11 @@ def load(
     Raises:
         InputError: no such model, a broken one, no such device.
     """
-    return Reconstructor(checkpoint.load(model, _device(device)), pose2d)
+    return Reconstructor(checkpoint.load(model, device_named(device)), pose2d)
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """auto (CUDA where there is one), or as torch names it. Raises InputError where it cannot be used."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

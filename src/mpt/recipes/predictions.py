@@ -1,0 +1,445 @@
+"""Meshes of the people in a data set's photos, kept in files: tables are made from these without a network.
+
+    FOLDER/predictions.json         what predicted what: model, 2D network, samples
+    FOLDER/predictions/00000.npz    the first SHARD samples, and so on
+
+Each file is written whole or not at all and stands for fixed samples, so a broken run goes on where it
+stopped, and processes share the work by taking every n-th file.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from mpt.cameras import ray_rotation, weak_perspective
+from mpt.checkpoint import Model, write_whole
+from mpt.datasets.loading import read_crop
+from mpt.datasets.sample import Sample, Samples
+from mpt.errors import InputError
+from mpt.heatmaps import PAPER_STD_PX, blobs, render
+from mpt.images import Crop, apply
+from mpt.pose2d.adapters import TopDown, normalise, resize
+from mpt.pose2d.base import Person2D, Pose2D
+from mpt.recipes.loop import batches
+from mpt.skeletons import COCO17, Skeleton
+
+FORMAT = "mpt-predictions-1"
+SHARD = 256  # samples in a file
+BATCH = 32  # crops in one pass of the networks
+READERS = 4  # threads that decode photos
+WINDOW = 1.5  # side of what is searched for a sample's person, over the side of the sample's crop
+WINDOW_PX = 512
+MIN_OVERLAP = 0.3  # intersection over union of the sample's crop and that of the person found
+AVERAGED_TURNS_DEG = (*range(-90, 91, 10),)
+AVERAGED_SCALES = (0.7, 0.8, 0.9, 1.0, 1.1)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A mesh in camera axes.
+
+    Attributes:
+        vertices_m: (V, 3) metres about the root: the middle of the hips, or a hand's wrist.
+        translation_m: (3,) where the root is.
+        points_px: (K, 2) the model's joints as its own camera projects them, pixels of the photo.
+        focal_px, principal_px: of the camera that ``translation_m`` belongs to.
+    """
+
+    vertices_m: np.ndarray
+    translation_m: np.ndarray
+    points_px: np.ndarray
+    focal_px: float
+    principal_px: tuple[float, float]
+
+
+Predictor = Callable[[Sequence[Sample]], list[Predicted | None]]
+"""Samples -> what was predicted of each, None where nobody was found."""
+
+
+# ------------------------------------------------------------------------------------------- seeing a crop
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A person's heatmaps (K, S, S) and the crop that they show."""
+
+    crop: Crop
+    heatmaps: Tensor
+
+
+class Eye(Protocol):
+    """Samples, each with the crop to look at -> heatmaps of the model's joints; None where nobody is."""
+
+    def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]: ...
+
+
+@dataclass(frozen=True)
+class DrawnEye:
+    """Draws the data set's own 2D joints: what a perfect 2D network would see."""
+
+    skeleton: Skeleton
+    size: int
+
+    def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
+        return [self._draw(sample, crop) for sample, crop in looks]
+
+    def _draw(self, sample: Sample, crop: Crop) -> Seen | None:
+        keypoints = sample.keypoints.on(self.skeleton) if sample.keypoints is not None else None
+        if keypoints is None or not keypoints.confidence.any():
+            return None
+        points = torch.from_numpy(apply(crop.crop_from_image(self.size), keypoints.xy_px)).float()
+        peaks = torch.from_numpy(np.asarray(keypoints.confidence)).float()
+        std = PAPER_STD_PX * self.size / 224
+        return Seen(crop, render(blobs(points[None], std, peaks[None]), self.size)[0])
+
+
+@dataclass(frozen=True)
+class CropEye:
+    """A heatmap network on the very crop; ``network`` may have any joints, its detector is not asked."""
+
+    network: TopDown
+    skeleton: Skeleton
+
+    @torch.inference_mode()
+    def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
+        net = self.network
+        pixels = torch.from_numpy(np.stack(_read([(s, self._shown(c), net.input_size) for s, c in looks])))
+        images = normalise(pixels.to(net.device).permute(0, 3, 1, 2).float() / 255, net.mean, net.std)
+        maps = net.network(images)
+        if maps.ndim != 4 or maps.shape[:2] != (len(looks), len(self.skeleton)):
+            raise InputError(
+                f"the heatmap network gave {tuple(maps.shape)} for {len(looks)} pictures, expected "
+                f"({len(looks)}, {len(self.skeleton)}, height, width), the joints of {self.skeleton.name}: "
+                "give such a network, or a model for its joints"
+            )
+        maps = resize(maps.float(), net.heatmap_size).clamp(0, 1).cpu()
+        return [Seen(crop, own) for (_, crop), own in zip(looks, maps)]
+
+    def _shown(self, crop: Crop) -> Crop:
+        x, y = np.array(crop.center_px) - self.network.offset_px * crop.side_px / self.network.input_size
+        return Crop((float(x), float(y)), crop.side_px, crop.rotation)
+
+
+@dataclass(frozen=True)
+class FinderEye:
+    """A network that finds people itself, searched around the sample's crop; the one that overlaps it most.
+
+    The maps are in the found person's own crop. Turned crops are not looked at as such.
+    """
+
+    finder: Pose2D
+
+    def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
+        windows = [Crop(crop.center_px, WINDOW * crop.side_px) for _, crop in looks]
+        pictures = _read([(sample, window, WINDOW_PX) for (sample, _), window in zip(looks, windows)])
+        return [
+            self._match(self.finder(picture), window, crop)
+            for picture, window, (_, crop) in zip(pictures, windows, looks)
+        ]
+
+    def _match(self, people: list[Person2D], window: Crop, crop: Crop) -> Seen | None:
+        found = [Seen(_out_of(window, p.crop), torch.from_numpy(p.heatmaps)) for p in people]
+        best = max(found, key=lambda seen: overlap(seen.crop, crop), default=None)
+        return best if best is not None and overlap(best.crop, crop) >= MIN_OVERLAP else None
+
+
+def overlap(a: Crop, b: Crop) -> float:
+    """Intersection over union of two upright squares."""
+    low = np.maximum(*(np.array(c.center_px) - c.side_px / 2 for c in (a, b)))
+    high = np.minimum(*(np.array(c.center_px) + c.side_px / 2 for c in (a, b)))
+    common = float((high - low).clip(0).prod())
+    return common / (a.side_px**2 + b.side_px**2 - common)
+
+
+def _out_of(window: Crop, crop: Crop) -> Crop:
+    """A crop in pixels of the window's picture -> the same one in the photo's."""
+    x, y = apply(window.image_from_crop(WINDOW_PX), np.array(crop.center_px))
+    return Crop((float(x), float(y)), crop.side_px * window.side_px / WINDOW_PX)
+
+
+def _read(looks: Sequence[tuple[Sample, Crop, int]]) -> list[np.ndarray]:
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(lambda x: read_crop(x[0].image, x[1], x[2], mirrored=x[0].mirrored), looks))
+
+
+# ---------------------------------------------------------------------------------------------- predicting
+
+
+class Network:
+    """A model behind an eye; a :data:`Predictor`.
+
+    averaged: the mean of 95 views of each sample, 19 turns by 5 scales of its crop, as the published figures
+    of Mesh Graphormer (Lin et al. 2021) on FreiHAND are made. Not with an eye that looks at no turned crop.
+    """
+
+    def __init__(self, model: Model, eye: Eye, *, averaged: bool = False) -> None:
+        if model.transformer.config.inputs == "features":
+            raise InputError(
+                f"the model {model.name} reads image features, not heatmaps: give one that reads heatmaps"
+            )
+        if averaged and isinstance(eye, FinderEye):
+            raise InputError(
+                "averaging over turned crops needs a 2D network that looks at a given crop: leave one out"
+            )
+        self.model, self.eye, self.averaged = model, eye, averaged
+        self.root = root_of(model.skeleton)
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Predicted | None]:
+        looks = [
+            (sample, crop)
+            for sample in samples
+            for crop in (_views(sample.crop) if self.averaged else [sample.crop])
+        ]
+        each = len(looks) // len(samples)
+        meshes = [mesh for part in batches(len(looks), BATCH) for mesh in self._meshes(looks[part])]
+        return [_mean(meshes[i : i + each]) for i in range(0, len(meshes), each)]
+
+    @torch.inference_mode()
+    def _meshes(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Predicted | None]:
+        seen = self.eye(looks)
+        found = [i for i, s in enumerate(seen) if s is not None]
+        meshes: list[Predicted | None] = [None] * len(looks)
+        if not found:
+            return meshes
+        transformer = self.model.transformer
+        maps = torch.stack([seen[i].heatmaps for i in found]).to(transformer.template_joints.device)
+        prediction = transformer(transformer.prepare(maps))
+        if not prediction.vertices.isfinite().all():
+            raise InputError(
+                f"the model {self.model.name} gives no numbers but NaN or infinity: its weights are damaged, "
+                "get or train it again"
+            )
+        vertices, joints, cameras = (
+            part.double().cpu() for part in (prediction.vertices, prediction.regressed, prediction.camera)
+        )
+        points = weak_perspective(joints, cameras).numpy()
+        for row, i in enumerate(found):
+            meshes[i] = _in_camera_axes(
+                (vertices[row] - joints[row, self.root].mean(0)).numpy(),
+                points[row],
+                points[row, self.root].mean(0).clip(-2, 2),
+                max(float(cameras[row, 0]), 0.05),
+                seen[i].crop,
+                looks[i][0],
+            )
+        return meshes
+
+
+def root_of(skeleton: Skeleton) -> list[int]:
+    """Joints whose middle is the root: the hips, or a hand's wrist."""
+    names = ("left_hip", "right_hip") if "left_hip" in skeleton.joints else ("wrist",)
+    return skeleton.indices(*names)
+
+
+def _in_camera_axes(
+    vertices: np.ndarray, points: np.ndarray, root: np.ndarray, scale: float, crop: Crop, sample: Sample
+) -> Predicted:
+    """A mesh as seen along the crop's own axis, upright in the crop -> as it stands before the camera.
+
+    ``points`` (K, 2) and ``root`` (2,) are in the crop's [-1, 1]. The camera is the sample's where it is
+    known; else its focal length is the photo's diagonal, as for any photo.
+    """
+    focal, principal = _camera(sample)
+    ray = np.append((apply(crop.image_from_ndc, root) - principal) / focal, 1.0)
+    turn = ray_rotation(torch.from_numpy(ray / np.linalg.norm(ray))[None])[0].numpy()
+    c, s = math.cos(crop.rotation), math.sin(crop.rotation)
+    turn = turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    return Predicted(
+        vertices @ turn.T,
+        ray * 2 * focal / (scale * crop.side_px),
+        apply(crop.image_from_ndc, points),
+        focal,
+        (float(principal[0]), float(principal[1])),
+    )
+
+
+def _camera(sample: Sample) -> tuple[float, np.ndarray]:
+    if sample.intrinsics is not None:
+        return float(np.diag(sample.intrinsics)[:2].mean()), sample.intrinsics[:2, 2]
+    if isinstance(sample.image, np.ndarray):
+        size = np.array(sample.image.shape[1::-1])
+    else:
+        with Image.open(sample.image) as photo:
+            size = np.array(photo.size)
+    return float(np.hypot(*size)), (size - 1) / 2
+
+
+def _views(crop: Crop) -> list[Crop]:
+    return [
+        Crop(crop.center_px, crop.side_px * scale, crop.rotation + math.radians(turn))
+        for scale in AVERAGED_SCALES
+        for turn in AVERAGED_TURNS_DEG
+    ]
+
+
+def _mean(meshes: Sequence[Predicted | None]) -> Predicted | None:
+    found = [mesh for mesh in meshes if mesh is not None]
+    if not found:
+        return None
+    means = (np.mean([getattr(m, part) for m in found], 0) for part in ("vertices_m", "translation_m"))
+    points = np.mean([m.points_px for m in found], 0)
+    return Predicted(*means, points, found[0].focal_px, found[0].principal_px)
+
+
+# ------------------------------------------------------------------------------------------------- keeping
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of a data set's samples in a folder; ``name`` tells those of several kinds apart."""
+
+    folder: Path
+    samples: Samples
+    name: str = "predictions"
+
+    def begin(self, about: dict) -> None:
+        """Say what predicts; an earlier run of the same goes on.
+
+        Raises InputError where the folder holds predictions of anything else.
+        """
+        path = self.folder / f"{self.name}.json"
+        names = "\n".join(str(Path(self.samples.image(i)).name) for i in range(len(self.samples)))
+        about = {
+            "format": FORMAT,
+            **about,
+            "samples": len(self.samples),
+            "photos": hashlib.sha256(names.encode()).hexdigest()[:16],
+        }
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError):
+            raise InputError(f"{path}: is no whole JSON file; remove it, or choose another --out") from None
+        if earlier is None:
+            write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
+        elif earlier != about:
+            key = next(k for k in [*about, *earlier] if about.get(k) != earlier.get(k))
+            raise InputError(
+                f"{self.folder}: holds predictions of another {key} ({earlier.get(key)}, now "
+                f"{about.get(key)}); choose another --out"
+            )
+
+    def predict(self, predictor: Callable[[], Predictor], *, rank: int = 0, ranks: int = 1) -> None:
+        """Predict what is not there yet, every ``ranks``-th file; the predictor is made if it is needed."""
+        missing = [shard for shard in self.shards()[rank::ranks] if not self._path(shard).exists()]
+        if not missing:
+            return
+        predict, console = predictor(), Console(stderr=True)
+        for shard in track(missing, "predicting", console=console, disable=not sys.stderr.isatty()):
+            found = []
+            for part in batches(len(shard), BATCH):
+                found += predict([self.samples[row] for row in shard[part]])
+            write_whole(self._path(shard), _packed(found))
+
+    def shards(self) -> list[range]:
+        count = len(self.samples)
+        return [range(start, min(start + SHARD, count)) for start in range(0, count, SHARD)]
+
+    def read(self, shard: range) -> list[Predicted | None]:
+        """What was predicted of a file's samples."""
+        path = self._path(shard)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return _unpacked(dict(file), len(shard))
+        except FileNotFoundError:
+            raise InputError(f"{path}: has not been predicted yet; run the evaluation whole") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: is no whole file of predictions ({error}); remove it") from None
+
+    def _path(self, shard: range) -> Path:
+        return self.folder / self.name / f"{shard.start // SHARD:05d}.npz"
+
+
+def _packed(predicted: list[Predicted | None]) -> bytes:
+    found = [p for p in predicted if p is not None]
+    arrays = {"found": np.array([p is not None for p in predicted])}
+    if found:
+        arrays |= {
+            "vertices_m": np.stack([p.vertices_m for p in found]).astype(np.float32),
+            "translation_m": np.stack([p.translation_m for p in found]),
+            "points_px": np.stack([p.points_px for p in found]),
+            "focal_px": np.array([p.focal_px for p in found]),
+            "principal_px": np.array([p.principal_px for p in found]),
+        }
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
+
+
+def _unpacked(arrays: dict[str, np.ndarray], count: int) -> list[Predicted | None]:
+    found = arrays["found"]
+    if found.shape != (count,):
+        raise ValueError(f"{len(found)} samples where {count} were expected")
+    predicted: list[Predicted | None] = [None] * count
+    for k, row in enumerate(np.flatnonzero(found)):
+        predicted[row] = Predicted(
+            arrays["vertices_m"][k],
+            arrays["translation_m"][k],
+            arrays["points_px"][k],
+            float(arrays["focal_px"][k]),
+            tuple(map(float, arrays["principal_px"][k])),
+        )
+    return predicted
+
+
+def process() -> tuple[int, int, Callable[[], None] | None]:
+    """Which of how many processes this is, as torchrun started them, and what waits for the others."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1, None
+    from accelerate import PartialState
+
+    state = PartialState()
+    return state.process_index, state.num_processes, state.wait_for_everyone
+
+
+def eye_of(
+    pose2d: str,
+    skeleton: Skeleton,
+    heatmap_size: int,
+    *,
+    weights: Path | None = None,
+    input_size: int = 224,
+    device: torch.device | str = "cpu",
+) -> Eye:
+    """The eye of that name: blazepose, higher-hrnet (``weights``), onnx (``weights``), truth.
+
+    Raises InputError for weights that are missing or not named, or an eye of other joints.
+    """
+    if pose2d == "truth":
+        return DrawnEye(skeleton, heatmap_size)
+    if pose2d != "onnx" and skeleton != COCO17:
+        raise InputError(
+            f"{pose2d} sees the joints of {COCO17.name}, but the model was made for {skeleton.name}: "
+            "take --pose2d onnx with a network of these, or truth"
+        )
+    if pose2d == "blazepose":
+        from mpt.pose2d.blazepose import BlazePose
+
+        return FinderEye(BlazePose(search="foreground", heatmap_size=heatmap_size))
+    if weights is None:
+        raise InputError(f"--pose2d {pose2d} needs its weights: name them with --weights FILE")
+    if pose2d == "higher-hrnet":
+        from mpt.pose2d.higher_hrnet import HigherHRNetPose
+
+        network = HigherHRNetPose(weights, input_size=input_size, heatmap_size=heatmap_size, device=device)
+    else:
+        from mpt.pose2d.adapters import OnnxNetwork
+
+        onnx = OnnxNetwork(weights)
+        network = TopDown(onnx, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size)
+    return CropEye(network, skeleton)
