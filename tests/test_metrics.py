@@ -1,5 +1,7 @@
 """Metrics by their definitions, in plain loops, and sums that stay exact."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerance import assert_close
 
-from mpt.metrics import ErrorSums, f_score, mpjpe, pa_mpjpe
+from mpt.metrics import ErrorSums, auc, f_score, mpjpe, pa_mpjpe, pck
 
 
 def naive_mpjpe(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -86,6 +88,39 @@ def test_f_score_is_one_on_itself_and_nought_far_away():
 def test_f_score_takes_clouds_of_unequal_size_either_way_round():
     few, many = 0.01 * points(2, 30), 0.01 * points(2, 50, seed=1)
     assert_close(f_score(few, many, 5), f_score(many, few, 5))
+
+
+def naive_auc(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """FreiHAND's: the mean curve over 100 distances from 0 to 50 mm, its area by trapezoids."""
+    limits = [0.05 * k / 99 for k in range(100)]
+    distances = [np.sqrt(((p - t) ** 2).sum()) for p, t in zip(predicted, truth)]
+    correct = [sum(d <= limit for d in distances) / len(distances) for limit in limits]
+    area = sum((a + b) / 2 * (limits[k + 1] - limits[k]) for k, (a, b) in enumerate(pairwise(correct)))
+    return area / 0.05
+
+
+def test_auc_is_its_definition():
+    truth = 0.1 * points(4, 21)
+    predicted = truth + 0.02 * points(4, 21, seed=1)
+    expected = [naive_auc(p, t) for p, t in zip(predicted.numpy(), truth.numpy())]
+    assert_close(auc(predicted, truth), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_auc_is_one_on_itself_nought_far_away_and_half_at_half():
+    truth = points(2, 21)
+    aside = torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    assert_close(auc(truth, truth), torch.ones(2, dtype=torch.float64))
+    assert_close(auc(truth + aside, truth), torch.zeros(2, dtype=torch.float64))
+    assert auc(truth + 0.025 * aside, truth).numpy() == pytest.approx(0.5, abs=1e-9)
+
+
+def test_pck_is_the_share_of_known_points_within_the_limit():
+    truth = points(3, 10)[..., :2]
+    off = torch.arange(10, dtype=torch.float64)[:, None] * torch.tensor([0.6, 0.8], dtype=torch.float64)
+    known = torch.ones(3, 10, dtype=torch.bool)
+    known[1, :5] = known[2] = False
+    share = pck(truth + off, truth, torch.tensor([3.5, 7.5, 1.0], dtype=torch.float64), known)
+    assert share[:2].tolist() == [0.4, 0.6] and share[2].isnan()
 
 
 @given(st.lists(st.lists(st.floats(0, 1e3), min_size=1, max_size=7), min_size=1, max_size=6))
