@@ -21,7 +21,10 @@ LANDMARKS = remap(BLAZEPOSE33, COCO17)
 
 @torch.no_grad()
 def predict(model: Model, person: Person2D) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (17, 3) of the mesh and its vertices (V, 3), camera axes, metres, about the mid-hip, as `mpt reconstruct` reads maps."""
+    """Joints (17, 3) of the mesh and its vertices (V, 3), camera axes, metres, about the mid-hip.
+
+    The maps are read as `mpt reconstruct` reads them.
+    """
     prediction = model.transformer.look_twice(torch.from_numpy(person.heatmaps)[None])
     root = prediction.regressed[:, HIPS].mean(1, keepdim=True)
     return (prediction.regressed - root)[0].numpy(), (prediction.vertices - root)[0].numpy()
