@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mpt.bodies import Body
+    from mpt.bodies.smpl import Gender
     from mpt.checkpoint import Model
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
@@ -549,7 +550,7 @@ class Evaluate3DPW(EvaluatePhotos):
 
         genders = {"neutral": self.neutral, "female": self.female, "male": self.male}
         people = {gender: bodies.load(path) for gender, path in genders.items() if path is not None}
-        return _evaluate("3dpw", self, people=people)
+        return _evaluate("3dpw", self, people)
 
 
 @dataclass(frozen=True)
@@ -580,13 +581,19 @@ class EvaluateFolder(EvaluatePhotos):
         return _evaluate("folder", self)
 
 
-def _evaluate(name: "Benchmark", command: EvaluatePhotos, **how: Any) -> int:
+def _evaluate(
+    name: "Benchmark",
+    command: EvaluatePhotos,
+    people: "dict[Gender, Body] | None" = None,
+    *,
+    averaged: bool = False,
+) -> int:
     import hashlib
 
     from rich.console import Console
 
     from mpt import checkpoint, reconstruct
-    from mpt.recipes.benchmark import benchmark, read_samples
+    from mpt.recipes.benchmark import benchmark, conventions, read_samples
     from mpt.recipes.predictions import eye_of, process
 
     for option in ("samples", "input_size"):
@@ -601,13 +608,16 @@ def _evaluate(name: "Benchmark", command: EvaluatePhotos, **how: Any) -> int:
         "pose2d_weights": command.weights and str(command.weights),
         "input_size": command.input_size,
     }
+    body = _body_of(model, command.body)
+    rules, notes = conventions(name, body, people)
     rank, ranks, wait = process()
     report = benchmark(
         name,
+        rules,
         read_samples(name, command.folder, count=command.samples),
         out,
         model,
-        _body_of(model, command.body),
+        body,
         lambda: eye_of(
             command.pose2d,
             model.skeleton,
@@ -618,11 +628,12 @@ def _evaluate(name: "Benchmark", command: EvaluatePhotos, **how: Any) -> int:
         ),
         pose2d=command.pose2d,
         about=about,
+        notes=notes,
+        averaged=averaged,
         worst=command.worst,
         rank=rank,
         ranks=ranks,
         wait=wait,
-        **how,
     )
     if report is None:  # another process tells
         return OK

@@ -12,8 +12,9 @@ import torch
 from little_model import LITTLE, write_little_model
 from PIL import Image
 
-from mpt import bodies, checkpoint, cli
+from mpt import bodies, checkpoint, cli, reconstruct
 from mpt.bodies import mano, smpl
+from mpt.bodies.body import write_body
 from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
 from mpt.images import Crop, apply
@@ -229,29 +230,29 @@ def test_freihand_aligns_with_reflections(freihand_folder, hand, tmp_path):
     assert means["f_5"] == 1 and means["auc_vertices"] > 0.99
 
 
-def hand_model(hand, folder: Path) -> Path:
-    """A transformer for hands that knows nothing."""
+def write_ignorant_model(body, path: Path) -> Path:
+    """A transformer for any body that knows nothing."""
     torch.manual_seed(0)
-    template = hand.template
-    joints = hand.regress(template[None])[0]
-    coarse = torch.arange(0, 778, 4)
+    template = body.template
+    coarse = torch.arange(0, len(template), len(template) // 195)
     near = torch.cdist(template, template[coarse]).topk(3, largest=False).indices
     config = replace(LITTLE, coarse_vertices=len(coarse))
-    args = joints, template[coarse], near, torch.full((778, 3), 1 / 3), hand.regressor.to_dense()
-    path = folder / "hand.safetensors"
-    checkpoint.save(
-        path, MeshTransformer(config, *args), faces=hand.faces, skeleton=HAND21, body=hand.name, body_hash=""
-    )
+    joints, weight = body.regress(template[None])[0], torch.full(near.shape, 1 / 3)
+    model = MeshTransformer(config, joints, template[coarse], near, weight, body.regressor.to_dense())
+    about = {"faces": body.faces, "skeleton": body.skeleton, "body": body.name, "body_hash": body.hash}
+    checkpoint.save(path, model, **about)
     return path
 
 
 def test_freihand_with_and_without_averaging_and_for_the_server(freihand_folder, hand, tmp_path, monkeypatch):
     samples = read_samples("freihand", freihand_folder[0])
-    model = checkpoint.load(hand_model(hand, tmp_path))
+    model = checkpoint.load(write_ignorant_model(hand, tmp_path / "hand.safetensors"))
     monkeypatch.setattr(keeping, "AVERAGED_TURNS_DEG", (-90, 0, 90))
     out = tmp_path / "out"
     eye = DrawnEye(HAND21, 56)
-    report = benchmark("freihand", samples, out, model, hand, lambda: eye, pose2d="truth", averaged=True)
+    [rule], _ = conventions("freihand", hand)
+    how = {"pose2d": "truth", "averaged": True}
+    report = benchmark("freihand", [rule], samples, out, model, hand, lambda: eye, **how)
     assert [(table.views, table.samples) for table in report.tables] == [(1, 3), (95, 3)]
     assert report.tables[0].means != report.tables[1].means
     xyz, vertices = json.loads((out / "pred.json").read_text())
@@ -265,7 +266,8 @@ def test_freihand_with_and_without_averaging_and_for_the_server(freihand_folder,
 def test_a_turned_crop_gives_the_same_mesh_before_the_camera(freihand_folder, hand, tmp_path, monkeypatch):
     """What sees a fixed mesh in every crop sees it turned back by the crop's turn; four quarters cancel."""
     samples = read_samples("freihand", freihand_folder[0])
-    network = Network(checkpoint.load(hand_model(hand, tmp_path)), DrawnEye(HAND21, 56))
+    model = checkpoint.load(write_ignorant_model(hand, tmp_path / "hand.safetensors"))
+    network = Network(model, DrawnEye(HAND21, 56))
     crop = samples[0].crop
     seen = DrawnEye(HAND21, 56)([(samples[0], crop)])[0].heatmaps
     network.eye = lambda looks: [keeping.Seen(own, seen) for _, own in looks]
@@ -381,6 +383,23 @@ def test_a_network_sees_the_very_crop_and_must_have_the_models_joints():
         CropEye(net, HAND21)([(sample, sample.crop)])
 
 
+def test_a_benchmark_places_people_as_a_reconstruction_does(photos):
+    folder, model = photos
+    sample = read_samples("folder", folder)[0]
+    reconstructor = reconstruct.load(model, device="cpu")
+    transformer = reconstructor.model.transformer
+    transformer.look_twice = lambda maps: transformer(transformer.prepare(maps))
+    points = np.column_stack([sample.keypoints.xy_px, sample.keypoints.confidence])
+    [person] = reconstructor(sample.image, keypoints=points[None])
+    network = Network(reconstructor.model, DrawnEye(COCO17, 56))
+    [mesh] = network([replace(sample, crop=person.crop)])
+    np.testing.assert_allclose(mesh.vertices_m, person.vertices, atol=1e-5)
+    assert mesh.focal_px == pytest.approx(person.focal_px)
+    pixels = mesh.translation_m[:2] / mesh.translation_m[2] * mesh.focal_px + mesh.principal_px
+    hips = mesh.points_px[COCO17.indices("left_hip", "right_hip")].mean(0)
+    np.testing.assert_allclose(pixels, hips, atol=1e-3)
+
+
 # ------------------------------------------------------------------------------------------------- command
 
 
@@ -402,12 +421,34 @@ def test_the_command_measures_a_folder_and_draws_the_worst(photos, tmp_path, cap
     assert cli.main([*command, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     [table] = report["tables"]
-    assert table["samples"] == 2 and table["convention"] == "reprojection" and table["reprojection_px"] > 0
+    assert table["samples"] == 2 and table["convention"] == "reprojection" and table["error_px"] > 0
     assert 0 <= table["pck_5"] <= table["pck_10"] <= 1
     [picture] = report["files"]
     assert Image.open(picture).height == 512
     assert cli.main(command) == 0
     assert "through the model's own camera" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_command_prints_both_conventions_of_3dpw(people, smpl_files, tdpw_folder, tmp_path, capsys):
+    files = {gender: tmp_path / f"{gender}.safetensors" for gender in people}
+    for gender, file in files.items():
+        source = smpl_files / f"SMPL_{gender.upper()}.npz"
+        write_body(file, *smpl._describe(source, gender, smpl_files / "J_regressor_h36m.npy"))
+    model = write_ignorant_model(bodies.load(files["neutral"]), tmp_path / "model.safetensors")
+    command = ["evaluate", "3dpw", str(tdpw_folder), "--model", str(model), "--pose2d", "truth"]
+    command += ["--worst", "0", "--out", str(tmp_path / "out"), "--json"]
+    assert cli.main(command) == 2
+    assert "the body smpl-neutral, which does not come with mpt: name its file" in capsys.readouterr().err
+    command += ["--body", str(files["neutral"])]
+    command += ["--female", str(files["female"]), "--male", str(files["male"])]
+    assert cli.main(command) == 0
+    tables = json.loads(capsys.readouterr().out)["tables"]
+    assert [table["convention"] for table in tables] == ["metro-neutral", "spin-gendered"]
+    assert all(
+        table["samples"] == 4 and table["not_found"] == 2 for table in tables
+    )
+    assert all(table["mpve_mm"] > table["pa_mpjpe_mm"] > 0 for table in tables)
+    assert tables[0]["mpve_mm"] != tables[1]["mpve_mm"]
 
 
 def test_reprojection_is_what_the_points_are_off(photos, tmp_path):
@@ -422,8 +463,8 @@ def test_reprojection_is_what_the_points_are_off(photos, tmp_path):
     [rule], _ = conventions("folder", bodies.load())
     means = measure(kept(tmp_path / "a", samples, off(3)), rule)[0].means
     boxes = [sample.crop.side_px / 1.2 for sample in samples]
-    assert means["reprojection_px"] == pytest.approx(3)
-    assert means["reprojection_percent"] == pytest.approx(np.mean([300 / box for box in boxes]))
+    assert means["error_px"] == pytest.approx(3)
+    assert means["error_percent"] == pytest.approx(np.mean([300 / box for box in boxes]))
     half = measure(kept(tmp_path / "b", samples, off(0.07 * boxes[0])), rule)[0].means
     assert (half["pck_5"], half["pck_10"]) == (
         pytest.approx(np.mean([0.07 * boxes[0] <= 0.05 * box for box in boxes])),

@@ -224,8 +224,8 @@ class Reprojection:
         box = _stack([np.array(sample.crop.side_px / BOX_FACTOR) for sample in samples])
         off = (torch.where(known, (mine - truth).norm(dim=-1), 0)).sum(-1) / known.sum(-1)
         return {
-            "reprojection_percent": 100 * off / box,
-            "reprojection_px": off,
+            "error_percent": 100 * off / box,
+            "error_px": off,
             "pck_5": pck(mine, truth, 0.05 * box, known),
             "pck_10": pck(mine, truth, 0.10 * box, known),
         }
@@ -441,6 +441,7 @@ def measure(
 
 def benchmark(
     name: Name,
+    rules: Sequence[Convention],
     samples: Samples,
     out: Path,
     model: Model,
@@ -449,7 +450,7 @@ def benchmark(
     *,
     pose2d: str,
     about: dict | None = None,
-    people: dict[Gender, Body] | None = None,
+    notes: Sequence[str] = (),
     averaged: bool = False,
     worst: int = 0,
     rank: int = 0,
@@ -458,13 +459,13 @@ def benchmark(
 ) -> Report | None:
     """Predict what ``out`` does not hold yet, and measure it; None on processes but the first.
 
+    rules, notes: by which conventions, and what to say of them (:func:`conventions`).
     eye: makes the 2D network, where one is needed at all.
     about: what else the predictions depend on; ``out`` is refused to predictions of anything else.
     averaged: also by the mean of 95 views of each sample (:class:`Network`).
     worst: draw so many pictures of the samples with the largest errors.
     wait: returns when every process has come to it.
     """
-    rules, notes = conventions(name, body, people)
     kinds = [("predictions", 1, False)] + ([("averaged", 95, True)] if averaged else [])
     kept = []
     for kind, views, many in kinds:
@@ -481,7 +482,7 @@ def benchmark(
         wait()
     if rank:
         return None
-    tables, files, errors = [], [], []
+    tables, notes, files, errors = [], list(notes), [], []
     for predictions, views in kept:
         for rule in rules:
             table, each = measure(predictions, rule, views)
