@@ -444,9 +444,7 @@ def test_the_command_prints_both_conventions_of_3dpw(people, smpl_files, tdpw_fo
     assert cli.main(command) == 0
     tables = json.loads(capsys.readouterr().out)["tables"]
     assert [table["convention"] for table in tables] == ["metro-neutral", "spin-gendered"]
-    assert all(
-        table["samples"] == 4 and table["not_found"] == 2 for table in tables
-    )
+    assert all(table["samples"] == 4 and table["not_found"] == 2 for table in tables)
     assert all(table["mpve_mm"] > table["pa_mpjpe_mm"] > 0 for table in tables)
     assert tables[0]["mpve_mm"] != tables[1]["mpve_mm"]
 
