@@ -599,6 +599,7 @@ def _evaluate(
     for option in ("samples", "input_size"):
         if (value := getattr(command, option)) is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} is {value}: give a number above 0")
+    rank, ranks, wait = process(command.device)
     device = reconstruct.device_named(command.device)
     model = checkpoint.load(command.model, device)
     out = command.out or Path("runs") / f"{name}-{Path(model.name).stem}"
@@ -610,7 +611,6 @@ def _evaluate(
     }
     body = _body_of(model, command.body)
     rules, notes = conventions(name, body, people)
-    rank, ranks, wait = process()
     report = benchmark(
         name,
         rules,

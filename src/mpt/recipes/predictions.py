@@ -397,13 +397,16 @@ def _unpacked(arrays: dict[str, np.ndarray], count: int) -> list[Predicted | Non
     return predicted
 
 
-def process() -> tuple[int, int, Callable[[], None] | None]:
-    """Which of how many processes this is, as torchrun started them, and what waits for the others."""
+def process(device: str) -> tuple[int, int, Callable[[], None] | None]:
+    """Which of how many processes this is, as torchrun started them, and what waits for the others.
+
+    Call it before anything is put on ``device``: each process then has a GPU of its own.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return 0, 1, None
     from accelerate import PartialState
 
-    state = PartialState()
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
     return state.process_index, state.num_processes, state.wait_for_everyone
 
 
