@@ -3,7 +3,7 @@
 import difflib
 
 from mpt.errors import InputError
-from mpt.experiments import pretraining
+from mpt.experiments import finetuning, pretraining
 
 REGISTRY = {
     function.__name__.replace("_", "-"): function
@@ -12,6 +12,9 @@ REGISTRY = {
         pretraining.paper,
         pretraining.paper_random_views,
         pretraining.tiny,
+        finetuning.rendered_pose2d,
+        finetuning.rendered_pretrained,
+        finetuning.rendered_scratch,
     )
 }
 

@@ -101,11 +101,20 @@ class Run:
         header = json.dumps({"format": FORMAT, "step": step})
         write_whole(self.folder / "state.safetensors", save_tensors(tensors, metadata={"mpt": header}))
 
-    def load_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-        """Put weights and optimiser back; the number of steps taken."""
+    @property
+    def steps_taken(self) -> int:
+        """Steps behind the saved state; raises InputError where there is none."""
+        return read_whole(self._state_to_resume(), FORMAT)[1]["step"]
+
+    def _state_to_resume(self) -> Path:
         path = self.folder / "state.safetensors"
         if not path.exists():
             raise InputError(f"{self.folder}: holds no run to resume (no {path.name}); give a run folder")
+        return path
+
+    def load_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Put weights and optimiser back; the number of steps taken."""
+        path = self._state_to_resume()
         tensors, header = read_whole(path, FORMAT)
         try:
             model.load_state_dict({k[6:]: t for k, t in tensors.items() if k.startswith("model.")})
@@ -136,16 +145,25 @@ def train(
     accelerator: Accelerator,
     resume: bool = False,
     compile_model: bool = False,
+    lr_factor: Callable[[str], float] = lambda name: 1.0,
 ) -> nn.Module:
     """Evaluate, save, step, log. Returns the trained model.
 
     draw(generator): a step's samples, made in full precision whatever the model runs in.
     losses_of(model, samples, generator): the weighted terms of the loss; their sum is stepped on.
+    lr_factor(name): of the learning rate of a parameter; those that need no gradient are left alone.
     Raises FloatingPointError at a non-finite loss, with the step; KeyboardInterrupt after saving.
     """
     device = accelerator.device
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(lr_factor(name), []).append(parameter)
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.optim.learning_rate, betas=config.optim.betas, fused=True
+        [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
+        lr=config.optim.learning_rate,
+        betas=config.optim.betas,
+        fused=True,
     )
     model = model.to(device)
     done = run.load_state(model, optimizer) if resume else 0
@@ -178,7 +196,7 @@ def train(
             for step in range(done, config.steps):
                 lr = config.optim.at(step, config.steps)
                 for group in optimizer.param_groups:
-                    group["lr"] = lr
+                    group["lr"] = lr * group["factor"]
                 seed_step(config.seed, step, accelerator.process_index, generator)
                 parallel.train()
                 with torch.no_grad():

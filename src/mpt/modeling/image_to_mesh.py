@@ -1,0 +1,100 @@
+"""2D network and mesh transformer as one module: image -> heatmaps -> mesh, trained end to end (Section 3.3).
+
+With ``inputs="patches"`` or ``"joints"`` gradients of the mesh flow through the heatmaps into the 2D network.
+The paper's alternatives (Table 3): ``"features"`` hands the transformer the network's image features instead
+of its heatmaps; ``"coordinates"`` hands it the peaks' (x, y, score), through which no gradient is let: a
+detector's post-processing has none, so the network learns from its own loss L_S alone.
+
+Letters: N images, S their side, J heatmap joints.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mpt.errors import InputError
+from mpt.modeling.mesh_transformer import MeshPrediction, MeshTransformer
+from mpt.pose2d.adapters import resize
+
+
+class ImageToMeshOutput(NamedTuple):
+    prediction: MeshPrediction
+    heatmaps: tuple[Tensor, ...]  # (N, J, h, w) of each branch, coarse to fine, at its own resolution
+
+
+class ImageToMesh(nn.Module):
+    """A heatmap network followed by a mesh transformer.
+
+    network: images (N, 3, S, S) -> maps (N, J+, h, w) of one or more branches, coarse to fine, of which the
+    first J channels are joints (further ones, such as HigherHRNet's tags, are left aside). Its
+    ``final_layers[0]`` turns image features into the first maps. HigherHRNet and SmallHeatmapNet are so.
+    """
+
+    def __init__(self, network: nn.Module, transformer: MeshTransformer) -> None:
+        """Raises InputError for image features of another width than the transformer's, or no square grid."""
+        super().__init__()
+        self.network, self.transformer = network, transformer
+        config = transformer.config
+        self.grid = math.isqrt(config.feature_tokens)
+        width = network.final_layers[0].in_channels
+        if config.inputs == "features" and (
+            config.feature_channels != width or self.grid**2 != config.feature_tokens or not self.grid
+        ):
+            raise InputError(
+                f"the transformer reads {config.feature_tokens} image features of {config.feature_channels} "
+                f"channels, but this 2D network has {width} channels: set feature_channels={width} and "
+                "feature_tokens to a square number"
+            )
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        rows: Tensor | None = None,
+        mask_queries: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> ImageToMeshOutput:
+        """(N, 3, S, S) normalised images -> mesh and heatmaps; options as in :class:`MeshTransformer`."""
+        features, maps = self._look(images)
+        match self.transformer.config.inputs:
+            case "features":
+                seen = F.adaptive_avg_pool2d(features, self.grid)
+            case "coordinates":
+                seen = self.transformer.prepare(self._shown(maps).detach())
+            case _:
+                seen = self.transformer.prepare(self._shown(maps))
+        prediction = self.transformer(seen, rows=rows, mask_queries=mask_queries, generator=generator)
+        return ImageToMeshOutput(prediction, maps)
+
+    def train(self, mode: bool = True) -> "ImageToMesh":
+        """A frozen part stays as in use: no dropout, and its batch statistics do not move."""
+        super().train(mode)
+        for part in (self.network, self.transformer):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
+
+    def _look(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the network's first head reads, and the joints' maps of each branch."""
+        read: list[Tensor] = []
+        tap = self.network.final_layers[0].register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+        try:
+            branches = self.network(images)
+        finally:
+            tap.remove()
+        joints = self.transformer.joint_count
+        return read[0], tuple(maps[:, :joints].float() for maps in branches)
+
+    def _shown(self, maps: Sequence[Tensor]) -> Tensor:
+        """What the transformer reads: as at test time, where a ``Pose2D`` gives maps in [0, 1]."""
+        return resize(merge(maps), self.transformer.config.heatmap_size).clamp(0, 1)
+
+
+def merge(branches: Sequence[Tensor]) -> Tensor:
+    """Maps (N, J, h, w) of several resolutions -> their mean at the finest, the last one's."""
+    size = branches[-1].shape[-1]
+    return torch.stack([resize(maps, size) for maps in branches]).mean(0)

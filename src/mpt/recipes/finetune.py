@@ -1,0 +1,450 @@
+"""Fine-tuning on photos: the 2D network and the transformer learn together (Section 3.3, Eq. 7).
+
+Data sets know different things of their photos, so each loss is the mean over those samples of a batch whose
+ground truth it needs. A true mesh comes from the data set, or from its SMPL parameters on the body; where
+there is one, the true joints are regressed from it, else they are the data set's own.
+
+Letters: N samples, K joints, V vertices, C coarse ones.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mpt import bodies, checkpoint, heatmaps
+from mpt.bodies import Body
+from mpt.cameras import weak_perspective
+from mpt.datasets import check, rendered
+from mpt.datasets.augment import BODY, AugmentationConfig
+from mpt.datasets.loading import Example, PhotoDataset
+from mpt.datasets.mixture import Mixture
+from mpt.datasets.sample import Samples, Subset
+from mpt.errors import InputError
+from mpt.losses import masked_mean
+from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
+from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput, merge
+from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.recipes import networks
+from mpt.recipes.evaluate import spread
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
+from mpt.recipes.networks import NetworkConfig
+from mpt.recipes.pretrain import LossWeights, start, take_weights
+
+
+@dataclass(frozen=True)
+class FinetuneWeights(LossWeights):
+    """Weights of Eq. 7; the paper gives none."""
+
+    heatmaps: float = 100.0
+    """Of L_S, a mean over cells of which 99 % should be zero: 100 makes it as large as the others."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """All of a fine-tuning run. ``samples`` is counted over all processes."""
+
+    name: str = "finetune"
+    body: str = "anny"
+    model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    start_from: str = ""
+    """A model whose transformer this starts from, of the same sizes; a run of fine-tuning also gives its 2D
+    network. Empty: random weights."""
+    data: tuple[str, ...] = ("human36m",)
+    """The data sets to train on."""
+    mixture: tuple[float, ...] = ()
+    """Each one's share of the samples; empty: every sample of every set once an epoch."""
+    share: float = 1.0
+    """Share of each data set's training samples that is used (Figure 4b)."""
+    validation: str = "human36m"
+    validation_split: str = "test"
+    augment: AugmentationConfig = BODY
+    weights: FinetuneWeights = field(default_factory=FinetuneWeights)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    network_lr: float = 1.0
+    """Factor of the learning rate of the 2D network; 0 freezes it, batch statistics and all."""
+    transformer_lr: float = 1.0
+    """Factor of the learning rate of the transformer; 0 freezes it."""
+    samples: int = 25_000_000
+    batch_size: int = 32
+    """Samples of one process in one step."""
+    fine_vertices: int = 256
+    """Full-mesh vertices compared in a step, drawn anew each time: an unbiased L_V for little."""
+    mask_queries: float = 0.3
+    """Masked vertex modelling, for models with vertex queries."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on CUDA, float32 elsewhere."""
+    seed: int = 0
+    validation_samples: int = 512
+    validate_every: int = 1000
+    log_every: int = 50
+
+
+class Truth(NamedTuple):
+    """What is known of N samples: camera axes, metres about the root; the crop's [-1, 1]. Weights are 0 where
+    nothing is known; what stands there then may be anything.
+    """
+
+    vertices: Tensor  # (N, V, 3)
+    vertices_known: Tensor  # (N,) bool
+    joints: Tensor  # (N, K, 3)
+    joints_known: Tensor  # (N, K) bool
+    points: Tensor  # (N, K, 2)
+    points_known: Tensor  # (N, K) confidence in [0, 1]
+
+
+class PhotoBatch(NamedTuple):
+    images: Tensor  # (N, 3, S, S)
+    truth: Truth
+    rows: Tensor  # full vertices that are compared
+
+
+def finetune(
+    config: FinetuneConfig,
+    data: Mapping[str, str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    resume: bool = False,
+    pose2d_weights: str | os.PathLike | None = None,
+    workers: int = 2,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> Path:
+    """Run a fine-tuning; the run folder, which ``mpt.load`` and ``mpt reconstruct --model`` take.
+
+    data: the folder of each data set that the configuration names. pose2d_weights: what the 2D network starts
+    from, an official HigherHRNet file or a run of fine-tuning. workers: processes that read photos; they
+    change no number.
+    """
+    body = bodies.load(config.body)
+    sets = [_part(samples, config) for samples in read_sets(config, data, body)]
+    mixture = Mixture(sets, config.mixture or None, seed=config.seed)
+    held_out = read_set(config.validation, config.validation_split, data, body)
+    checked = Subset(held_out, spread(np.arange(len(held_out)), config.validation_samples))
+
+    accelerator = start(config.precision, device)
+    device, processes = accelerator.device, accelerator.num_processes
+    torch.manual_seed(config.seed)
+    model = build(config, body, None if resume else pose2d_weights, fresh=not resume)
+    body = body.to(device)
+    steps = max(1, config.samples // (config.batch_size * processes))
+    run = Run(Path(out))
+    first = run.steps_taken if resume else 0
+    order = step_order(
+        mixture, config.batch_size, range(first, steps), rank=accelerator.process_index, processes=processes
+    )
+    photos = photo_dataset(mixture, config, body, augment=config.augment)
+    loaded = iter(_loader(photos, workers, batch_sampler=order))
+
+    def draw(generator: torch.Generator) -> PhotoBatch:
+        example = Example(*(part.to(device, non_blocking=True) for part in _next(loaded)))
+        rows = torch.randperm(len(body.template), generator=generator, device=device)[: config.fine_vertices]
+        return PhotoBatch(example.image, truth_of(example, body), rows)
+
+    def losses_of(model: nn.Module, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        masked = config.mask_queries if config.model.vertex_queries else 0.0
+        output = model(batch.images, rows=batch.rows, mask_queries=masked, generator=generator)
+        return objective(output, batch, coarse_index, config.weights, config.network.std_cells)
+
+    def validate(model: ImageToMesh) -> dict[str, float]:
+        shown = photo_dataset(checked, config, body)
+        return evaluate_photos(model, body, _loader(shown, workers, batch_size=config.batch_size)).means()
+
+    def save_model(model: ImageToMesh) -> None:
+        networks.save(Path(out) / networks.FILE, model.network, config.network)
+        checkpoint.save(
+            Path(out) / "model.safetensors",
+            model.transformer,
+            faces=body.faces,
+            skeleton=body.skeleton,
+            body=body.name,
+            body_hash=body.hash,
+            info={"recipe": asdict(config), "photos": {s.dataset: len(s) for s in mixture.sets}},
+        )
+
+    coarse_index = body.coarsened(config.model.coarse_vertices).index
+    factors = {"network": config.network_lr, "transformer": config.transformer_lr}
+    if accelerator.is_main_process:
+        millions = [
+            sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.network, model.transformer)
+        ]
+        shown = ", ".join(f"{len(samples):,} {samples.dataset}" for samples in mixture.sets)
+        console.print(
+            f"[bold]{config.name}[/bold]: 2D network {millions[0]:.1f} M and transformer {millions[1]:.1f} M "
+            f"parameters, photos: {shown}; {len(checked):,} held out, {steps:,} steps of "
+            f"{config.batch_size} x {processes} on {device} ({accelerator.mixed_precision})",
+            highlight=False,
+        )
+        if not resume:
+            run = Run.begin(Path(out), config)
+    train(
+        run,
+        LoopConfig(
+            steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
+        ),
+        model,
+        draw,
+        losses_of,
+        validate,
+        save_model,
+        accelerator=accelerator,
+        resume=resume,
+        lr_factor=lambda name: factors[name.split(".")[0]],
+    )
+    return Path(out)
+
+
+def build(
+    config: FinetuneConfig,
+    body: Body,
+    pose2d_weights: str | os.PathLike | None = None,
+    *,
+    fresh: bool = True,
+) -> ImageToMesh:
+    """The two networks, with the weights that they start from (where ``fresh``) and what is frozen frozen."""
+    transformer = MeshTransformer.for_body(body, config.model)
+    if fresh and config.start_from:
+        take_weights(transformer, config.start_from)
+        if pose2d_weights is None and networks.tuned_here(config.start_from):
+            pose2d_weights = config.start_from
+    network = networks.build(config.network, pose2d_weights)
+    network.requires_grad_(config.network_lr > 0)
+    transformer.requires_grad_(config.transformer_lr > 0)
+    if not config.network_lr > 0 and not config.transformer_lr > 0:
+        raise InputError(
+            "both parts are frozen, so nothing is left to train: give one a learning rate above 0"
+        )
+    return ImageToMesh(network, transformer)
+
+
+# ------------------------------------------------------------------------------------------------- the data
+
+
+def read_sets(config: FinetuneConfig, data: Mapping[str, str | os.PathLike], body: Body) -> list[Samples]:
+    """The training samples of each data set that the configuration names."""
+    sets = [read_set(name, "train", data, body) for name in config.data]
+    given = [samples.dataset for samples in sets if samples[0].vertices_m is not None]
+    if given and config.augment.flip:
+        raise InputError(
+            f"{given[0]} gives meshes, whose mirror images have other vertex numbers: set augment.flip to 0"
+        )
+    return sets
+
+
+def read_set(name: str, split: str, data: Mapping[str, str | os.PathLike], body: Body) -> Samples:
+    """A split of a data set, whose meshes, if it gives any, are this body's."""
+    if name not in data:
+        raise InputError(
+            f"this experiment reads {name}, and no folder of it was given: add --data {name}=DIR"
+        )
+    if name == rendered.NAME:
+        return rendered.read(data[name], split, body=body)
+    samples = check.read(name, data[name], split)
+    vertices = samples[0].vertices_m
+    if vertices is not None and len(vertices) != len(body.template):
+        raise InputError(
+            f"{name} gives meshes of {len(vertices):,} vertices, the body {body.name} has "
+            f"{len(body.template):,}: choose the body of this data set"
+        )
+    return samples
+
+
+def _part(samples: Samples, config: FinetuneConfig) -> Samples:
+    """The share of the samples that is used."""
+    if not 0 < config.share <= 1:
+        raise InputError(f"share is {config.share}: give a share of the training samples above 0, 1 for all")
+    if config.share == 1:
+        return samples
+    chosen = np.random.default_rng(config.seed).permutation(len(samples))
+    return Subset(samples, np.sort(chosen[: max(1, round(config.share * len(samples)))]))
+
+
+def photo_dataset(
+    samples: Samples, config: FinetuneConfig, body: Body, *, augment: AugmentationConfig | None = None
+) -> PhotoDataset:
+    """Examples for this body: the vertices that the sets give, and SMPL or MANO parameters."""
+    mean = body.metadata.get("hands_mean")
+    return PhotoDataset(
+        samples,
+        body.skeleton,
+        model="mano" if body.metadata.get("shape_space") == "mano" else "smpl",
+        size=config.network.input_size,
+        vertices=len(body.template),
+        regressor=body.regressor.to_dense().cpu().numpy(),
+        hand_mean=None if mean is None else np.reshape(mean, (15, 3)),
+        augment=augment,
+        seed=config.seed,
+    )
+
+
+def step_order(
+    mixture: Mixture, batch_size: int, steps: range, *, rank: int = 0, processes: int = 1
+) -> Iterator[list[tuple[int, int]]]:
+    """The (sample, draw) pairs of each step for one process, by the step's number alone."""
+    together = batch_size * processes
+    stream = _from(mixture, steps.start * together)
+    for _ in steps:
+        yield list(islice(stream, together))[rank * batch_size : (rank + 1) * batch_size]
+
+
+def _from(mixture: Mixture, place: int) -> Iterator[tuple[int, int]]:
+    """The epochs one after another, from a place in them on."""
+    epoch, at = divmod(place, mixture.epoch_size)
+    while True:
+        yield from mixture.epoch(epoch)[at:]
+        epoch, at = epoch + 1, 0
+
+
+def _loader(photos: PhotoDataset, workers: int, **order) -> DataLoader:
+    own = torch.Generator().manual_seed(0)  # or it would draw from the step's random numbers
+    pinned = torch.cuda.is_available()
+    return DataLoader(photos, num_workers=workers, generator=own, pin_memory=pinned, **order)
+
+
+def _next(loaded: Iterator[Example]) -> Example:
+    """The next batch; a worker's refusal is said as it was meant, without the worker's traceback."""
+    try:
+        return next(loaded)
+    except InputError as error:
+        raise InputError(
+            str(error).strip().splitlines()[-1].removeprefix("mpt.errors.InputError: ")
+        ) from None
+
+
+def truth_of(example: Example, body: Body) -> Truth:
+    """What a batch of examples knows, on a body. SMPL parameters count where the body is SMPL (or MANO).
+
+    A body of one gender, or a neutral one, takes the betas of all, as METRO's lineage does.
+    """
+    vertices, known = example.vertices, example.vertices_known
+    posable = example.parameters_known & ~known
+    if body.metadata.get("shape_space") in ("smpl", "mano") and posable.any():
+        shape = example.betas.new_zeros(len(known), body.shape_count)
+        count = min(body.shape_count, example.betas.shape[1])
+        shape[:, :count] = example.betas[:, :count]
+        rotations = roma.rotvec_to_rotmat(torch.where(posable[:, None, None], example.pose, 0.0))
+        posed = body(rotations, torch.where(posable[:, None], shape, 0.0)).vertices
+        vertices = torch.where(posable[:, None, None], posed, vertices)
+        known = known | posable
+    regressed = body.regress(torch.where(known[:, None, None], vertices, 0.0))
+    root = regressed[:, _root(body)].mean(1, keepdim=True)
+    return Truth(
+        vertices - root,
+        known,
+        torch.where(known[:, None, None], regressed - root, example.joints),
+        example.joints_known | known[:, None],
+        example.points,
+        example.points_known,
+    )
+
+
+def _root(body: Body) -> list[int]:
+    names = ("left_hip", "right_hip") if "left_hip" in body.skeleton.joints else ("wrist",)
+    return body.skeleton.indices(*names)
+
+
+# ----------------------------------------------------------------------------------------------- the losses
+
+
+def objective(
+    output: ImageToMeshOutput,
+    batch: PhotoBatch,
+    coarse_index: Tensor,
+    weights: FinetuneWeights,
+    std_cells: float,
+) -> dict[str, Tensor]:
+    """The weighted terms of Eq. 7, each a scalar, each over the samples that know its truth.
+
+    L_V is the mean over the coarse and the full mesh; joints count by their confidence; L_S is the mean over
+    the network's branches, each at its own resolution.
+    """
+    predicted, truth = output.prediction, batch.truth
+    of_mesh = truth.vertices_known[:, None].float()
+    projected = weak_perspective(predicted.joints, predicted.camera)
+    terms = {
+        "vertices": (
+            _l1(predicted.coarse, truth.vertices[:, coarse_index], of_mesh)
+            + _l1(predicted.vertices, truth.vertices[:, batch.rows], of_mesh)
+        )
+        / 2,
+        "joints": _l1(predicted.joints, truth.joints, truth.joints_known.float()),
+        "regressed": _l1(predicted.regressed, truth.joints, truth.joints_known.float()),
+        "projected": _l1(projected, truth.points, truth.points_known),
+        "heatmaps": torch.stack(
+            [heatmap_loss(maps, truth.points, truth.points_known, std_cells) for maps in output.heatmaps]
+        ).mean(),
+    }
+    return {name: getattr(weights, name) * value for name, value in terms.items()}
+
+
+def heatmap_loss(maps: Tensor, points: Tensor, known: Tensor, std_cells: float) -> Tensor:
+    """L_S: mean squared error of maps (N, K, S, S) against blobs at ``points`` (N, K, 2) in [-1, 1]."""
+    size = maps.shape[-1]
+    cells = (torch.where(known[..., None] > 0, points, 0.0) + 1) * (size / 2) - 0.5
+    truth = heatmaps.render(heatmaps.blobs(cells, std_cells), size)
+    return _over_known((maps - truth).square().mean((-2, -1)), known)
+
+
+def _l1(predicted: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Mean 1-norm of (N, P, d) differences, Eq. 2-5; ``known``: weights (N, P), or (N, 1) for all points."""
+    truth = torch.where(known[..., None] > 0, truth, 0.0)  # a NaN times nothing would be a NaN
+    return _over_known((predicted - truth).abs().sum(-1), known)
+
+
+def _over_known(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean of (N, P) errors over each sample's known points, then over the samples that know any."""
+    known = known.expand_as(errors)
+    total = known.sum(1)
+    per_sample = (errors * known).sum(1) / torch.where(total > 0, total, 1.0)
+    return masked_mean(per_sample, total > 0)
+
+
+# ------------------------------------------------------------------------------------------- the validation
+
+
+@torch.no_grad()
+def evaluate_photos(model: ImageToMesh, body: Body, loader: DataLoader) -> ErrorSums:
+    """Errors on photos, in millimetres: of regressed joints about the root, over the joints that every sample
+    knows; of vertices about the root, where a mesh is known; and ``points_px``: of the 2D network's joints,
+    in pixels of a crop of 224.
+
+    Raises InputError where no sample knows enough joints in 3D.
+    """
+    was_training = model.training
+    model.eval()
+    device, root = body.template.device, _root(body)
+    errors, predicted, true, known = ErrorSums(), [], [], []
+    examples = iter(loader)
+    for _ in range(len(loader)):
+        example = Example(*(part.to(device) for part in _next(examples)))
+        truth = truth_of(example, body)
+        output = model(example.image)
+        own_root = output.prediction.regressed[:, root].mean(1, keepdim=True)
+        of_mesh = truth.vertices_known
+        if of_mesh.any():
+            errors.add(mpve=mpjpe(output.prediction.vertices - own_root, truth.vertices)[of_mesh])
+        maps = merge(output.heatmaps)
+        points = (heatmaps.decode(maps.clamp(0, 1), step_px=2)[..., :2] + 0.5) * (2 / maps.shape[-1]) - 1
+        if (truth.points_known > 0).any():
+            errors.add(points_px=112 * (points - truth.points).norm(dim=-1)[truth.points_known > 0])
+        some = truth.joints_known.any(1)
+        predicted.append((output.prediction.regressed - own_root)[some])
+        true.append(truth.joints[some])
+        known.append(truth.joints_known[some])
+    model.train(was_training)
+    shared = torch.cat(known).all(0)
+    if not len(torch.cat(known)) or shared.sum() < 4:
+        raise InputError(
+            "the validation samples know too few joints in 3D to measure by: choose a data set with 3D truth"
+        )
+    joints, truth = torch.cat(predicted)[:, shared], torch.cat(true)[:, shared]
+    errors.add(mpjpe=mpjpe(joints, truth), pa_mpjpe=pa_mpjpe(joints, truth))
+    return errors

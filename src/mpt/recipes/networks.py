@@ -1,0 +1,108 @@
+"""2D networks that are trained here: built, and kept beside the transformer that reads their maps."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from mpt.checkpoint import read_whole, write_whole
+from mpt.errors import InputError
+from mpt.modeling.image_to_mesh import merge
+from mpt.pose2d import higher_hrnet
+from mpt.pose2d.adapters import Detector, TopDown
+from mpt.pose2d.higher_hrnet import HigherHRNet
+from mpt.pose2d.small import SmallHeatmapNet
+from mpt.skeletons import COCO17
+
+FORMAT = "mpt-pose2d-1"
+FILE = "pose2d.safetensors"
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which 2D network; the paper's by default."""
+
+    kind: Literal["higher-hrnet", "small"] = "higher-hrnet"
+    width: int = 48
+    """Channels of its finest branch: HigherHRNet 32 or 48, the small network 24."""
+    input_size: int = 224
+    """Side of the picture that it sees, pixels; a multiple of 32."""
+    std_cells: float = 2.0
+    """Standard deviation of the blobs that it learns to draw, in cells of its own maps."""
+
+
+def build(config: NetworkConfig, weights: str | os.PathLike | None = None) -> nn.Module:
+    """The network: of random weights, a run of fine-tuning's, or those of an official HigherHRNet file.
+
+    Raises InputError for weights that are none of this network.
+    """
+    if weights is not None and tuned_here(weights):
+        network, found = load(weights)
+        if (found.kind, found.width) != (config.kind, config.width):
+            raise InputError(
+                f"{weights}: its 2D network is {found.kind} of width {found.width}, this experiment's is "
+                f"{config.kind} of width {config.width}; give weights of one alike"
+            )
+        return network
+    if config.kind == "higher-hrnet":
+        return (
+            HigherHRNet(config.width) if weights is None else higher_hrnet.load(weights, width=config.width)
+        )
+    if weights is not None:
+        raise InputError(
+            f"{weights}: holds no small 2D network, which this experiment has; give a run folder of "
+            "`mpt finetune` with one"
+        )
+    return SmallHeatmapNet(config.width)
+
+
+def save(path: str | os.PathLike, network: nn.Module, config: NetworkConfig) -> None:
+    """Write a network's file whole or not at all, in full precision: batch statistics bear no less."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    header = {"format": FORMAT, "network": asdict(config)}
+    write_whole(path, save_tensors(tensors, metadata={"mpt": json.dumps(header)}))
+
+
+def load(run: str | os.PathLike) -> tuple[nn.Module, NetworkConfig]:
+    """The 2D network of a run folder. Raises InputError where there is none, or a broken one."""
+    path = Path(run) / FILE
+    tensors, header = read_whole(path, FORMAT)
+    try:
+        config = NetworkConfig(**header["network"])
+        network = build(config)
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: its weights do not fit its own header ({str(error).splitlines()[0][:90]}); "
+            "it was made by another version: fine-tune again, or get the file again"
+        ) from error
+    return network, config
+
+
+def tuned_here(model: str | os.PathLike) -> bool:
+    """Whether a model is a run folder that holds its own 2D network."""
+    return (Path(model) / FILE).is_file()
+
+
+def tuned_pose2d(
+    run: str | os.PathLike,
+    heatmap_size: int,
+    *,
+    detector: Detector | None = None,
+    device: torch.device | str = "cpu",
+) -> TopDown:
+    """The fine-tuned 2D network of a run folder as a ``Pose2D``, on the people that a detector finds."""
+    network, config = load(run)
+    network = network.to(device).eval().requires_grad_(False)
+
+    def maps(images: Tensor) -> Tensor:
+        return merge([branch[:, : len(COCO17)] for branch in network(images)])
+
+    return TopDown(
+        maps, detector=detector, input_size=config.input_size, heatmap_size=heatmap_size, device=device
+    )
