@@ -29,7 +29,8 @@ from mpt.export import write_picture
 from mpt.images import Crop, apply
 from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
 from mpt.recipes.evaluate import PoseErrors, spread
-from mpt.recipes.predictions import WINDOW, Eye, Network, Predicted, Predictions, Predictor, root_of
+from mpt.recipes.loop import batches
+from mpt.recipes.predictions import BATCH, Eye, Network, Predicted, Predictions, Predictor, root_of
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
 
@@ -45,6 +46,7 @@ PELVIS = H36M17.index("pelvis")
 LIMBS = [COCO17.index(joint) for joint in COCO17.joints[5:]]
 HIPS_OF_LIMBS = [LIMBS.index(hip) for hip in root_of(COCO17)]
 PICTURE_PX = 512
+PICTURE = 1.5  # side of what a picture shows, over the side of the sample's crop
 
 
 class Convention(Protocol):
@@ -424,8 +426,8 @@ def measure(
                 not_found += 1
             else:
                 batch.append((row, sample, predicted))
-        for start in range(0, len(batch), 32):
-            part, samples, predicted = zip(*batch[start : start + 32])
+        for rows_of in batches(len(batch), BATCH):
+            part, samples, predicted = zip(*batch[rows_of])
             errors.add(**convention.errors(samples, predicted))
             rows += part
     if not rows:
@@ -505,6 +507,9 @@ def _submission(path: Path, predictions: Predictions, body: Body, notes: list[st
     if len(body.template) != freihand.VERTICES:
         notes.append("pred.json is left out: its meshes are MANO's.")
         return []
+    if isinstance(predictions.samples, Subset):
+        notes.append("pred.json is left out: it is of the whole set.")
+        return []
     joints, meshes = [], []
     for shard in predictions.shards():
         for predicted in predictions.read(shard):
@@ -537,7 +542,7 @@ def _draw_worst(
 
 def picture(sample: Sample, predicted: Predicted, model: Model) -> np.ndarray:
     """The mesh over what surrounds the sample's person, and from the side; HWC uint8."""
-    window = Crop(sample.crop.center_px, WINDOW * sample.crop.side_px)
+    window = Crop(sample.crop.center_px, PICTURE * sample.crop.side_px)
     photo = read_crop(sample.image, window, PICTURE_PX, mirrored=sample.mirrored)
     to_picture = window.crop_from_image(PICTURE_PX)
     x, y = apply(to_picture, np.array(predicted.principal_px))

@@ -43,7 +43,7 @@ FORMAT = "mpt-predictions-1"
 SHARD = 256  # samples in a file
 BATCH = 32  # crops in one pass of the networks
 READERS = 4  # threads that decode photos
-WINDOW = 1.5  # side of what is searched for a sample's person, over the side of the sample's crop
+WINDOW = 1.25  # side of what is searched for a sample's person, over the side of the sample's crop
 WINDOW_PX = 512
 MIN_OVERLAP = 0.3  # intersection over union of the sample's crop and that of the person found
 AVERAGED_TURNS_DEG = (*range(-90, 91, 10),)
@@ -140,23 +140,29 @@ class CropEye:
 class FinderEye:
     """A network that finds people itself, searched around the sample's crop; the one that overlaps it most.
 
-    The maps are in the found person's own crop. Turned crops are not looked at as such.
+    Where the first finder finds nobody who overlaps the crop, the next one looks. The maps are in the found
+    person's own crop. Turned crops are not looked at as such.
     """
 
-    finder: Pose2D
+    finders: tuple[Pose2D, ...]
 
     def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
         windows = [Crop(crop.center_px, WINDOW * crop.side_px) for _, crop in looks]
         pictures = _read([(sample, window, WINDOW_PX) for (sample, _), window in zip(looks, windows)])
         return [
-            self._match(self.finder(picture), window, crop)
+            self._search(picture, window, crop)
             for picture, window, (_, crop) in zip(pictures, windows, looks)
         ]
 
-    def _match(self, people: list[Person2D], window: Crop, crop: Crop) -> Seen | None:
-        found = [Seen(_out_of(window, p.crop), torch.from_numpy(p.heatmaps)) for p in people]
-        best = max(found, key=lambda seen: overlap(seen.crop, crop), default=None)
-        return best if best is not None and overlap(best.crop, crop) >= MIN_OVERLAP else None
+    def _search(self, picture: np.ndarray, window: Crop, crop: Crop) -> Seen | None:
+        found = (_match(finder(picture), window, crop) for finder in self.finders)
+        return next((seen for seen in found if seen is not None), None)
+
+
+def _match(people: list[Person2D], window: Crop, crop: Crop) -> Seen | None:
+    found = [Seen(_out_of(window, p.crop), torch.from_numpy(p.heatmaps)) for p in people]
+    best = max(found, key=lambda seen: overlap(seen.crop, crop), default=None)
+    return best if best is not None and overlap(best.crop, crop) >= MIN_OVERLAP else None
 
 
 def overlap(a: Crop, b: Crop) -> float:
@@ -397,6 +403,14 @@ def _unpacked(arrays: dict[str, np.ndarray], count: int) -> list[Predicted | Non
     return predicted
 
 
+def digest(path: Path) -> str:
+    """What tells a file from others of its name. Raises InputError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
 def process(device: str) -> tuple[int, int, Callable[[], None] | None]:
     """Which of how many processes this is, as torchrun started them, and what waits for the others.
 
@@ -433,7 +447,8 @@ def eye_of(
     if pose2d == "blazepose":
         from mpt.pose2d.blazepose import BlazePose
 
-        return FinderEye(BlazePose(search="foreground", heatmap_size=heatmap_size))
+        one, everybody = (BlazePose(search=s, heatmap_size=heatmap_size) for s in ("foreground", "all"))
+        return FinderEye((one, everybody))  # the second costs five times as much
     if weights is None:
         raise InputError(f"--pose2d {pose2d} needs its weights: name them with --weights FILE")
     if pose2d == "higher-hrnet":
