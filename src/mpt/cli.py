@@ -753,9 +753,10 @@ class EvaluatePhotos:
     """The data set's folder, in its official layout."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder."""
-    pose2d: Literal["blazepose", "higher-hrnet", "onnx", "truth"] = "blazepose"
+    pose2d: Literal["auto", "blazepose", "higher-hrnet", "onnx", "truth"] = "auto"
     """What gives the heatmaps: blazepose searches for the person around the set's box, the networks look at
-    the box itself, truth draws the set's own 2D joints."""
+    the box itself, truth draws the set's own 2D joints. auto: the network that was fine-tuned with the model,
+    where its run folder holds one, else blazepose."""
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """The 2D network's: HigherHRNet's official file, or the ONNX file."""
     input_size: Annotated[int, arg(metavar="PX")] = 224
@@ -847,6 +848,7 @@ def _evaluate(
     from rich.console import Console
 
     from mpt import checkpoint, reconstruct
+    from mpt.recipes import networks
     from mpt.recipes.benchmark import benchmark, conventions, read_samples
     from mpt.recipes.predictions import digest, eye_of, process
 
@@ -858,9 +860,15 @@ def _evaluate(
     model = checkpoint.load(command.model, device)
     out = command.out or Path("runs") / f"{name}-{Path(model.name).stem}"
     _check_folder(out)
+    pose2d, weights, network = command.pose2d, command.weights, command.weights
+    if pose2d == "auto" and networks.tuned_here(command.model):
+        pose2d, weights = "tuned", Path(command.model)
+        network = weights / networks.FILE
+    elif pose2d == "auto":
+        pose2d = "blazepose"
     about = {
         "weights": digest(checkpoint.find(command.model)),
-        "pose2d_weights": command.weights and digest(command.weights),
+        "pose2d_weights": network and digest(network),
         "input_size": command.input_size,
     }
     body = _body_of(model, command.body)
@@ -873,14 +881,14 @@ def _evaluate(
         model,
         body,
         lambda: eye_of(
-            command.pose2d,
+            pose2d,
             model.skeleton,
             model.transformer.config.heatmap_size,
-            weights=command.weights,
+            weights=weights,
             input_size=command.input_size,
             device=device,
         ),
-        pose2d=command.pose2d,
+        pose2d=pose2d,
         about=about,
         notes=notes,
         averaged=averaged,

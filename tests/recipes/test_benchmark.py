@@ -21,6 +21,7 @@ from mpt.images import Crop, apply
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.pose2d.adapters import TopDown
 from mpt.pose2d.base import Person2D
+from mpt.recipes import networks
 from mpt.recipes import predictions as keeping
 from mpt.recipes.benchmark import benchmark, conventions, measure, read_samples
 from mpt.recipes.predictions import CropEye, DrawnEye, FinderEye, Network, Predicted, Predictions
@@ -450,6 +451,19 @@ def test_the_command_prints_both_conventions_of_3dpw(people, smpl_files, tdpw_fo
     assert all(table["samples"] == 4 and table["not_found"] == 2 for table in tables)
     assert all(table["mpve_mm"] > table["pa_mpjpe_mm"] > 0 for table in tables)
     assert tables[0]["mpve_mm"] != tables[1]["mpve_mm"]
+
+
+def test_a_fine_tuned_network_is_the_model_s_own_eye(photos, tmp_path, capsys):
+    folder, model = photos
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.safetensors").write_bytes(model.read_bytes())
+    config = networks.NetworkConfig("small", width=24, input_size=64)
+    networks.save(run / networks.FILE, networks.build(config), config)
+    command = ["evaluate", "folder", str(folder), "--model", str(run), "--worst", "0", "--json"]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["pose2d"] == "tuned" and report["tables"][0]["not_found"] == 0
 
 
 def test_reprojection_is_what_the_points_are_off(photos, tmp_path):

@@ -37,6 +37,7 @@ from mpt.images import Crop, apply
 from mpt.pose2d.adapters import TopDown, normalise, resize
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.recipes.loop import batches
+from mpt.recipes.networks import tuned_pose2d
 from mpt.skeletons import COCO17, Skeleton
 
 FORMAT = "mpt-predictions-1"
@@ -433,7 +434,9 @@ def eye_of(
     input_size: int = 224,
     device: torch.device | str = "cpu",
 ) -> Eye:
-    """The eye of that name: blazepose, higher-hrnet (``weights``), onnx (``weights``), truth.
+    """The eye of that name: blazepose, higher-hrnet, onnx, truth, or tuned, the network of a run folder.
+
+    ``weights``: a file for higher-hrnet and onnx, the run folder for tuned.
 
     Raises InputError for weights that are missing or not named, or an eye of other joints.
     """
@@ -455,6 +458,8 @@ def eye_of(
         from mpt.pose2d.higher_hrnet import HigherHRNetPose
 
         network = HigherHRNetPose(weights, input_size=input_size, heatmap_size=heatmap_size, device=device)
+    elif pose2d == "tuned":
+        network = tuned_pose2d(weights, heatmap_size, device=device)
     else:
         from mpt.pose2d.adapters import OnnxNetwork
 
