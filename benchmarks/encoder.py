@@ -2,9 +2,8 @@
 
     python benchmarks/encoder.py [--rounds 5] [--threads 1]
 
-Rows: float32 and bfloat16, all 784 patch tokens and only those above a threshold, for the paper's blobs and for
-blobs as wide as BlazePose's. Beside the times: how far the predictions with skipped tokens are from those where
-the same tokens are only hidden from attention (they must be equal), and how many tokens were kept.
+Rows: float32 and bfloat16, all 784 patch tokens and only those above a threshold, for the paper's blobs and
+for blobs as wide as BlazePose's, with how many tokens were kept.
 """
 
 import argparse
@@ -59,9 +58,7 @@ def main() -> None:
                 network(seen, skip_below=skip)
                 seconds[row].append(time.process_time() - start)
 
-    table = Table(
-        title=f"paper-size transformer, batch 1, {options.threads} thread(s), CPU seconds, median of {options.rounds}"
-    )
+    table = Table(title=f"paper-size transformer, batch 1, {options.threads} thread(s), CPU seconds")
     for column in ("heatmaps", "precision", "tokens", "seconds", "against all tokens"):
         table.add_column(
             column, justify="right" if column in ("tokens", "seconds", "against all tokens") else "left"

@@ -1,4 +1,4 @@
-"""Heatmap rendering, 17 x 224 x 224 into a reused buffer: against a naive loop and against filling the memory.
+"""Rendering 17 x 224 x 224 heatmaps into a reused buffer: against a naive loop, and against filling it.
 
 python benchmarks/heatmaps.py
 """

@@ -82,9 +82,11 @@ def main() -> None:
         table.add_column(column, justify="right")
     for count in (1, 16):
         with torch.inference_mode():
-            maps = torch.rand(count, loaded.skeleton.__len__(), *[model.config.heatmap_size] * 2)
+            maps = torch.rand(count, len(loaded.skeleton), *[model.config.heatmap_size] * 2)
             seen = model.prepare(maps)
-            seconds = interleaved({"forward": lambda: model(seen), "products": products_of(model, seen)}, 25)
+            seconds = interleaved(
+                {"forward": lambda seen=seen: model(seen), "products": products_of(model, seen)}, 25
+            )
         forward, products = (1000 * seconds[name] for name in ("forward", "products"))
         table.add_row(str(count), f"{forward:.2f}", f"{products:.2f}", f"{forward / products:.2f}")
     Console().print(table)

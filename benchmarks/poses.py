@@ -1,10 +1,10 @@
-"""Errors on held-out motion by kind of pose: heatmaps -> mesh, millimetres, with and without a detector's noise.
+"""Errors on held-out motion by kind of pose: heatmaps -> mesh, mm, with and without a detector's noise.
 
     python benchmarks/poses.py --store my.store [--also other.store] [--model mpt-small] [--samples 1000]
 
-Bins are of the pelvis's height above the lowest joint and of the trunk's tilt; each is filled to at least 200
-samples (the same pose may come again, on another person, seen by another camera). Widened poses (limbs exchanged
-or drawn inside joint limits, perturbed) are listed apart: nobody performed them. Random people, random cameras.
+Bins are of the pelvis's height above the lowest joint and of the trunk's tilt; each is filled to at least
+200 samples (the same pose may come again, on another person, seen by another camera). Widened poses (limbs
+exchanged or drawn inside joint limits, perturbed) are listed apart: nobody performed them.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from mpt import bodies, checkpoint
 from mpt.datasets.store import PoseStore
-from mpt.datasets.synthetic import SyntheticConfig, Synthesizer
+from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.heatmaps import DETECTOR
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.prepare import pose_kind

@@ -84,7 +84,7 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
             tensors["template_joints"],
             tensors["template_coarse"],
             near if near is not None else torch.zeros(full, 1),
-            tensors["upsample.weight"] if near is not None else torch.zeros(full, 1),
+            tensors["upsample.start"] if near is not None else torch.zeros(full, 1),
             tensors["regressor"],
             middle_vertices=len(tensors["upsample.to_middle.bias"]) if near is None else 0,
         )

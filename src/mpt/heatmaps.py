@@ -112,12 +112,13 @@ class HeatmapNoise:
     error_of_std: float = 0.3
     """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width, at
     a peak of 0.9; a lower peak is wrong by more (0.5 of its width at 0.7, 0.85 at 0.3)."""
-    limb_miss: float = 0.05
-    """Elbows, wrists, knees and ankles found somewhere else: a third of them on the other side's joint."""
+    limb_miss: float = 0.5
+    """Elbows, wrists, knees and ankles found somewhere else, a third of them on the other side's joint: this
+    share of the faintest ones, half as many at a peak of 0.42, hardly any above 0.6."""
     limb_ghost: float = 0.15
     """The same joints with a second, lower peak."""
-    swap_share: float = 0.01
-    """Left and right exchanged, for each pair."""
+    swap_share: float = 0.02
+    """Both legs below the hips exchanged, left for right."""
     floor: float = 0.004
     """Standard deviation of the per-pixel Gaussian noise (cut at zero), up to."""
 
@@ -157,8 +158,8 @@ def perturb(
     flip = torch.as_tensor(skeleton.flip, device=device)
     limb_list = [any(word in joint for word in _LIMBS) for joint in skeleton.joints]
     limb = torch.tensor(limb_list, device=device)
+    shin = torch.tensor(["knee" in joint or "ankle" in joint for joint in skeleton.joints], device=device)
     face = torch.tensor([any(word in joint for word in _FACE) for joint in skeleton.joints], device=device)
-    first = torch.minimum(flip, torch.arange(joints, device=device))
 
     # Height and width. Detector-like: peak * std^2 is nearly constant (40 px^2), times a personal factor.
     spread = torch.where(limb, 0.62, 0.35)
@@ -180,14 +181,15 @@ def perturb(
 
     # Place. A detector's errors grow as its peaks sink; the face shares its error, a limb hands on half of
     # its own to what hangs on it, and the whole person is off by a pixel.
-    swapped = (uniform(n, joints) < noise.swap_share)[:, first] & ~clean
+    swapped = shin & ~clean & (uniform(n, 1) < noise.swap_share)
     found = torch.where(swapped[..., None], points[:, flip], points)
     size_of_error = torch.where(
         detector,
         (noise.error_of_std + 0.9 * (0.9 - low)).clamp_min(0.2) * wide * torch.where(guessed, 1.5, 1.0),
         2 * noise.jitter_px * uniform(n, 1),
     )
-    miss = limb & (uniform(n, joints) < noise.limb_miss)
+    faint = torch.sigmoid((0.42 - torch.where(detector, low, varied_peak)) / 0.09)
+    miss = limb & (uniform(n, joints) < noise.limb_miss * faint)
     size_of_error = torch.where(miss, 25.0, size_of_error)
     found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, flip], found)
     unit_error = torch.where(
@@ -253,4 +255,10 @@ def _profiles(blobs: Blobs, size: int) -> tuple[Tensor, Tensor]:
     """Gaussians of height 1 along x and along y, (*batch, size) each."""
     cells = torch.arange(size, device=blobs.points.device, dtype=blobs.points.dtype)
     distance = (cells - blobs.points[..., None]) * (math.sqrt(0.5) / blobs.std)[..., None]
-    return distance.square().neg_().exp().unbind(-2)
+    if distance.requires_grad:
+        return distance.square().clamp_max(_FAR).neg().exp().unbind(-2)
+    return distance.square_().clamp_max_(_FAR).neg_().exp_().unbind(-2)  # fresh memory costs more than this
+
+
+_FAR = 43.0
+"""exp(-43) times itself is still a normal number; processors multiply smaller ones a hundred times slower."""

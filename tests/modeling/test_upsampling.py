@@ -87,3 +87,11 @@ def test_the_sparse_one_is_a_matrix_with_few_entries():
     matrix = torch.zeros(FULL, COARSE, dtype=torch.float64)
     matrix.scatter_(1, upsample.near.long(), upsample.weight.detach())
     assert_close(upsample(vertices), matrix @ vertices)
+
+
+def test_a_learned_sparse_upsampler_still_moves_with_the_body():
+    upsample = SparseUpsampler(torch.tensor([[0, 1], [2, 1]]), torch.tensor([[0.3, 0.7], [1.5, -0.5]]))
+    torch.nn.init.normal_(upsample.change, std=20)
+    assert (upsample.weight - upsample.start).abs().max() > 0.01
+    coarse, shift = torch.randn(4, 3, 3), torch.randn(3)
+    assert_close(upsample(coarse + shift), upsample(coarse) + shift)

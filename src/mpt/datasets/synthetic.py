@@ -168,7 +168,7 @@ class Synthesizer:
         return ~(cut[:, None] & self.cuts[which])
 
     def widen(self, rotvec: Tensor, generator: torch.Generator | None) -> Tensor:
-        """(N, B, 3) local rotations -> others made from them, as ``config.widening`` says; tilts come later."""
+        """(N, B, 3) local rotations -> others made from them, as ``config.widening`` says; without tilts."""
         config, n = self.config.widening, len(rotvec)
 
         def chosen(share: float) -> Tensor:

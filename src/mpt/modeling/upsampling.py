@@ -31,15 +31,26 @@ class DenseUpsampler(nn.Module):
 
 
 class SparseUpsampler(nn.Module):
-    """Each full vertex from its few nearest coarse ones, by weights that start at interpolation."""
+    """Each full vertex from its few nearest coarse ones: interpolation weights and a small learned change.
+
+    The change is scaled down and sums to zero over a vertex's neighbours: left free, it learns faster than the
+    rest, forgets that a body is the same body elsewhere in space, and roughens the skin.
+    """
 
     near: Tensor
+    start: Tensor
 
     def __init__(self, near: Tensor, weight: Tensor) -> None:
         """``near`` (V, k) indices of coarse vertices, ``weight`` (V, k)."""
         super().__init__()
         self.register_buffer("near", near.int())
-        self.weight = nn.Parameter(weight.clone().float())
+        self.register_buffer("start", weight.clone().float())
+        self.change = nn.Parameter(torch.zeros_like(self.start))
+
+    @property
+    def weight(self) -> Tensor:
+        """(V, k), rows sum to what the interpolation's do."""
+        return self.start + 0.01 * (self.change - self.change.mean(1, keepdim=True))
 
     def forward(self, vertices: Tensor, rows: Tensor | None = None) -> Tensor:
         """(N, coarse, 3) -> (N, V, 3), or (N, len(rows), 3)."""
