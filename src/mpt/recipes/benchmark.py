@@ -474,7 +474,13 @@ def benchmark(
         predictions = Predictions(out, samples, kind)
         if rank == 0:
             predictions.begin(
-                {"benchmark": name, "model": model.name, "pose2d": pose2d, "views": views, **(about or {})}
+                {
+                    "benchmark": name,
+                    "model": Path(model.name).name,
+                    "pose2d": pose2d,
+                    "views": views,
+                    **(about or {}),
+                }
             )
         if wait:
             wait()
