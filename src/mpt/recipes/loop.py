@@ -27,6 +27,7 @@ from rich.progress import (
 )
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpt.checkpoint import read_whole, write_whole
 from mpt.errors import InputError
@@ -173,6 +174,8 @@ def train(
     generator = torch.Generator(device)
     main = accelerator.is_main_process
     sums: dict[str, Tensor] = {}
+    statistics = [b for m in model.modules() if isinstance(m, _BatchNorm) for b in m.buffers()]
+    before_step = [buffer.clone() for buffer in statistics]
 
     def save(step: int) -> None:
         largest = torch.stack([p.detach().abs().amax() for p in model.parameters()]).amax()
@@ -191,9 +194,10 @@ def train(
     with _progress(main) as progress:
         task = progress.add_task("training", total=config.steps, completed=done, rate="", loss="")
         saved = logged = time.monotonic()
-        taken = summed_from = done
+        taken = summed_from = step = done
         try:
             for step in range(done, config.steps):
+                _copy(statistics, before_step)
                 lr = config.optim.at(step, config.steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr * group["factor"]
@@ -232,6 +236,8 @@ def train(
                     save(taken)
                     saved = time.monotonic()
         except KeyboardInterrupt:
+            if taken == step:  # half a step has moved the statistics, which the whole one will move again
+                _copy(before_step, statistics)
             save(taken)
             if main:
                 console.print(f"stopped at step {taken:,}; continue with --resume {run.folder}")
@@ -250,6 +256,11 @@ def seed_step(seed: int, step: int, rank: int, generator: torch.Generator) -> No
 def new_folder(name: str, root: str | os.PathLike = "runs") -> Path:
     """runs/<name>-<time>"""
     return Path(root) / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    for one, other in zip(source, target):
+        other.copy_(one)
 
 
 def _refuse_non_finite(means: dict[str, float], step: int) -> None:
