@@ -61,7 +61,7 @@ class Reconstruct:
     as_json: AsJson = False
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
-    """A model that comes with mpt, a model file, or a run folder of `mpt pretrain`."""
+    """A model that comes with mpt, a model file, or a run folder of `mpt pretrain` or `mpt finetune`."""
     pose2d: Literal["auto", "blazepose", "higher-hrnet", "keypoints"] = "auto"
     """What draws the people's 2D joints. auto: the network that was fine-tuned with the model, where its run
     folder holds one, else BlazePose, which also finds the people for the others."""
