@@ -1,27 +1,25 @@
 """Named experiments: functions that return complete typed configurations. The command line only names them."""
 
 import difflib
+from importlib import import_module
 
 from mpt.errors import InputError
-from mpt.experiments import finetuning, pretraining
 
 REGISTRY = {
-    function.__name__.replace("_", "-"): function
-    for function in (
-        pretraining.mpt_small,
-        pretraining.paper,
-        pretraining.paper_random_views,
-        pretraining.tiny,
-        finetuning.rendered_pose2d,
-        finetuning.rendered_pretrained,
-        finetuning.rendered_scratch,
-    )
+    "mpt-small": "pretraining",
+    "paper": "pretraining",
+    "paper-random-views": "pretraining",
+    "tiny": "pretraining",
+    "rendered-pose2d": "finetuning",
+    "rendered-pretrained": "finetuning",
+    "rendered-scratch": "finetuning",
 }
+"""Experiment -> its module, imported when it is asked for: pre-training must run where no image library is."""
 
 
 def names() -> dict[str, str]:
     """Name -> what it is, in one line."""
-    return {name: (function.__doc__ or "").splitlines()[0] for name, function in REGISTRY.items()}
+    return {name: (_function(name).__doc__ or "").splitlines()[0] for name in REGISTRY}
 
 
 def get(name: str):
@@ -30,4 +28,8 @@ def get(name: str):
         near = difflib.get_close_matches(name, REGISTRY, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(REGISTRY)}"
         raise InputError(f"no experiment is called {name!r}; {hint} (`mpt experiments list` shows all)")
-    return REGISTRY[name]()
+    return _function(name)()
+
+
+def _function(name: str):
+    return getattr(import_module(f"mpt.experiments.{REGISTRY[name]}"), name.replace("-", "_"))

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from mpt import bodies, checkpoint
@@ -218,6 +219,7 @@ def start(precision: str, device: str) -> Accelerator:
         )
     if precision == "auto":
         precision = "bfloat16" if cuda else "float32"
+    AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
     return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
 
 
