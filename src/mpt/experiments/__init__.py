@@ -1,4 +1,4 @@
-"""Named experiments: functions that return complete typed configurations. The command line only names them."""
+"""Named experiments: functions that return whole typed configurations; the command line only names them."""
 
 import difflib
 from importlib import import_module
@@ -14,7 +14,7 @@ REGISTRY = {
     "rendered-pretrained": "finetuning",
     "rendered-scratch": "finetuning",
 }
-"""Experiment -> its module, imported when it is asked for: pre-training must run where no image library is."""
+"""Experiment -> its module, imported when asked for: pre-training must run where no image library is."""
 
 
 def names() -> dict[str, str]:

@@ -8,7 +8,7 @@ from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import PosesConfig, PretrainConfig
 
 RARE = PosesConfig(low_boost=6.0, rare_subjects=("85", "88", "90", "ual"), rare_boost=3.0)
-"""CMU's 70 minutes hold few people who sit, lie, crouch or stand on their hands: those are drawn far more often."""
+"""CMU's 70 minutes hold few people who sit, lie or stand on their hands: those are drawn far more often."""
 
 
 def mpt_small() -> PretrainConfig:
@@ -27,7 +27,7 @@ def mpt_small() -> PretrainConfig:
 
 
 def paper() -> PretrainConfig:
-    """The paper's pre-training: 784 patch tokens, 1024/256/64, four Human3.6M views, 10 epochs of 2 M meshes x 4."""
+    """The paper's pre-training: 784 patch tokens, four Human3.6M views, 10 epochs of 2 M meshes x 4."""
     return PretrainConfig(
         name="paper",
         model=PAPER,
