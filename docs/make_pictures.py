@@ -1,7 +1,7 @@
 """Make the documentation's pictures: python docs/make_pictures.py [--mocap FOLDER]
 
-Every picture is the program's own. ``--mocap`` is a folder of CMU motion (npz, BVH or AMC); without it the picture of
-retargeted poses is left as it is. Needs the `plots` extra.
+Every picture is the program's own. ``--mocap`` is a folder of CMU motion (npz, BVH or AMC); without it the
+picture of retargeted poses is left as it is. Needs the `plots` extra.
 """
 
 import argparse
@@ -25,8 +25,9 @@ from mpt.skeletons import COCO17
 
 PICTURES = Path(__file__).parent / "pictures"
 POSES = (
-    ("29/29_01", 30), ("35/35_20", 40), ("06/06_01", 60), ("61/61_daz05", 300), ("85/85_14", 330), ("90/90_08", 40),
-    ("127/127_32", 40), ("05/05_06", 120), ("49/49_02", 200), ("02/02_05", 100), ("88/88_01", 60), ("16/16_15", 50),
+    ("29/29_01", 30), ("35/35_20", 40), ("06/06_01", 60), ("61/61_daz05", 300),
+    ("85/85_14", 330), ("90/90_08", 40), ("127/127_32", 40), ("05/05_06", 120),
+    ("49/49_02", 200), ("02/02_05", 100), ("88/88_01", 60), ("16/16_15", 50),
 )  # fmt: skip
 
 

@@ -168,7 +168,7 @@ def test_a_refused_photo_does_not_stop_the_others(place, model, capsys):
 def test_a_progress_bar_leaves_stdout_to_the_results():
     pty = pytest.importorskip("pty")
     _, terminal = pty.openpty()
-    program = "from mpt.cli import _tracked\nfor item in _tracked([1, 2]): print(item)"
+    program = "from mpt.cli.reconstructing import _tracked\nfor item in _tracked([1, 2]): print(item)"
     done = subprocess.run(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=terminal, text=True, check=True
     )

@@ -10,8 +10,8 @@ import pytest
 import torch
 from little_model import write_little_model
 
-from mpt import assets, bodies, cli, experiments
-from mpt.cli import main
+from mpt import assets, bodies, experiments
+from mpt.cli import main, reconstructing
 from mpt.datasets import rendered
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.pose2d.adapters import TopDown
@@ -93,14 +93,14 @@ def test_what_fine_tuning_cannot_use_is_said(pictures, place, capsys):
 def test_the_2d_network_of_a_run_is_used_with_its_model_and_another_when_asked(place, monkeypatch):
     monkeypatch.setattr(assets, "get", lambda name: None)
     write_little_model(place / "run" / "model.safetensors")
-    assert isinstance(cli._load("run").pose2d, BlazePose)
+    assert isinstance(reconstructing._load("run").pose2d, BlazePose)
     config = NetworkConfig("small", width=4, input_size=64)
     networks.save("run/pose2d.safetensors", networks.build(config), config)
-    own = cli._load("run").pose2d
+    own = reconstructing._load("run").pose2d
     assert type(own) is TopDown and (own.input_size, own.heatmap_size) == (64, 56)
-    assert isinstance(cli._load("run", pose2d="blazepose").pose2d, BlazePose)
+    assert isinstance(reconstructing._load("run", pose2d="blazepose").pose2d, BlazePose)
     torch.save(HigherHRNet(4).state_dict(), "hrnet.pth")
-    official_weights = cli._load("run", pose2d="higher-hrnet", weights=Path("hrnet.pth")).pose2d
+    official_weights = reconstructing._load("run", pose2d="higher-hrnet", weights=Path("hrnet.pth")).pose2d
     assert isinstance(official_weights, HigherHRNetPose) and official_weights.heatmap_size == 56
 
 

@@ -314,7 +314,8 @@ def test_looking_twice_at_a_mirrored_picture_gives_the_mirrored_person():
     back = torch.tensor([-1.0, 1.0, 1.0])
     assert_close(mirrored.joints, seen.joints[:, flip] * back)
     assert (model._mirrors[0] == flip).all()
-    assert (model._mirrors[1][model._mirrors[1]] == torch.arange(SMALL.coarse_vertices)).all()  # an involution
+    twice = model._mirrors[1][model._mirrors[1]]
+    assert (twice == torch.arange(SMALL.coarse_vertices)).all()  # an involution
     assert_close(mirrored.coarse, seen.coarse[:, model._mirrors[1]] * back)
     assert_close(mirrored.camera, seen.camera * torch.tensor([1.0, -1.0, 1.0]))
     once = model(model.prepare(maps))

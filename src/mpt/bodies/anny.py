@@ -176,9 +176,9 @@ def build(path: str | os.PathLike) -> None:
 def _as_detectors_see(regressor: Tensor) -> Tensor:
     """COCO regressor (17, V) whose face is where detectors find it, not where the skin has it.
 
-    Measured on 191 rendered people: BlazePose finds the ears 23 mm nearer to each other, 21 mm further forward
-    and 12 mm higher than Anny's regressor (on photos, triangulated ears are 9-10 cm apart, the body's 15), eyes
-    and nose 15 mm further back. The other joints agree within a centimetre and stay.
+    Measured on 191 rendered people: BlazePose finds the ears 23 mm nearer to each other, 21 mm further
+    forward and 12 mm higher than Anny's regressor (on photos, triangulated ears are 9-10 cm apart, the body's
+    15), eyes and nose 15 mm further back. The other joints agree within a centimetre and stay.
     """
     nose, left_eye, right_eye, left_ear, right_ear = regressor[:5]
     ears = (left_ear + right_ear) / 2

@@ -33,8 +33,8 @@ class DenseUpsampler(nn.Module):
 class SparseUpsampler(nn.Module):
     """Each full vertex from its few nearest coarse ones: interpolation weights and a small learned change.
 
-    The change is scaled down and sums to zero over a vertex's neighbours: left free, it learns faster than the
-    rest, forgets that a body is the same body elsewhere in space, and roughens the skin.
+    The change is scaled down and sums to zero over a vertex's neighbours: left free, it learns faster than
+    the rest, forgets that a body is the same body elsewhere in space, and roughens the skin.
     """
 
     near: Tensor

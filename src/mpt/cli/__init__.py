@@ -1,0 +1,120 @@
+"""The command ``mpt``: each command parses, calls, prints.
+
+Whatever is slow to import is imported when a command runs, so that ``--help`` answers at once.
+"""
+
+import difflib
+import sys
+import warnings
+from contextlib import suppress
+from typing import Annotated, Any, Union
+
+import tyro
+from tyro.conf import subcommand
+
+from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
+from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
+from mpt.cli.evaluating import Evaluate3DPW, EvaluateFolder, EvaluateFreihand, EvaluateH36M, EvaluateMocap
+from mpt.cli.experiments import ExperimentsList, ExperimentsRun
+from mpt.cli.preparing import PrepareBody, PrepareDataset, PrepareMocap, PrepareRendered
+from mpt.cli.reconstructing import Demo, Reconstruct
+from mpt.cli.training import Finetune, Pretrain
+from mpt.errors import InputError
+
+
+def _group(about: str, **commands: type) -> tuple[str, Any]:
+    return about, _one_of(commands)
+
+
+def _one_of(commands: dict[str, type | tuple[str, Any]]) -> Any:
+    """The type that tyro parses into one of these commands, by name."""
+    options = []
+    for name, command in commands.items():
+        if isinstance(command, tuple):
+            about, union = command
+            marker = subcommand(name, constructor_factory=lambda union=union: union, description=about)
+        else:
+            marker = subcommand(name, constructor=command)
+        options.append(Annotated[Any, marker])
+    if len(options) == 1:  # tyro would take a lone member for the command itself
+        options.append(Annotated[None, tyro.conf.Suppress])
+    return Union[tuple(options)]  # noqa: UP007 - made of as many as there are
+
+
+COMMANDS = {
+    "reconstruct": Reconstruct,
+    "demo": Demo,
+    "prepare": _group(
+        "Make or check what training reads: pose stores, body files, data sets, rendered pictures.",
+        mocap=PrepareMocap,
+        body=PrepareBody,
+        dataset=PrepareDataset,
+        rendered=PrepareRendered,
+    ),
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "evaluate": _group(
+        "Measure a model on motion capture, or on the field's benchmarks.",
+        **{
+            "mocap": EvaluateMocap,
+            "h36m": EvaluateH36M,
+            "3dpw": Evaluate3DPW,
+            "freihand": EvaluateFreihand,
+            "folder": EvaluateFolder,
+        },
+    ),
+    "experiments": _group("Named training configurations.", list=ExperimentsList, run=ExperimentsRun),
+    "assets": _group(
+        "Files that mpt needs and may not carry.", status=AssetsStatus, add=AssetsAdd, fetch=AssetsFetch
+    ),
+}
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line; its exit code: 0, 1 where some photos were refused, 2 for wrong use."""
+    args = sys.argv[1:] if args is None else args
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold anything
+    try:
+        with warnings.catch_warnings():
+            _show_notes()
+            return _parsed(args)()
+    except InputError as error:
+        say(error)
+        return REFUSED
+    except FloatingPointError as error:  # a run whose loss is no number any more
+        say(error)
+        return SOME_REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _show_notes() -> None:
+    """Our own warnings as a line each; other libraries' not at all."""
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("always", category=UserWarning, module=r"mpt\.")
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+
+
+def _parsed(args: list[str]) -> Any:
+    """The command that the arguments ask for. Leaves by SystemExit after --help, --version, wrong options."""
+    if args[:1] == ["--version"]:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"mpt {version('mesh-pretraining')}")
+        except PackageNotFoundError:
+            print("mpt, run from a copied folder")
+        raise SystemExit(OK)
+    if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        near = difflib.get_close_matches(args[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise InputError(f"no command is called {args[0]!r}; {hint} (`mpt --help` shows them)")
+    return tyro.cli(
+        _one_of(COMMANDS),
+        prog="mpt",
+        description="A posed 3D human mesh from a photo, learned from motion capture alone.",
+        args=args or ["--help"],
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )

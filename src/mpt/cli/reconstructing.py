@@ -1,0 +1,257 @@
+"""``mpt reconstruct`` and ``mpt demo``: photos -> folders of bodies."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from mpt.cli.common import OK, REFUSED, SOME_REFUSED, AsJson, Device, ModelName, Out, check_folder, say
+from mpt.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mpt.pose2d.base import Pose2D
+    from mpt.pose2d.keypoints import KeypointFile
+    from mpt.reconstruct import Reconstruction, Reconstructor
+
+Formats = tuple[Literal["glb", "obj", "ply", "npz"], ...]
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Put a 3D body on everybody in a photo.
+
+    Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
+    result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
+
+    Example: mpt reconstruct holiday.jpg -o results
+    """
+
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")]
+    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+    out: Out = Path("mpt-out")
+    """Where the results go: DIR/<photo's name>/."""
+    format: Formats = ("glb",)
+    """Mesh formats: glb (y up, for Blender and browsers), obj, ply, npz (camera axes)."""
+    as_json: AsJson = False
+    """Print one JSON array of the results on stdout, and nothing else there."""
+    model: ModelName = "mpt-small"
+    """A model that comes with mpt, a model file, or a run folder of `mpt pretrain` or `mpt finetune`."""
+    pose2d: Literal["auto", "blazepose", "higher-hrnet", "keypoints"] = "auto"
+    """What draws the people's 2D joints. auto: the network that was fine-tuned with the model, where its run
+    folder holds one, else BlazePose, which also finds the people for the others."""
+    weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """HigherHRNet's official COCO weights, for --pose2d higher-hrnet."""
+    keypoints: Annotated[Path | None, arg(metavar="FILE")] = None
+    """2D joints of any detector, COCO or OpenPose JSON, matched to the photos by file name."""
+    focal: Annotated[float | None, arg(metavar="PX")] = None
+    """The camera's focal length in pixels. Default: the picture's diagonal, a view of 53 degrees."""
+    device: Device = "auto"
+    """Where the transformer runs; auto takes CUDA where there is one."""
+
+    def __call__(self) -> int:
+        if not self.photos:
+            raise InputError("no photo was named: give one or more, as in `mpt reconstruct photo.jpg`")
+        _check_pose2d(self)
+        points = _keypoint_file(self)
+        check_folder(self.out)
+        results, refused = _reconstruct_all(self, points)
+        if self.as_json:
+            print(json.dumps(results))
+        if not refused:
+            return OK
+        return SOME_REFUSED if results else REFUSED
+
+
+def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], int]:
+    """Every photo's result, and how many were refused; a refused one stops nobody else's."""
+    from mpt.images import read_image
+    from mpt.results import folder_names
+
+    reconstructor: Reconstructor | None = None
+    results, refused = [], 0
+    for photo, name in _tracked(list(zip(options.photos, folder_names(options.photos)))):
+        try:
+            image = read_image(photo)
+        except InputError as error:
+            refused += 1
+            say(error)
+            continue
+        if (
+            reconstructor is None
+        ):  # not before a photo could be read, and outside the try: it stops everything
+            reconstructor = _load(
+                options.model,
+                options.device,
+                search=points is None,
+                pose2d=options.pose2d,
+                weights=options.weights,
+            )
+        try:
+            finder = reconstructor.pose2d
+            if points is not None:
+                finder = points.of(photo, heatmap_size=reconstructor.heatmap_size)
+            result, _ = _reconstruct(photo, image, reconstructor, finder, options, options.out / name)
+        except InputError as error:
+            refused += 1
+            say(error)
+            continue
+        results.append(result)
+        print(_summary(result, options.out / name), file=sys.stderr if options.as_json else sys.stdout)
+    return results, refused
+
+
+def _reconstruct(
+    photo: Path,
+    image: "np.ndarray",
+    reconstructor: "Reconstructor",
+    finder: "Pose2D",
+    options: Reconstruct,
+    folder: Path,
+) -> tuple[dict, list["Reconstruction"]]:
+    """Reconstruct a photo and write its folder: what result.json holds, and the people."""
+    from mpt import results
+
+    start = time.perf_counter()
+    found = finder(image)
+    found_at = time.perf_counter()
+    people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=options.focal)
+    lifted_at = time.perf_counter()
+    with results.replacing(folder) as unfinished:
+        meshes = results.write_files(unfinished, image, people, options.format)
+        seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
+        result = results.as_json(photo, reconstructor.model.name, seconds, people, meshes)
+        results.write_json(unfinished, result)
+    return result, people
+
+
+def _summary(result: dict, folder: Path) -> str:
+    count = len(result["people"])
+    who = {0: "nobody was found", 1: "1 person"}.get(count, f"{count} people")
+    return f"{result['image']}: {who} -> {folder / 'overlay.png'} ({result['seconds']['total']:.2f} s)"
+
+
+def _keypoint_file(options: Reconstruct) -> "KeypointFile | None":
+    if options.keypoints is None:
+        if options.pose2d == "keypoints":
+            raise InputError("--pose2d keypoints takes 2D joints from a file: name it with --keypoints FILE")
+        return None
+    from mpt.pose2d import keypoints
+
+    return keypoints.read(options.keypoints)
+
+
+def _check_pose2d(options: Reconstruct) -> None:
+    hrnet = options.pose2d == "higher-hrnet"
+    if hrnet and options.weights is None:
+        raise InputError(
+            "--pose2d higher-hrnet needs HigherHRNet's official COCO weights: name them with --weights FILE"
+        )
+    if options.weights is not None and not hrnet:
+        raise InputError(
+            f"--weights {options.weights} goes with --pose2d higher-hrnet: give both, or neither"
+        )
+    if options.keypoints is not None and options.pose2d not in ("auto", "keypoints"):
+        raise InputError(
+            f"--keypoints {options.keypoints} was given beside --pose2d {options.pose2d}: leave one out"
+        )
+
+
+def _load(
+    model: str,
+    device: str = "auto",
+    *,
+    search: bool = True,
+    pose2d: str = "auto",
+    weights: Path | None = None,
+) -> "Reconstructor":
+    from mpt import assets, reconstruct
+    from mpt.recipes import networks
+
+    if search:
+        assets.get("blazepose")  # once for all photos, and before the first
+    reconstructor = reconstruct.load(model, device=device)
+    size, where = reconstructor.heatmap_size, reconstructor.model.transformer.template_joints.device
+    if weights is not None:
+        from mpt.pose2d.higher_hrnet import HigherHRNetPose
+
+        reconstructor.pose2d = HigherHRNetPose(weights, heatmap_size=size, device=where)
+    elif search and pose2d == "auto" and networks.tuned_here(model):
+        reconstructor.pose2d = networks.tuned_pose2d(model, size, device=where)
+    return reconstructor
+
+
+def _tracked(items: list) -> Iterator[Any]:
+    """The items, with a progress bar on a terminal's stderr where there are several."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # What is printed meanwhile passes above the bar, but only where it goes to the terminal as well.
+    redirected = sys.stdout.isatty()
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=redirected) as progress:
+        yield from progress.track(items, description="photos")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """See the whole chain work, on made-up photographs.
+
+    Draws pictures of people whose bodies are known exactly, reconstructs them as it would any photo, and
+    prints how far off each body is.
+
+    Example: mpt demo -o mpt-demo
+    """
+
+    out: Out = Path("mpt-demo")
+    """Where the pictures and the results go."""
+    model: ModelName = "mpt-small"
+    """A model that comes with mpt, a model file, or a run folder."""
+
+    def __call__(self) -> int:
+        from rich.console import Console
+        from rich.table import Table
+
+        from mpt.demo import compare
+        from mpt.export import write_picture
+        from mpt.images import read_image
+        from mpt.scenes import demo_scenes
+
+        check_folder(self.out)
+        reconstructor = _load(self.model)
+        table = Table("picture", "person", title="Millimetres off the truth, about the mid-hip")
+        for heading in ("MPJPE", "PA-MPJPE", "MPVE"):
+            table.add_column(heading, justify="right")
+        _make_folder(self.out)
+        print("drawing made-up photographs and reconstructing the people in them ...", file=sys.stderr)
+        for scene in demo_scenes():
+            photo = self.out / f"{scene.name}.png"
+            write_picture(photo, scene.image)
+            options = Reconstruct((photo,), self.out, model=self.model)
+            result, people = _reconstruct(
+                photo, read_image(photo), reconstructor, reconstructor.pose2d, options, self.out / scene.name
+            )
+            print(_summary(result, self.out / scene.name))
+            for number, errors in enumerate(compare(people, scene.people)):
+                cells = ["not found"] if errors is None else [f"{mm:.0f}" for mm in vars(errors).values()]
+                table.add_row(scene.name, str(number + 1), *cells)
+        Console().print(table)
+        print(f"Pictures, meshes and joints are in {self.out}; open a person0.glb in Blender or a browser.")
+        return OK
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: nothing can be written there ({error.strerror}); choose another --out"
+        ) from error

@@ -1,0 +1,212 @@
+"""``mpt pretrain`` and ``mpt finetune``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from mpt.cli.common import OK
+from mpt.errors import InputError
+
+if TYPE_CHECKING:
+    from mpt.recipes.finetune import FinetuneConfig
+    from mpt.recipes.pretrain import PretrainConfig
+
+DEFAULT_EXPERIMENT = "mpt-small"
+DEFAULT_FINETUNING = "rendered-pretrained"
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Train a mesh transformer from motion capture alone.
+
+    The run folder holds config.json, metrics.jsonl, the model, and what resuming needs. Ctrl-C saves and says
+    how to go on. The experiments are listed by `mpt experiments list`.
+
+    Example: mpt pretrain tiny --store my.store --out runs/first
+    """
+
+    experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")] = ""
+    """A named configuration. Default: mpt-small."""
+    store: Annotated[Path | None, arg(metavar="STORE")] = None
+    """The poses: a store that `mpt prepare mocap` wrote."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
+    """The run folder. Default: runs/EXPERIMENT-TIME."""
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Go on with this run, by its own configuration."""
+    start_from: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """Begin with the weights of a model of the same sizes, instead of random ones."""
+    samples: Annotated[int | None, arg(metavar="N")] = None
+    """Poses to learn from in all, instead of the experiment's."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Samples in one step of one process."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Adam's highest learning rate."""
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    """Of the weights and of every draw."""
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    """What the transformer computes in."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains."""
+
+    def __call__(self) -> int:
+        if self.store is None:
+            raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
+        changes = {
+            name: value
+            for name in ("samples", "batch_size", "learning_rate", "seed", "precision")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.resume is not None:
+            _check_resume(self, changes)
+            out, config = self.resume, _run_config(self.resume)
+        else:
+            config = _changed(_pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
+            out = self.out or new_run(config.name)
+        start = {"resume": self.resume is not None, "start_from": self.start_from}
+        return run_pretraining(config, self.store, out, device=self.device, **start)
+
+
+def run_pretraining(config: "PretrainConfig", store: Path, out: Path, **how: Any) -> int:
+    from mpt.recipes.pretrain import pretrain
+
+    pretrain(config, store, out, **how)
+    print(f"{out}: trained; try it with `mpt reconstruct photo.jpg --model {out}`")
+    return OK
+
+
+def _run_config(run: Path) -> "PretrainConfig":
+    from mpt.recipes.configs import read_config
+    from mpt.recipes.pretrain import PretrainConfig
+
+    return read_config(run, PretrainConfig)
+
+
+def _pretraining(name: str) -> "PretrainConfig":
+    from mpt import experiments
+    from mpt.recipes.pretrain import PretrainConfig
+
+    config = experiments.get(name)
+    if not isinstance(config, PretrainConfig):
+        raise InputError(f"{name} is an experiment of fine-tuning: run it with `mpt finetune {name}`")
+    return config
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train the 2D network and the transformer together, on photos.
+
+    The run folder holds config.json, metrics.jsonl, what resuming needs, the transformer (model.safetensors)
+    and its 2D network (pose2d.safetensors); `mpt reconstruct --model RUN` uses both. Ctrl-C saves.
+
+    Example: mpt finetune rendered-pretrained --data rendered --out runs/tuned
+    """
+
+    experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")] = ""
+    """A named configuration. Default: rendered-pretrained."""
+    data: Annotated[tuple[str, ...], arg(metavar="DIR|NAME=DIR...")] = ()
+    """The folder of the experiment's data set; where it has several, of each by name, as coco=data/coco."""
+    start_from: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """Begin with the weights of this model (a run of fine-tuning: of its 2D network, too), instead of the
+    experiment's."""
+    weights: Annotated[Path | None, arg(metavar="FILE|RUN")] = None
+    """What the 2D network begins with: HigherHRNet's official COCO weights, or an earlier run's network."""
+    body: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """The body: anny, or a file that `mpt prepare body` wrote. Default: the experiment's."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
+    """The run folder. Default: runs/EXPERIMENT-TIME."""
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Go on with this run, by its own configuration."""
+    samples: Annotated[int | None, arg(metavar="N")] = None
+    """Photos to learn from in all, repeats counted, instead of the experiment's."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Samples in one step of one process."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Adam's highest learning rate."""
+    seed: Annotated[int | None, arg(metavar="N")] = None
+    """Of the weights and of every draw."""
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    """What the networks compute in."""
+    workers: Annotated[int, arg(metavar="N")] = 2
+    """Processes that read photos."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains."""
+
+    def __call__(self) -> int:
+        from mpt.recipes.configs import read_config
+        from mpt.recipes.finetune import FinetuneConfig
+
+        names = ("start_from", "body", "samples", "batch_size", "learning_rate", "seed", "precision")
+        changes = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.workers < 0:
+            raise InputError(f"--workers is {self.workers}: give 0 or more")
+        if self.resume is not None:
+            _check_resume(self, changes | ({} if self.weights is None else {"weights": self.weights}))
+            out, config = self.resume, read_config(self.resume, FinetuneConfig)
+        else:
+            config = _changed(_finetuning(self.experiment or DEFAULT_FINETUNING), changes)
+            out = self.out or new_run(config.name)
+        how = {"resume": self.resume is not None, "pose2d_weights": self.weights, "workers": self.workers}
+        return run_finetuning(config, self.data, out, device=self.device, **how)
+
+
+def run_finetuning(config: "FinetuneConfig", data: tuple[str, ...], out: Path, **how: Any) -> int:
+    from mpt.recipes.finetune import finetune
+
+    finetune(config, _folders(config, data), out, **how)
+    print(f"{out}: fine-tuned; try it with `mpt reconstruct photo.jpg --model {out}`")
+    return OK
+
+
+def _finetuning(name: str) -> "FinetuneConfig":
+    from mpt import experiments
+    from mpt.recipes.finetune import FinetuneConfig
+
+    config = experiments.get(name)
+    if not isinstance(config, FinetuneConfig):
+        raise InputError(f"{name} is an experiment of pre-training: run it with `mpt pretrain {name}`")
+    return config
+
+
+def _folders(config: "FinetuneConfig", data: tuple[str, ...]) -> dict[str, str]:
+    """NAME=DIR, or DIR alone where the experiment reads one data set -> the folder of each data set."""
+    needed = list(dict.fromkeys([*config.data, config.validation]))
+    folders = {}
+    for given in data:
+        name, equals, folder = given.partition("=")
+        if not equals and len(needed) == 1:
+            name, folder = needed[0], given
+        if name not in needed or not folder:
+            raise InputError(
+                f"--data {given}: {config.name} reads {' and '.join(needed)}; name a folder for each, as in "
+                f"--data {' '.join(f'{name}=DIR' for name in needed)}"
+            )
+        folders[name] = folder
+    return folders
+
+
+def _check_resume(command: "Pretrain | Finetune", changes: dict) -> None:
+    beside = [command.experiment, command.out and "--out", command.start_from and "--start-from"]
+    beside += [f"--{name.replace('_', '-')}" for name in changes]
+    if given := next(filter(None, beside), None):
+        raise InputError(
+            f"{given} was given beside --resume {command.resume}, but a resumed run keeps its own "
+            "configuration and folder: leave it out, or start a new run"
+        )
+
+
+def _changed(config: Any, changes: dict) -> Any:
+    for name, value in changes.items():
+        if name in ("samples", "batch_size", "learning_rate") and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
+    if "learning_rate" in changes:
+        optim = replace(config.optim, learning_rate=changes["learning_rate"])
+        changes = {k: v for k, v in changes.items() if k != "learning_rate"} | {"optim": optim}
+    return replace(config, **changes)
+
+
+def new_run(name: str) -> Path:
+    from mpt.recipes.loop import new_folder
+
+    return new_folder(name)
