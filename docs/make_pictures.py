@@ -18,6 +18,7 @@ from mpt import bodies, heatmaps, mocap
 from mpt.bodies.retarget import retarget
 from mpt.cameras import h36m_s1
 from mpt.export import write_picture
+from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.prepare import repair
 from mpt.render import Figure, Perspective, overlay_figure, side_view
 from mpt.scenes import demo_scenes
@@ -94,7 +95,7 @@ def cameras() -> None:
 def maps() -> None:
     """Heatmaps side by side: the paper's, noisy synthetic ones, and BlazePose's on a made-up photograph."""
     scene = next(iter(demo_scenes()))
-    person = mpt.pose2d.blazepose.BlazePose()(scene.image)[0]
+    person = BlazePose()(scene.image)[0]
     in_crop = person.crop.crop_from_image(224)
     points = torch.from_numpy(scene.people[0].joints2d_px @ in_crop[:, :2].T + in_crop[:, 2]).float()[None]
     generator = torch.Generator().manual_seed(5)
@@ -109,7 +110,7 @@ def maps() -> None:
     joints = ("nose", "left_shoulder", "left_wrist", "right_knee", "right_ankle")
     for row, (name, stack) in zip(rows, shown.items()):
         row[0].imshow(stack.amax(0), cmap="magma", vmin=0, vmax=1)
-        row[0].set_title(name if name else "", fontsize=10)
+        row[0].set_title(name, fontsize=10)
         for axes, joint in zip(row[1:], joints):
             axes.imshow(stack[COCO17.index(joint)], cmap="magma", vmin=0, vmax=1)
             axes.set_title(joint.replace("_", " "), fontsize=9)
