@@ -267,7 +267,7 @@ class MeshTransformer(nn.Module):
         with torch.autocast(coarse.device.type, enabled=False):
             vertices = self.upsample(coarse, rows)
             if rows is None:
-                regressed = self.regressor @ vertices
+                regressed = torch.einsum("kv,nvc->nkc", self.regressor, vertices)
             else:
                 regressed = self.upsample.regressed(coarse, self.regressor)
         return MeshPrediction(*(part.float() for part in (joints, coarse, vertices, regressed, camera)))

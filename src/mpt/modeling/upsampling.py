@@ -5,6 +5,7 @@ training supervises a full mesh at the cost of a few hundred of its vertices.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -55,8 +56,8 @@ class SparseUpsampler(nn.Module):
     def forward(self, vertices: Tensor, rows: Tensor | None = None) -> Tensor:
         """(N, coarse, 3) -> (N, V, 3), or (N, len(rows), 3)."""
         near, weight = (self.near, self.weight) if rows is None else (self.near[rows], self.weight[rows])
-        columns = vertices.transpose(0, 1).flatten(1)  # (coarse, N * 3): whole rows are gathered
-        full = torch.einsum("vkc,vk->vc", columns[near.long()], weight.to(columns.dtype))
+        columns = vertices.transpose(0, 1).flatten(1)  # (coarse, N * 3): a weighted sum of whole rows for each
+        full = F.embedding_bag(near, columns, per_sample_weights=weight.to(columns.dtype), mode="sum")
         return full.unflatten(1, (-1, 3)).transpose(0, 1)
 
     def regressed(self, vertices: Tensor, regressor: Tensor) -> Tensor:
