@@ -18,7 +18,7 @@ def mpt_small() -> PretrainConfig:
         model=SMALL,
         poses=RARE,
         optim=OptimConfig(learning_rate=1e-3, warmup=0.05),
-        samples=2_500_000,
+        samples=2_400_000,
         batch_size=128,
         precision="bfloat16",
         validate_every=2000,
