@@ -56,7 +56,7 @@ class SparseUpsampler(nn.Module):
     def forward(self, vertices: Tensor, rows: Tensor | None = None) -> Tensor:
         """(N, coarse, 3) -> (N, V, 3), or (N, len(rows), 3)."""
         near, weight = (self.near, self.weight) if rows is None else (self.near[rows], self.weight[rows])
-        columns = vertices.transpose(0, 1).flatten(1)  # (coarse, N * 3): a weighted sum of whole rows for each
+        columns = vertices.transpose(0, 1).flatten(1)  # (coarse, N * 3): whole rows are summed
         full = F.embedding_bag(near, columns, per_sample_weights=weight.to(columns.dtype), mode="sum")
         return full.unflatten(1, (-1, 3)).transpose(0, 1)
 
