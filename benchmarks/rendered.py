@@ -23,7 +23,6 @@ from rich.progress import track
 
 from mpt import assets, bodies, checkpoint
 from mpt.bodies import Body
-from mpt.checkpoint import write_whole
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.images import Crop, read_image
@@ -31,6 +30,7 @@ from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
 from mpt.scenes import random_scene
+from mpt.writing import write_whole
 
 SEED = 20240611
 

@@ -12,6 +12,7 @@ from mpt import checkpoint
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import PAPER, SMALL, MeshTransformer
 from mpt.skeletons import COCO17
+from mpt.writing import write_whole
 
 SHRUNK = {"heatmap_size": 32, "coarse_vertices": 9, "heads": 2, "layers": 1}
 CONFIGS = {
@@ -171,16 +172,16 @@ def test_a_config_that_its_weights_contradict_is_refused(file):
 def test_nothing_half_written_is_left_where_writing_fails(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        checkpoint.write_whole(tmp_path / "file" / "below", b"content")
+        write_whole(tmp_path / "file" / "below", b"content")
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     with pytest.raises(InputError, match="cannot be written"):
-        checkpoint.write_whole(tmp_path / "folder", b"content")
+        write_whole(tmp_path / "folder", b"content")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_writing_replaces_the_old_file_and_makes_folders(tmp_path):
     path = tmp_path / "a" / "b" / "file"
     for content in (b"old", b"new"):
-        checkpoint.write_whole(path, content)
+        write_whole(path, content)
         assert path.read_bytes() == content
     assert [p.name for p in path.parent.iterdir()] == ["file"]

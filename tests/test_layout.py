@@ -12,7 +12,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "skeletons", "alignment", "assets"),
+    ("errors", "writing", "skeletons", "alignment", "assets"),
     ("mocap",),
     ("bodies",),
     ("cameras",),

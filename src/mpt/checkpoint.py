@@ -6,7 +6,6 @@ precision, what they are applied to (faces, template, regressor) is exact.
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
 from mpt.skeletons import SKELETONS, Skeleton
+from mpt.writing import write_whole
 
 FORMAT = "mpt-model-1"
 
@@ -148,17 +148,3 @@ def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
             "use the version of mpt that wrote it, or make it again"
         )
     return tensors, header
-
-
-def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write beside, then move: a reader sees the old file or the new one, never half of one."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error

@@ -30,6 +30,7 @@ from mpt.bodies.coarsening import Coarse
 from mpt.bodies.phenotypes import Phenotypes
 from mpt.errors import InputError
 from mpt.skeletons import SKELETONS, Skeleton
+from mpt.writing import write_whole
 
 FORMAT = "mpt-body-1"
 
@@ -423,15 +424,7 @@ def write_body(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: di
         {name: tensor.contiguous() for name, tensor in tensors.items()},
         metadata={"mpt": json.dumps({"format": FORMAT} | metadata)},
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: cannot write the body file ({error.strerror}); choose another --out"
-        ) from error
+    write_whole(path, content, "choose another --out")
 
 
 def _metadata(content: bytes) -> dict:

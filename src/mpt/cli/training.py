@@ -1,5 +1,6 @@
 """``mpt pretrain`` and ``mpt finetune``."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -72,7 +73,8 @@ def run_pretraining(config: "PretrainConfig", store: Path, out: Path, **how: Any
     from mpt.recipes.pretrain import pretrain
 
     pretrain(config, store, out, **how)
-    print(f"{out}: trained; try it with `mpt reconstruct photo.jpg --model {out}`")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+        print(f"{out}: trained; try it with `mpt reconstruct photo.jpg --model {out}`")
     return OK
 
 
@@ -155,7 +157,8 @@ def run_finetuning(config: "FinetuneConfig", data: tuple[str, ...], out: Path, *
     from mpt.recipes.finetune import finetune
 
     finetune(config, _folders(config, data), out, **how)
-    print(f"{out}: fine-tuned; try it with `mpt reconstruct photo.jpg --model {out}`")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{out}: fine-tuned; try it with `mpt reconstruct photo.jpg --model {out}`")
     return OK
 
 

@@ -14,9 +14,7 @@ scene's camera would have taken had it been aimed at the person, so its camera a
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,11 +32,13 @@ from mpt.errors import InputError
 from mpt.images import Crop
 from mpt.scenes import Scene, random_scene
 from mpt.skeletons import COCO17
+from mpt.writing import write_whole
 
 NAME = "rendered"
 SPLITS = ("train", "validation")
 FORMAT = "mpt-rendered-1"
 SIZE = 256
+ADVICE = "choose another --out"
 MARGIN = 1.4
 """Side of the picture over that of the joints' box: room to turn and scale a crop of 1.25."""
 CROP_FACTOR = 1.25
@@ -129,7 +129,7 @@ def make(
     poses = hashlib.sha256(store.rotvec(store.indices()).tobytes()).hexdigest()
     about = {"format": FORMAT, "body": body.name, "body_hash": body.hash, "poses": poses, "seed": seed}
     if not (folder / "rendered.json").exists():
-        _write(folder / "rendered.json", json.dumps(about, indent=1).encode())
+        write_whole(folder / "rendered.json", json.dumps(about, indent=1).encode(), ADVICE)
     elif _about(folder) != about:
         raise InputError(f"{folder}: its pictures show other poses or another seed; choose another --out")
     for k in range(count):
@@ -172,10 +172,10 @@ def _aimed(scene: Scene) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def _write_picture(path: Path, image: np.ndarray, truth: dict[str, np.ndarray]) -> None:
     """The truth last: a picture counts once its truth is there."""
     jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-    _write(path, jpeg.tobytes())
+    write_whole(path, jpeg.tobytes(), ADVICE)
     buffer = io.BytesIO()
     np.savez(buffer, **truth)
-    _write(path.with_suffix(".npz"), buffer.getvalue())
+    write_whole(path.with_suffix(".npz"), buffer.getvalue(), ADVICE)
 
 
 def _about(folder: Path) -> dict:
@@ -194,15 +194,3 @@ def _about(folder: Path) -> dict:
             f"{path}: does not describe rendered pictures ({error}); run `mpt prepare rendered` into a new "
             "folder"
         ) from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None

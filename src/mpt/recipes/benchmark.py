@@ -20,7 +20,7 @@ from torch import Tensor
 from mpt.alignment import procrustes
 from mpt.bodies import Body
 from mpt.bodies.smpl import Gender, h36m17_to_lsp14
-from mpt.checkpoint import Model, write_whole
+from mpt.checkpoint import Model
 from mpt.datasets import coco, freihand, human36m, tdpw
 from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample, Samples, Subset
@@ -33,6 +33,7 @@ from mpt.recipes.loop import batches
 from mpt.recipes.predictions import BATCH, Eye, Network, Predicted, Predictions, Predictor, root_of
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
+from mpt.writing import write_whole
 
 Name = Literal["h36m", "3dpw", "freihand", "folder"]
 TITLES = {

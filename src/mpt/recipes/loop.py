@@ -29,8 +29,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mpt.checkpoint import read_whole, write_whole
+from mpt.checkpoint import read_whole
 from mpt.errors import InputError
+from mpt.writing import write_whole
 
 FORMAT = "mpt-state-1"
 console = Console(stderr=True)

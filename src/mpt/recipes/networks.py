@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from mpt.checkpoint import read_whole, write_whole
+from mpt.checkpoint import read_whole
 from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import merge
 from mpt.pose2d import higher_hrnet
@@ -18,6 +18,7 @@ from mpt.pose2d.adapters import Detector, TopDown
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
 from mpt.skeletons import COCO17
+from mpt.writing import write_whole
 
 FORMAT = "mpt-pose2d-1"
 FILE = "pose2d.safetensors"

@@ -28,7 +28,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mpt.cameras import ray_rotation, weak_perspective
-from mpt.checkpoint import Model, write_whole
+from mpt.checkpoint import Model
 from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
@@ -39,6 +39,7 @@ from mpt.pose2d.base import Person2D, Pose2D
 from mpt.recipes.loop import batches
 from mpt.recipes.networks import tuned_pose2d
 from mpt.skeletons import COCO17, Skeleton
+from mpt.writing import write_whole
 
 FORMAT = "mpt-predictions-1"
 SHARD = 256  # samples in a file
