@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerance import assert_close
 
-from mpt.alignment import centered, procrustes
+from mpt.alignment import procrustes
 
 
 @pytest.mark.parametrize("reflection", [False, True])
@@ -90,9 +90,3 @@ def test_a_batch_is_its_singles(dtype):
 def test_its_gradient_is_that_of_finite_differences():
     source, target = points(2, 6).requires_grad_(), points(2, 6, seed=1)
     assert torch.autograd.gradcheck(lambda x: procrustes(x, target), source)
-
-
-def test_centered_points_have_their_root_at_the_origin():
-    x = points(4, 17)
-    assert_close(centered(x, x[:, 3])[:, 3], 0.0)
-    assert_close(centered(x, x[:, 3]) + x[:, 3:4], x)

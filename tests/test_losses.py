@@ -3,7 +3,7 @@
 import torch
 from tolerance import assert_close
 
-from mpt.losses import heatmap_mse, l1, masked_mean
+from mpt.losses import l1, masked_mean
 
 
 def normal(*size: int, seed: int = 0) -> torch.Tensor:
@@ -23,17 +23,9 @@ def test_l1_does_not_grow_with_the_number_of_points():
     assert_close(l1(one.expand(2, 431, 3), torch.zeros(2, 431, 3)), torch.full((2,), 3.0))
 
 
-def test_the_heatmap_loss_is_the_mean_square_of_each_sample():
-    predicted, truth = normal(3, 5, 8, 8), normal(3, 5, 8, 8, seed=1)
-    expected = torch.stack([((p - t) ** 2).mean() for p, t in zip(predicted, truth)])
-    assert_close(heatmap_mse(predicted, truth), expected)
-
-
 def test_gradients_are_those_of_finite_differences():
     points = normal(2, 3, 2).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: l1(x, normal(2, 3, 2, seed=1)), points)
-    maps = normal(2, 3, 4, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: heatmap_mse(x, normal(2, 3, 4, 4, seed=1)), maps)
 
 
 def test_a_masked_mean_counts_known_samples_only():

@@ -1,12 +1,7 @@
-"""Laying one point set on another: root centring and the similarity Procrustes of PA-MPJPE."""
+"""Laying one point set on another: the similarity Procrustes of PA-MPJPE."""
 
 import torch
 from torch import Tensor
-
-
-def centered(points: Tensor, root: Tensor) -> Tensor:
-    """``points`` (*batch, N, 3) about ``root`` (*batch, 3)."""
-    return points - root.unsqueeze(-2)
 
 
 def procrustes(source: Tensor, target: Tensor, *, reflection: bool = False) -> Tensor:

@@ -1,6 +1,9 @@
-"""The losses of Eq. 2-7, one value per sample; the recipe weighs, masks and sums them."""
+"""The losses of Eq. 2-7: one value per sample, or the mean over what is known; the recipe weighs and sums."""
 
+import torch
 from torch import Tensor
+
+from mpt.heatmaps import blobs, render
 
 
 def l1(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -8,9 +11,26 @@ def l1(predicted: Tensor, truth: Tensor) -> Tensor:
     return (predicted - truth).abs().sum(-1).mean(-1)
 
 
-def heatmap_mse(predicted: Tensor, truth: Tensor) -> Tensor:
-    """(N,) mean squared difference of heatmaps (N, joints, H, W). L_S of Eq. 7."""
-    return (predicted - truth).square().mean((-3, -2, -1))
+def heatmap_loss(maps: Tensor, points: Tensor, known: Tensor, std_cells: float) -> Tensor:
+    """L_S: mean squared error of maps (N, K, S, S) against blobs at ``points`` (N, K, 2) in [-1, 1]."""
+    size = maps.shape[-1]
+    cells = (torch.where(known[..., None] > 0, points, 0.0) + 1) * (size / 2) - 0.5
+    truth = render(blobs(cells, std_cells), size)
+    return _over_known((maps - truth).square().mean((-2, -1)), known)
+
+
+def l1_where_known(predicted: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Mean 1-norm of (N, P, d) differences, Eq. 2-5; ``known``: weights (N, P), or (N, 1) for all points."""
+    truth = torch.where(known[..., None] > 0, truth, 0.0)  # a NaN times nothing would be a NaN
+    return _over_known((predicted - truth).abs().sum(-1), known)
+
+
+def _over_known(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean of (N, P) errors over each sample's known points, then over the samples that know any."""
+    known = known.expand_as(errors)
+    total = known.sum(1)
+    per_sample = (errors * known).sum(1) / torch.where(total > 0, total, 1.0)
+    return masked_mean(per_sample, total > 0)
 
 
 def masked_mean(per_sample: Tensor, known: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from tolerance import assert_close
 from torch.utils.data import DataLoader
 
 import mpt
-from mpt import bodies, checkpoint
+from mpt import bodies, checkpoint, losses
 from mpt.bodies import smpl
 from mpt.datasets import rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
@@ -269,20 +269,20 @@ def test_a_batch_that_knows_nothing_leaves_everything_as_it_is(body):
 
 def test_joints_count_by_their_confidence():
     predicted, truth = torch.tensor([[[1.0, 0], [0, 3]]]), torch.zeros(1, 2, 2)
-    assert recipe._l1(predicted, truth, torch.tensor([[1.0, 1.0]])) == 2
-    assert recipe._l1(predicted, truth, torch.tensor([[1.0, 0.0]])) == 1
-    assert recipe._l1(predicted, truth, torch.tensor([[0.5, 0.25]])) == pytest.approx(5 / 3)
+    assert losses.l1_where_known(predicted, truth, torch.tensor([[1.0, 1.0]])) == 2
+    assert losses.l1_where_known(predicted, truth, torch.tensor([[1.0, 0.0]])) == 1
+    assert losses.l1_where_known(predicted, truth, torch.tensor([[0.5, 0.25]])) == pytest.approx(5 / 3)
 
 
 def test_perfect_maps_have_no_heatmap_loss():
     points = torch.tensor([[[0.2, -0.4], [-0.9, 0.1]]])
     truth = mpt.heatmaps.render(mpt.heatmaps.blobs((points + 1) * 8 - 0.5, 2.0), 16)
     known = torch.ones(1, 2)
-    assert recipe.heatmap_loss(truth, points, known, 2.0) == 0
+    assert losses.heatmap_loss(truth, points, known, 2.0) == 0
     worse = truth.clone()
     worse[:, 1] += 0.5
-    assert recipe.heatmap_loss(worse, points, known, 2.0) == pytest.approx(0.125)
-    assert recipe.heatmap_loss(worse, points, torch.tensor([[1.0, 0.0]]), 2.0) == 0
+    assert losses.heatmap_loss(worse, points, known, 2.0) == pytest.approx(0.125)
+    assert losses.heatmap_loss(worse, points, torch.tensor([[1.0, 0.0]]), 2.0) == 0
 
 
 @pytest.fixture(scope="module")

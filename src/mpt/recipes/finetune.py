@@ -29,7 +29,7 @@ from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.mixture import Mixture
 from mpt.datasets.sample import Samples, Subset
 from mpt.errors import InputError
-from mpt.losses import masked_mean
+from mpt.losses import heatmap_loss, l1_where_known
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput, merge
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
@@ -371,40 +371,18 @@ def objective(
     projected = weak_perspective(predicted.joints, predicted.camera)
     terms = {
         "vertices": (
-            _l1(predicted.coarse, truth.vertices[:, coarse_index], of_mesh)
-            + _l1(predicted.vertices, truth.vertices[:, batch.rows], of_mesh)
+            l1_where_known(predicted.coarse, truth.vertices[:, coarse_index], of_mesh)
+            + l1_where_known(predicted.vertices, truth.vertices[:, batch.rows], of_mesh)
         )
         / 2,
-        "joints": _l1(predicted.joints, truth.joints, truth.joints_known.float()),
-        "regressed": _l1(predicted.regressed, truth.joints, truth.joints_known.float()),
-        "projected": _l1(projected, truth.points, truth.points_known),
+        "joints": l1_where_known(predicted.joints, truth.joints, truth.joints_known.float()),
+        "regressed": l1_where_known(predicted.regressed, truth.joints, truth.joints_known.float()),
+        "projected": l1_where_known(projected, truth.points, truth.points_known),
         "heatmaps": torch.stack(
             [heatmap_loss(maps, truth.points, truth.points_known, std_cells) for maps in output.heatmaps]
         ).mean(),
     }
     return {name: getattr(weights, name) * value for name, value in terms.items()}
-
-
-def heatmap_loss(maps: Tensor, points: Tensor, known: Tensor, std_cells: float) -> Tensor:
-    """L_S: mean squared error of maps (N, K, S, S) against blobs at ``points`` (N, K, 2) in [-1, 1]."""
-    size = maps.shape[-1]
-    cells = (torch.where(known[..., None] > 0, points, 0.0) + 1) * (size / 2) - 0.5
-    truth = heatmaps.render(heatmaps.blobs(cells, std_cells), size)
-    return _over_known((maps - truth).square().mean((-2, -1)), known)
-
-
-def _l1(predicted: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Mean 1-norm of (N, P, d) differences, Eq. 2-5; ``known``: weights (N, P), or (N, 1) for all points."""
-    truth = torch.where(known[..., None] > 0, truth, 0.0)  # a NaN times nothing would be a NaN
-    return _over_known((predicted - truth).abs().sum(-1), known)
-
-
-def _over_known(errors: Tensor, known: Tensor) -> Tensor:
-    """Mean of (N, P) errors over each sample's known points, then over the samples that know any."""
-    known = known.expand_as(errors)
-    total = known.sum(1)
-    per_sample = (errors * known).sum(1) / torch.where(total > 0, total, 1.0)
-    return masked_mean(per_sample, total > 0)
 
 
 # ------------------------------------------------------------------------------------------- the validation
