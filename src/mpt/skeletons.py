@@ -24,6 +24,13 @@ class Skeleton:
         return [self.joints.index(joint) for joint in joints]
 
     @cached_property
+    def root(self) -> list[int]:
+        """The joints whose middle is the origin: both hips, or, without hips, the topmost (a wrist)."""
+        if "left_hip" in self.joints:
+            return self.indices("left_hip", "right_hip")
+        return [self.parents.index(-1)]
+
+    @cached_property
     def flip(self) -> np.ndarray:
         """(J,) permutation that exchanges left and right: ``mirrored = points[flip]``."""
         return np.array([self.joints.index(mirror_name(joint)) for joint in self.joints])

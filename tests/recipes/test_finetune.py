@@ -69,7 +69,7 @@ def pictures(body, tmp_path_factory):
             rotations = torch.eye(3).repeat(1, len(body.bones), 1, 1)
             rotations[:, 0] = roma.rotvec_to_rotmat(torch.randn(1, 3, generator=generator))
             posed = body(rotations, body.sample_shapes(1, generator))
-            root = posed.joints[0, rendered.HIPS].mean(0)
+            root = posed.joints[0, body.skeleton.root].mean(0)
             joints, vertices = (posed.joints[0] - root).numpy(), (posed.vertices[0] - root).numpy()
             noise = np.random.default_rng(k).integers(0, 256, (256, 256, 3), dtype=np.uint8)
             truth = {"vertices": vertices.astype(np.float16), "joints": joints, "K": np.eye(3)}

@@ -89,8 +89,7 @@ class PhotoDataset(torch.utils.data.Dataset):
         self.samples, self.skeleton, self.model, self.size = samples, skeleton, model, size
         self.vertices, self.regressor, self.hand_mean = vertices, regressor, hand_mean
         self.augment, self.seed = augment, seed
-        names = ("left_hip", "right_hip") if "left_hip" in skeleton.joints else ("wrist",)
-        self.root = skeleton.indices(*names)
+        self.root = skeleton.root
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -42,7 +42,6 @@ ADVICE = "choose another --out"
 MARGIN = 1.4
 """Side of the picture over that of the joints' box: room to turn and scale a crop of 1.25."""
 CROP_FACTOR = 1.25
-HIPS = COCO17.indices("left_hip", "right_hip")
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _aimed(scene: Scene) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     scene_from_aimed = scene.K @ turn @ np.linalg.inv(twice @ K)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     large = cv2.warpPerspective(scene.image, scene_from_aimed, (2 * SIZE, 2 * SIZE), flags=flags)
-    root = joints[HIPS].mean(0)
+    root = joints[COCO17.root].mean(0)
     return cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA), {
         "vertices": (person.vertices @ turn - root).astype(np.float16),  # to a quarter of a millimetre
         "joints": (joints - root).astype(np.float32),

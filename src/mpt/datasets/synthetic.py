@@ -99,7 +99,6 @@ class Synthesizer:
         self.column = [bones.index(bone) for bone in self.bones]
         self.coarse_index = body.coarsened(coarse_vertices).index.to(device)
         self.skeleton = body.skeleton
-        self.hips = body.skeleton.indices("left_hip", "right_hip")
         self.rig = h36m_s1(config.views).to(device)
         self._name_bones()
 
@@ -123,7 +122,7 @@ class Synthesizer:
         """What a virtual camera sees of bodies in world axes: coarse vertices followed by ``rows``."""
         n = len(joints)
         cameras = self._cameras(n, generator)
-        root = joints[:, self.hips].mean(1, keepdim=True)
+        root = joints[:, self.skeleton.root].mean(1, keepdim=True)
         joints, vertices = joints - root, vertices - root
         projected = cameras.project(cameras.world_to_camera(joints))
         joints, vertices = joints @ cameras.rotation.mT, vertices @ cameras.rotation.mT

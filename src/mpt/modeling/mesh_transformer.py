@@ -149,7 +149,7 @@ class MeshTransformer(nn.Module):
         rest = body.rest(body.template.new_zeros(1, body.shape_count))
         down = torch.tensor([1.0, -1.0, -1.0])  # from the body's axes to those of a camera in front of it
         joints = rest.joints[0]
-        root = joints[body.skeleton.indices("left_hip", "right_hip")].mean(0)
+        root = joints[body.skeleton.root].mean(0)
         coarse = body.coarsened(config.coarse_vertices)
         vertices = rest.vertices[0, coarse.index]
         return cls(

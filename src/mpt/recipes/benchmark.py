@@ -30,7 +30,7 @@ from mpt.images import Crop, apply
 from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
 from mpt.recipes.evaluate import PoseErrors, spread
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Eye, Network, Predicted, Predictions, Predictor, root_of
+from mpt.recipes.predictions import BATCH, Eye, Network, Predicted, Predictions, Predictor
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
 from mpt.writing import write_whole
@@ -45,7 +45,7 @@ TITLES = {
 NO_REFLECTION = "PA by a similarity of each sample, no reflection"
 PELVIS = H36M17.index("pelvis")
 LIMBS = [COCO17.index(joint) for joint in COCO17.joints[5:]]
-HIPS_OF_LIMBS = [LIMBS.index(hip) for hip in root_of(COCO17)]
+HIPS_OF_LIMBS = [LIMBS.index(hip) for hip in COCO17.root]
 PICTURE_PX = 512
 PICTURE = 1.5  # side of what a picture shows, over the side of the sample's crop
 

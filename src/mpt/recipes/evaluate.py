@@ -56,13 +56,12 @@ def evaluate_poses(
         heatmap_size=model.config.heatmap_size,
         device=device,
     )
-    hips = body.skeleton.indices("left_hip", "right_hip")
     generator = torch.Generator(device).manual_seed(seed)
     errors = PoseErrors()
     for part in batches(len(rotvec), batch_size):
         batch = synthesize(torch.from_numpy(rotvec[part]), generator)
         prediction = model(batch.seen, rows=batch.rows)
-        root = prediction.regressed[:, hips].mean(1, keepdim=True)
+        root = prediction.regressed[:, body.skeleton.root].mean(1, keepdim=True)
         joints, vertices = prediction.regressed - root, prediction.vertices - root
         errors.add(
             mpjpe=mpjpe(joints, batch.joints),

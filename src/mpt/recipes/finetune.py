@@ -335,7 +335,7 @@ def truth_of(example: Example, body: Body) -> Truth:
         vertices = torch.where(posable[:, None, None], posed, vertices)
         known = known | posable
     regressed = body.regress(torch.where(known[:, None, None], vertices, 0.0))
-    root = regressed[:, _root(body)].mean(1, keepdim=True)
+    root = regressed[:, body.skeleton.root].mean(1, keepdim=True)
     return Truth(
         vertices - root,
         known,
@@ -344,11 +344,6 @@ def truth_of(example: Example, body: Body) -> Truth:
         example.points,
         example.points_known,
     )
-
-
-def _root(body: Body) -> list[int]:
-    names = ("left_hip", "right_hip") if "left_hip" in body.skeleton.joints else ("wrist",)
-    return body.skeleton.indices(*names)
 
 
 # ----------------------------------------------------------------------------------------------- the losses
@@ -398,7 +393,7 @@ def evaluate_photos(model: ImageToMesh, body: Body, loader: DataLoader) -> Error
     """
     was_training = model.training
     model.eval()
-    device, root = body.template.device, _root(body)
+    device, root = body.template.device, body.skeleton.root
     errors, predicted, true, known = ErrorSums(), [], [], []
     examples = iter(loader)
     for _ in range(len(loader)):

@@ -206,7 +206,7 @@ class Network:
                 "averaging over turned crops needs a 2D network that looks at a given crop: leave one out"
             )
         self.model, self.eye, self.averaged = model, eye, averaged
-        self.root = root_of(model.skeleton)
+        self.root = model.skeleton.root
 
     def __call__(self, samples: Sequence[Sample]) -> list[Predicted | None]:
         looks = [
@@ -247,12 +247,6 @@ class Network:
                 looks[i][0],
             )
         return meshes
-
-
-def root_of(skeleton: Skeleton) -> list[int]:
-    """Joints whose middle is the root: the hips, or a hand's wrist."""
-    names = ("left_hip", "right_hip") if "left_hip" in skeleton.joints else ("wrist",)
-    return skeleton.indices(*names)
 
 
 def _in_camera_axes(
