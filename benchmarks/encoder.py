@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mpt import bodies
-from mpt.datasets.synthetic import NO_WIDENING, Synthesizer, SyntheticConfig
+from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING
 from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.modeling.mesh_transformer import PAPER, MeshTransformer
 

@@ -9,7 +9,8 @@ from tolerance import assert_close
 
 from mpt import bodies
 from mpt.cameras import RandomCameras, h36m_s1
-from mpt.datasets.synthetic import NO_WIDENING, Synthesizer, SyntheticConfig, Widening
+from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING, Widening
 from mpt.heatmaps import PERFECT, blobs, decode, marginals, render
 from mpt.skeletons import COCO17
 

@@ -12,7 +12,8 @@ from tolerance import assert_close
 from mpt import bodies, checkpoint
 from mpt.cameras import weak_perspective
 from mpt.datasets.store import Kind, PoseStore, Sequence
-from mpt.datasets.synthetic import NO_WIDENING, SyntheticBatch, SyntheticConfig
+from mpt.datasets.synthetic import SyntheticBatch, SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING
 from mpt.errors import InputError
 from mpt.heatmaps import PERFECT
 from mpt.metrics import mpjpe

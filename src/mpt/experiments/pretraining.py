@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from mpt.datasets.synthetic import NO_WIDENING, SyntheticConfig
+from mpt.datasets.synthetic import SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import PosesConfig, PretrainConfig

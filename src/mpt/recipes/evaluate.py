@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from mpt.bodies import Body
-from mpt.datasets.synthetic import NO_WIDENING, Synthesizer, SyntheticConfig
+from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING
 from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.modeling.mesh_transformer import MeshTransformer
