@@ -6,8 +6,9 @@ from little_model import standing_joints
 
 from mpt.demo import compare, match
 from mpt.images import Crop
-from mpt.reconstruct import HIPS, Reconstruction
+from mpt.reconstruct import Reconstruction
 from mpt.scenes import Subject
+from mpt.skeletons import COCO17
 
 SIZE = (640, 480)
 
@@ -20,8 +21,9 @@ def subject(x: float) -> Subject:
 
 
 def found(truth: Subject, off_m: float = 0.0, off_px: float = 0.0) -> Reconstruction:
-    root = truth.joints[HIPS].mean(0)
+    root = truth.joints[COCO17.root].mean(0)
     return Reconstruction(
+        skeleton=COCO17,
         vertices=truth.vertices - root + np.float32([off_m, 0, 0]),
         faces=np.zeros((0, 3), int),
         joints3d=truth.joints - root + np.float32([0, off_m, 0]),

@@ -13,8 +13,8 @@ from mpt import assets, checkpoint
 from mpt.errors import InputError
 from mpt.images import Crop, apply
 from mpt.pose2d.base import Person2D
-from mpt.reconstruct import HIPS, Reconstructor, _place
-from mpt.skeletons import H36M17
+from mpt.reconstruct import Reconstructor, _place
+from mpt.skeletons import COCO17, H36M17
 
 SIZE = (640, 480)
 FOCAL = 800.0
@@ -38,7 +38,7 @@ def crowd(reconstructor):
 
 def test_everything_is_about_the_mid_hip(crowd):
     for person in crowd[1]:
-        np.testing.assert_allclose(person.joints3d[HIPS].mean(0), 0, atol=1e-6)
+        np.testing.assert_allclose(person.joints3d[COCO17.root].mean(0), 0, atol=1e-6)
 
 
 def test_the_mesh_is_whole_and_its_joints_are_its_own(reconstructor, crowd):

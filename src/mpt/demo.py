@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from mpt.metrics import mpjpe, pa_mpjpe
-from mpt.reconstruct import HIPS, Reconstruction
+from mpt.reconstruct import Reconstruction
 from mpt.scenes import Subject
+from mpt.skeletons import COCO17
 
 FAR = 0.5  # 2D joints off by more than this share of a person's size belong to somebody else
 
@@ -49,7 +50,7 @@ def _distance(person: Reconstruction, subject: Subject) -> float:
 
 
 def _errors(person: Reconstruction, subject: Subject) -> Errors:
-    root = subject.joints[HIPS].mean(0)
+    root = subject.joints[COCO17.root].mean(0)
     joints, vertices = torch.from_numpy(person.joints3d), torch.from_numpy(person.vertices)
     true_joints = torch.from_numpy(subject.joints - root)
     return Errors(

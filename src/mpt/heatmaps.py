@@ -113,7 +113,7 @@ class HeatmapNoise:
     """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width, at
     a peak of 0.9; a lower peak is wrong by more (0.5 of its width at 0.7, 0.85 at 0.3)."""
     limb_miss: float = 0.5
-    """Elbows, wrists, knees and ankles found somewhere else, a third of them on the other side's joint: this
+    """Elbows, wrists, knees and ankles found somewhere else, a third of them where the other side's is: this
     share of the faintest ones, half as many at a peak of 0.42, hardly any above 0.6."""
     limb_ghost: float = 0.15
     """The same joints with a second, lower peak."""
@@ -155,7 +155,7 @@ def perturb(
     kind = uniform(n, 1)
     clean = kind < noise.clean_share  # (N, 1)
     detector = ~clean & (kind < noise.clean_share + noise.detector_share)
-    flip = torch.as_tensor(skeleton.flip, device=device)
+    confused = torch.as_tensor(skeleton.confused, device=device)
     limb_list = [any(word in joint for word in _LIMBS) for joint in skeleton.joints]
     limb = torch.tensor(limb_list, device=device)
     shin = torch.tensor(["knee" in joint or "ankle" in joint for joint in skeleton.joints], device=device)
@@ -182,7 +182,7 @@ def perturb(
     # Place. A detector's errors grow as its peaks sink; the face shares its error, a limb hands on half of
     # its own to what hangs on it, and the whole person is off by a pixel.
     swapped = shin & ~clean & (uniform(n, 1) < noise.swap_share)
-    found = torch.where(swapped[..., None], points[:, flip], points)
+    found = torch.where(swapped[..., None], points[:, confused], points)
     size_of_error = torch.where(
         detector,
         (noise.error_of_std + 0.9 * (0.9 - low)).clamp_min(0.2) * wide * torch.where(guessed, 1.5, 1.0),
@@ -191,22 +191,22 @@ def perturb(
     faint = torch.sigmoid((0.42 - torch.where(detector, low, varied_peak)) / 0.09)
     miss = limb & (uniform(n, joints) < noise.limb_miss * faint)
     size_of_error = torch.where(miss, 25.0, size_of_error)
-    found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, flip], found)
+    found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, confused], found)
     unit_error = torch.where(
         face[:, None], 0.6 * normal(n, joints, 2) + 0.8 * normal(n, 1, 2), normal(n, joints, 2)
     )
     error = list((size_of_error[..., None] * unit_error).unbind(1))
     for joint, parent in enumerate(skeleton.parents):
-        if limb_list[joint]:
+        if limb_list[joint] and parent >= 0:
             error[joint] = error[joint] + 0.5 * detector * error[parent]
     error = torch.stack(error, 1) + 1.2 * detector[..., None] * normal(n, 1, 2)
     found = found + torch.where(clean[..., None], 0.0, unit * error)
     found = torch.where((guessed & detector)[..., None], found.clamp(0, size - 1), found)
 
-    # Second peaks, on limbs: the other side's joint or somewhere about.
+    # Second peaks, on limbs: the joint that it is confused with, or somewhere about.
     ghost = ~clean & limb & (uniform(n, joints) < noise.limb_ghost)
     about = found + 40 * unit * normal(n, joints, 2)
-    other = torch.where((uniform(n, joints) < 0.33)[..., None], points[:, flip], about)
+    other = torch.where((uniform(n, joints) < 0.33)[..., None], points[:, confused], about)
     ghost_peak = ghost * peak * (0.05 + 0.55 * uniform(n, joints))
 
     # Low wide skirts under a detector's limbs.
@@ -221,7 +221,7 @@ def perturb(
     return drawn, ~clean[:, 0] * noise.floor * uniform(n)
 
 
-_LIMBS = ("elbow", "wrist", "knee", "ankle")
+_LIMBS = ("elbow", "wrist", "knee", "ankle", "2", "3", "4")  # fingers beyond the knuckle, too
 _FACE = ("nose", "eye", "ear")
 
 

@@ -20,35 +20,39 @@ from mpt.images import Crop, apply, read_image
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.blazepose import BlazePose
 from mpt.pose2d.keypoints import Keypoints
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, Skeleton
 
-HIPS = COCO17.indices("left_hip", "right_hip")
+FINDERS = {COCO17: BlazePose}  # what finds those with these joints in a photo
 MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
 MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
-MIN_DEPTH_M = 0.3  # nobody's mid-hip is nearer to the lens
+MIN_DEPTH_M = 0.15  # nobody's root is nearer to the lens
 NEAR_M = 0.1  # ... nor any of their skin
 FACTOR = 2.5  # the two ways of placing somebody may differ in depth by no more, or the 2D joints are wrong
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One person. Camera axes (x right, y down, z forward), metres about the mid-hip; pixels of the photo.
+    """One person, or hand. Camera axes (x right, y down, z forward), metres about the root: the middle of the
+    hips, or the wrist. Pixels of the photo. J joints.
 
     Attributes:
+        skeleton: the names of the joints.
         vertices: (V, 3) float32.
         faces: (F, 3) int64 vertex indices, counter-clockwise seen from outside.
-        joints3d: (17, 3) float32 COCO joints, regressed from the mesh.
-        translation_m: (3,) to add to joints and vertices: where the mid-hip is.
+        joints3d: (J, 3) float32, regressed from the mesh.
+        translation_m: (3,) to add to joints and vertices: where the root is.
         focal_px: focal length in pixels, and whether it was assumed.
         principal_px: (x, y) of the picture's middle, where the optical axis is taken to be.
         camera: (s, tx, ty), the weak-perspective camera ``s * (xy + t)`` into the crop's [-1, 1] that comes
             nearest to the perspective one.
         crop: the upright square that the transformer saw.
-        joints2d_px: (17, 3) what the 2D network found: x, y, score.
+        joints2d_px: (J, 3) what the 2D network found: x, y, score.
         score: how surely this is a person, 0-1.
         bbox_xywh: (x, y, width, height) of the box around the 2D joints.
+        mirrored: a left hand: the mirror image of what the model knows, a right one.
     """
 
+    skeleton: Skeleton
     vertices: np.ndarray
     faces: np.ndarray
     joints3d: np.ndarray
@@ -61,6 +65,7 @@ class Reconstruction:
     joints2d_px: np.ndarray
     score: float
     bbox_xywh: tuple[float, float, float, float]
+    mirrored: bool = False
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) in the axes of ``vertices`` -> pixels (..., 2) of the photo."""
@@ -68,19 +73,19 @@ class Reconstruction:
 
 
 class Reconstructor:
-    """Finds people in photos and reconstructs each; see :func:`load`.
+    """Finds people, or hands, in photos and reconstructs each; see :func:`load`.
 
-    ``pose2d`` finds people and draws their heatmaps, BlazePose where None is given.
+    ``pose2d`` finds them and draws their heatmaps: by default BlazePose, for a model of hands BlazePalm.
     """
 
     def __init__(self, model: Model, pose2d: Pose2D | None = None) -> None:
-        if model.skeleton != COCO17:
+        if pose2d is None and model.skeleton not in FINDERS:
             raise InputError(
                 f"the model {model.name} was made for the joints of {model.skeleton.name}, but photos give "
-                f"those of {COCO17.name}: give another model"
+                f"those of {' or '.join(s.name for s in FINDERS)}: give another model, or a pose2d of yours"
             )
         self.model = model
-        self.pose2d = pose2d or BlazePose(heatmap_size=self.heatmap_size)
+        self.pose2d = pose2d or FINDERS[model.skeleton](heatmap_size=self.heatmap_size)
 
     @property
     def heatmap_size(self) -> int:
@@ -96,8 +101,8 @@ class Reconstructor:
     ) -> list[Reconstruction]:
         """Everybody in a photo (a file, or HWC uint8 RGB), the surest first; an empty list where nobody is.
 
-        keypoints: (people, 17, 3) COCO joints known from elsewhere, x, y in pixels and score in 0-1 (0 is
-            missing); nobody is searched then.
+        keypoints: (people, J, 3) the model's joints (17 of COCO, 21 of a hand) known from elsewhere, x, y in
+            pixels and score in 0-1 (0 is missing); nobody is searched then.
         focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
             53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
 
@@ -136,13 +141,16 @@ class Reconstructor:
         vertices = prediction.vertices.cpu()
         cameras = prediction.camera.double().cpu()
         faces = self.model.faces.numpy()
-        root = joints[:, HIPS].mean(1, keepdim=True)
-        at_hip = weak_perspective(root, cameras)[:, 0].clamp(-2, 2).numpy()  # in the crop, or beside it
+        mirrored = [getattr(person, "mirrored", False) for person in people]
+        for x in (joints[..., 0], vertices[..., 0], cameras[:, 1]):
+            x[mirrored] *= -1
+        root = joints[:, self.model.skeleton.root].mean(1, keepdim=True)
+        at_root = weak_perspective(root, cameras)[:, 0].clamp(-2, 2).numpy()  # in the crop, or beside it
 
         reconstructions = []
         for i, person in enumerate(people):
-            hip_px = apply(person.crop.image_from_ndc, at_hip[i])
-            ray = np.append((hip_px - middle) / focal, 1.0)
+            root_px = apply(person.crop.image_from_ndc, at_root[i])
+            ray = np.append((root_px - middle) / focal, 1.0)
             turn = ray_rotation(torch.from_numpy(ray / np.linalg.norm(ray))[None])[0]
             joints3d = ((joints[i] - root[i]) @ turn.T).numpy()
             mesh = ((vertices[i] - root[i].float()) @ turn.T.float()).numpy()
@@ -150,8 +158,9 @@ class Reconstructor:
             translation = _place(joints3d, mesh[:, 2].min(), person, focal, middle, ray * depth)
             reconstructions.append(
                 Reconstruction(
+                    skeleton=self.model.skeleton,
                     vertices=mesh,
-                    faces=faces,
+                    faces=faces[:, ::-1].copy() if mirrored[i] else faces,
                     joints3d=joints3d.astype(np.float32),
                     translation_m=translation,
                     focal_px=float(focal),
@@ -162,6 +171,7 @@ class Reconstructor:
                     joints2d_px=person.joints2d_px,
                     score=person.score,
                     bbox_xywh=person.bbox_xywh,
+                    mirrored=mirrored[i],
                 )
             )
         return reconstructions
@@ -194,7 +204,7 @@ def device_named(name: str) -> torch.device:
 def _place(
     joints: np.ndarray, nearest: float, person: Person2D, focal: float, middle: np.ndarray, guess: np.ndarray
 ) -> np.ndarray:
-    """(3,) where the mid-hip of joints (17, 3) is: where they best project onto the person's 2D joints.
+    """(3,) where the root of joints (J, 3) is: where they best project onto the person's 2D joints.
 
     Those that then lie far off are left out once. Where too few are seen or the result is absurd, ``guess``
     from the network's weak-perspective camera is taken. ``nearest`` is the mesh's least z.
@@ -228,7 +238,7 @@ def _project(points: np.ndarray, focal: float, middle: np.ndarray) -> np.ndarray
 def _weak_camera(
     joints: np.ndarray, translation: np.ndarray, focal: float, middle: np.ndarray, crop: Crop
 ) -> tuple[float, float, float]:
-    """(s, tx, ty) of least squares: joints (17, 3) -> where the perspective camera sees them in the crop."""
+    """(s, tx, ty) of least squares: joints (J, 3) -> where the perspective camera sees them in the crop."""
     seen = apply(crop.ndc_from_image, _project(joints + translation, focal, middle))
     xy, xy_mean, seen_mean = joints[:, :2], joints[:, :2].mean(0), seen.mean(0)
     spread = xy - xy_mean

@@ -16,7 +16,6 @@ import numpy as np
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
 from mpt.render import Figure, Perspective, overlay_figure
-from mpt.skeletons import COCO17
 
 if TYPE_CHECKING:
     from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
@@ -134,14 +133,16 @@ def as_json(
 
 def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
     s, tx, ty = _rounded(person.camera, 6)
-    return {
+    joints = person.skeleton.joints
+    side = {} if person.skeleton.two_sided else {"side": "left" if person.mirrored else "right"}
+    return side | {
         "bbox_xywh": _rounded(person.bbox_xywh, 2),
         "score": round(float(person.score), 4),
         "joints2d_px": {
             joint: [*_rounded(xy, 2), round(float(score), 4)]
-            for joint, (*xy, score) in zip(COCO17.joints, person.joints2d_px)
+            for joint, (*xy, score) in zip(joints, person.joints2d_px)
         },
-        "joints3d_m": {joint: _rounded(xyz, 5) for joint, xyz in zip(COCO17.joints, person.joints3d)},
+        "joints3d_m": {joint: _rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
         "camera": {
             "weak_perspective": {"s": s, "tx": tx, "ty": ty},
             "crop_to_image": [_rounded(row, 4) for row in person.crop.image_from_ndc],

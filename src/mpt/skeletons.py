@@ -35,10 +35,26 @@ class Skeleton:
         """(J,) permutation that exchanges left and right: ``mirrored = points[flip]``."""
         return np.array([self.joints.index(mirror_name(joint)) for joint in self.joints])
 
+    @property
+    def two_sided(self) -> bool:
+        """A person has a left and a right; a hand is one or the other."""
+        return bool((self.flip != np.arange(len(self))).any())
+
+    @cached_property
+    def confused(self) -> np.ndarray:
+        """(J,) the joint that a detector takes for each: the other side's, or the neighbouring finger's."""
+        if self.two_sided:
+            return self.flip
+        names = [_NEIGHBOURS.get(joint[:-1], joint[:-1]) + joint[-1] for joint in self.joints]
+        return np.array([self.joints.index(name) for name in names])
+
     @cached_property
     def bones(self) -> list[tuple[int, int]]:
         """(parent, child) index pairs."""
         return [(parent, child) for child, parent in enumerate(self.parents) if parent >= 0]
+
+
+_NEIGHBOURS = {"thumb": "index", "index": "middle", "middle": "ring", "ring": "pinky", "pinky": "ring"}
 
 
 def mirror_name(name: str) -> str:

@@ -193,7 +193,12 @@ class MeshTransformer(nn.Module):
         return self._mesh(*self._heads(self._encode(seen, mask_queries, skip_below, generator)), rows)
 
     def look_twice(self, maps: Tensor) -> MeshPrediction:
-        """Heatmaps (N, J, S, S), as they are and mirrored -> the average of the two predictions."""
+        """Heatmaps (N, J, S, S), as they are and mirrored -> the average of the two predictions.
+
+        What has no two sides (a hand) is looked at once.
+        """
+        if self._mirrors is None:
+            return self(self.prepare(maps))
         joint_mirror, coarse_mirror = self._mirrors
         mirrored = maps[:, joint_mirror].flip(-1)
         tokens = self._encode(self.prepare(torch.cat([maps, mirrored])))
@@ -208,10 +213,12 @@ class MeshTransformer(nn.Module):
         )
 
     @cached_property
-    def _mirrors(self) -> tuple[Tensor, Tensor]:
-        """For each joint, and each coarse vertex, the one across the template's plane of symmetry."""
+    def _mirrors(self) -> tuple[Tensor, Tensor] | None:
+        """For each joint, and each coarse vertex, the one across the template's plane of symmetry, if any."""
         templates = (self.template_joints, self.template_coarse)
-        return tuple(torch.cdist(t * t.new_tensor([-1.0, 1.0, 1.0]), t).argmin(1) for t in templates)
+        apart, across = zip(*(torch.cdist(t * t.new_tensor([-1.0, 1.0, 1.0]), t).min(1) for t in templates))
+        size = self.template_joints.std(0).norm()
+        return across if all(gap.mean() < 0.1 * size for gap in apart) else None
 
     def _encode(
         self,
