@@ -169,6 +169,12 @@ class RandomCameras:
         )
 
 
+HAND_CAMERAS = RandomCameras(
+    pitch_deg=(-90, 90), level_share=0.0, roll_deg=(-180, 180), distance_m=(0.25, 1.5)
+)
+"""From anywhere: a hand has no up."""
+
+
 def view_rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """(N, 3, 3) world -> camera rotations of cameras that look at the origin; radians, (N,) each.
 

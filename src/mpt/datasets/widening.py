@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mpt.bodies import Body
+from mpt.cameras import HAND_CAMERAS, RandomCameras
 from mpt.errors import InputError
 from mpt.skeletons import mirror_name
 
@@ -50,7 +51,10 @@ class Widener:
 
     Attributes:
         cuts: (cuts, K) joints that are out of the picture together.
+        cameras: from where such a body is looked at when it is evaluated.
     """
+
+    cameras: RandomCameras
 
     groups: tuple[tuple[str, ...], ...]  # words in the roles of bones that are exchanged together
     limbs: tuple[str, ...]  # ... of bones that are perturbed
@@ -114,6 +118,8 @@ _SIDE_OUT = ("wrist", "elbow", "shoulder", "hip", "knee", "ankle")
 
 class PersonWidener(Widener):
     """People: legs sit and squat, arms go anywhere, trunks bend; both sides are alike."""
+
+    cameras = RandomCameras()
 
     groups = (
         (*_ARM, *_TRUNK),
@@ -201,6 +207,8 @@ class PersonWidener(Widener):
 
 class HandWidener(Widener):
     """Hands: each finger moves for itself. A hand is right or left, so there is nothing to mirror."""
+
+    cameras = HAND_CAMERAS
 
     groups = (("thumb",), ("index",), ("middle",), ("ring", "pinky"))
     limbs = ("thumb", "index", "middle", "ring", "pinky")

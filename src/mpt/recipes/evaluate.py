@@ -1,13 +1,12 @@
 """Errors on held-out poses: heatmaps -> mesh, in millimetres (Section 4.1)."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from mpt.bodies import Body
+from mpt.cameras import RandomCameras
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
-from mpt.datasets.widening import NO_WIDENING
+from mpt.datasets.widening import NO_WIDENING, widener
 from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.modeling.mesh_transformer import MeshTransformer
@@ -27,20 +26,22 @@ def evaluate_poses(
     rotvec: np.ndarray,
     *,
     noise: HeatmapNoise | None = None,
-    data: SyntheticConfig | None = None,
+    cameras: RandomCameras | None = None,
     batch_size: int = 64,
     seed: int = 12345,
 ) -> "PoseErrors":
     """Errors on (N, bones, 3) poses, each once, on random people seen by random cameras.
 
     The camera, body and noise of each pose are the same in every call with the same seed. ``noise=None`` is
-    perfect maps. Joints are the regressed ones, about the mid-hip; vertices about the mid-hip of their mesh.
+    perfect maps; ``cameras=None`` those of such bodies. Joints are the regressed ones, about the root (the
+    mid-hip, or the wrist); vertices about the root of their mesh.
     """
     was_training = model.training
     model.eval()
     device = model.template_joints.device
-    data = replace(
-        data or SyntheticConfig(),
+    bodily = widener(body.with_bones(bones), NO_WIDENING)
+    data = SyntheticConfig(
+        random_cameras=cameras or bodily.cameras,
         widening=NO_WIDENING,
         noise=noise or PERFECT,
         truncation=0.0,
