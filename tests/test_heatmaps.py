@@ -23,7 +23,7 @@ from mpt.heatmaps import (
     render,
     render_marginals,
 )
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, HAND21
 
 VARIED = HeatmapNoise(clean_share=0.0, detector_share=0.0)
 QUIET = replace(VARIED, jitter_px=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0, floor=0.0)
@@ -270,3 +270,19 @@ def test_the_floor_of_marginals_has_mean_and_variance_of_a_summed_floor():
         assert (summed[n].mean() - direct[n].mean()).abs() < 5 * spread * math.sqrt(2 / count)
         assert (direct[n].std() / spread - 1).abs() < 5 / math.sqrt(count)
     assert not direct[2].any()
+
+
+def test_noise_on_a_hand_moves_fingers_as_on_a_person_limbs():
+    points = uniform(3000, 21, 2, low=60, high=160, seed=9)
+    visible = torch.ones(3000, 21, dtype=torch.bool)
+    drawn, _ = perturb(points, visible, HAND21, replace(DETECTOR, limb_miss=0.0), 224, seeded())
+    off = drawn.points[:, :, 0] - points
+    assert off.isfinite().all() and off.norm(dim=-1).median() < 8
+    second, third, neighbour = (off[:, HAND21.index(joint)] for joint in ("index2", "index3", "middle3"))
+
+    def alike(a, b):
+        return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
+
+    assert alike(second, third) > 0.3 > alike(third, neighbour)  # errors run along a finger
+    assert (drawn.peak[:, HAND21.index("index1"), 1] == 0).all()  # a knuckle has no second peak, ...
+    assert (drawn.peak[:, HAND21.index("index4"), 1] > 0).any()  # ... a tip may

@@ -76,3 +76,24 @@ def test_published_orders_are_kept():
     ]  # fmt: skip
     assert LSP14.joints[0] == "right_ankle" and LSP14.joints[-1] == "head_top"
     assert HAND21.indices("wrist", "thumb4", "index1", "pinky4") == [0, 4, 5, 20]
+
+
+def test_a_root_is_the_hips_or_what_has_no_parent():
+    assert COCO17.root == COCO17.indices("left_hip", "right_hip")
+    assert H36M17.root == H36M17.indices("left_hip", "right_hip")
+    assert HAND21.root == [HAND21.index("wrist")]
+
+
+def test_people_have_two_sides_and_a_hand_is_one():
+    assert COCO17.two_sided and SMPL24.two_sided and not HAND21.two_sided
+
+
+def test_a_detector_takes_left_for_right_and_a_finger_for_its_neighbour():
+    np.testing.assert_array_equal(COCO17.confused, COCO17.flip)
+    for joint, taken_for in (
+        ("wrist", "wrist"),
+        ("thumb2", "index2"),
+        ("index4", "middle4"),
+        ("pinky1", "ring1"),
+    ):
+        assert HAND21.joints[HAND21.confused[HAND21.index(joint)]] == taken_for
