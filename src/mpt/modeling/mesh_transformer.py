@@ -203,7 +203,7 @@ class MeshTransformer(nn.Module):
         mirrored = maps[:, joint_mirror].flip(-1)
         tokens = self._encode(self.prepare(torch.cat([maps, mirrored])))
         (joints, other), (coarse, other_coarse), (camera, other_camera) = (
-            part.chunk(2) for part in self._heads(tokens)
+            part.unflatten(0, (2, -1)).unbind() for part in self._heads(tokens)
         )
         back = joints.new_tensor([-1.0, 1.0, 1.0])
         return self._mesh(
@@ -230,7 +230,7 @@ class MeshTransformer(nn.Module):
         """What is seen -> tokens (N, T, D) of the last block: joints, then vertices, then what is seen."""
         config = self.config
         seen_tokens, place, real = self._seen_tokens(seen, skip_below)
-        n = len(seen_tokens)
+        n = seen_tokens.shape[0]
         queries = self.joint_query(self.template_joints).expand(n, -1, -1)
         if config.vertex_queries:
             vertices = self.vertex_query(self.template_coarse).expand(n, -1, -1)
