@@ -81,6 +81,19 @@ def test_joints_come_back_in_pixels_of_the_photo(photo, points, input_size, heat
     np.testing.assert_allclose(person.bbox_xywh, box)
 
 
+@pytest.mark.parametrize("network,offset_px", [(DiscNetwork(), 0.0), (StrideNetwork(), -1.5)])
+def test_a_mirrored_region_is_seen_in_a_mirror_and_its_joints_in_the_photo(photo, points, network, offset_px):
+    region = BoxRegion(Crop.around(points), 1.0, mirrored=True)
+    pose = TopDown(network, detector=lambda image: [region], offset_px=offset_px, **PLAIN)
+    [person] = pose(photo)
+    assert person.mirrored
+    assert np.linalg.norm(person.joints2d_px[:, :2] - points, axis=1).max() < 1
+    across = [2 * region.crop.center_px[0], 0] + points * [-1, 1]
+    for joint, (x, y) in enumerate(apply(person.crop.crop_from_image(224), across)):
+        row, column = np.unravel_index(person.heatmaps[joint].argmax(), (224, 224))
+        assert np.hypot(column - x, row - y) < 3
+
+
 def test_the_maps_peak_where_the_crop_shows_the_joint(photo, points):
     [person] = TopDown(DiscNetwork(), detector=lambda image: [around(points)], **PLAIN)(photo)
     expected = apply(person.crop.crop_from_image(224), points)

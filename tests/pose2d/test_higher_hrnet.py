@@ -343,6 +343,17 @@ def test_weights_for_other_joints_are_refused(tmp_path):
         load(path)
 
 
+def test_coco_weights_start_a_network_of_other_joints_whose_heads_are_new(weights, tmp_path):
+    torch.save(weights, tmp_path / "coco.pth")
+    hand = load(tmp_path / "coco.pth", joints=21).eval()
+    quarter, half = hand(torch.zeros(1, 3, 64, 64))
+    assert quarter.shape == (1, 42, 16, 16) and half.shape == (1, 21, 32, 32)
+    assert hand.heatmaps(torch.zeros(1, 3, 64, 64), 48).shape == (1, 21, 48, 48)
+    other = {name for name, tensor in hand.state_dict().items() if not torch.equal(tensor, weights[name])}
+    heads = {f"final_layers.{head}.{part}" for head in (0, 1) for part in ("weight", "bias")}
+    assert other == heads | {"deconv_layers.0.0.0.weight"}
+
+
 def test_weights_of_another_network_are_refused(weights, tmp_path):
     plain = {
         name: w for name, w in weights.items() if not name.startswith("deconv")

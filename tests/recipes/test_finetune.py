@@ -130,7 +130,7 @@ def test_a_run_folder_holds_both_networks_ready_for_use(finished, body):
 
 
 def test_a_photo_is_reconstructed_by_the_network_that_was_tuned(finished):
-    detector = lambda image: [SimpleNamespace(crop=Crop((60.0, 50.0), 80.0))]  # noqa: E731
+    detector = lambda image: [SimpleNamespace(crop=Crop((60.0, 50.0), 80.0), mirrored=False)]  # noqa: E731
     pose2d = networks.tuned_pose2d(finished, 32, detector=detector)
     reconstructor = mpt.Reconstructor(checkpoint.load(finished), pose2d)
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 A torch module is handed to :class:`TopDown` as it is, an ONNX file as an :class:`OnnxNetwork`; a network that
 speaks otherwise (logits, other joints, BGR) is wrapped in a function that makes it one of images (N, 3, S, S)
-to the maps (N, 17, h, w) of the COCO joints.
+to the maps (N, J, h, w) of the joints, by default COCO's 17.
 """
 
 import os
@@ -29,10 +29,15 @@ BATCH = 8  # people in one pass of the network
 
 
 class Region(Protocol):
-    """Where a person is: the upright square to look at. A ``Person2D`` is one."""
+    """Where a person is: the upright square to look at, and whether it is to be seen in a mirror, as a left
+    hand is. A ``Person2D`` is one.
+    """
 
     @property
     def crop(self) -> Crop: ...
+
+    @property
+    def mirrored(self) -> bool: ...
 
 
 Detector = Callable[[np.ndarray], Sequence[Region]]
@@ -46,9 +51,10 @@ class TopDown:
     to edge. Where two people share a crop, the maps show both.
 
     Attributes:
-        network: images (N, 3, S, S), RGB less ``mean`` over ``std`` -> (N, 17, h, w) maps in [0, 1], COCO
+        network: images (N, 3, S, S), RGB less ``mean`` over ``std`` -> (N, J, h, w) maps in [0, 1], COCO's
             order; a torch module in eval mode, or any function of tensors.
-        detector: finds the people; BlazePose where None is given.
+        detector: finds the people; BlazePose where None is given, BlazePalm for the 21 joints of hands.
+        joints: J, how many maps the network gives.
         input_size: S, the side to which crops are resized for the network.
         heatmap_size: side of the maps returned.
         offset_px: how far, in pixels of the network's input, true joints lie right of and below what the maps
@@ -62,6 +68,7 @@ class TopDown:
         network: Callable[[Tensor], Tensor],
         *,
         detector: Detector | None = None,
+        joints: int = len(COCO17),
         input_size: int = 224,
         heatmap_size: int = 224,
         mean: Sequence[float] = IMAGENET_MEAN,
@@ -71,6 +78,7 @@ class TopDown:
     ):
         self.network = network
         self.detector = detector or BlazePose()
+        self.joints = joints
         self.input_size = input_size
         self.heatmap_size = heatmap_size
         self.mean, self.std = mean, std
@@ -81,7 +89,7 @@ class TopDown:
         """(H, W, 3) uint8 RGB -> people, the surest first.
 
         Raises:
-            InputError: the network does not give 17 maps for each picture.
+            InputError: the network does not give ``joints`` maps for each picture.
         """
         return self.look(image, self.detector(image))
 
@@ -90,28 +98,30 @@ class TopDown:
         """The people of these regions of a photo, the surest first."""
         if not regions:
             return []
-        crops = [region.crop for region in regions]
-        pixels = torch.from_numpy(np.stack([self._shifted(c).warp(image, self.input_size) for c in crops]))
+        shown = np.stack([self._shown(image, region) for region in regions])
+        pixels = torch.from_numpy(shown)
         images = normalise(pixels.to(self.device).permute(0, 3, 1, 2) / 255, self.mean, self.std)
         maps = torch.cat([self._maps(part) for part in images.split(BATCH)])
         # before resizing, which bends the peaks
         joints = heatmaps.decode(maps.clamp(0, 1), step_px=2).double().cpu().numpy()
         joints[..., :2] = (joints[..., :2] + 0.5) / maps.shape[:1:-1] * 2 - 1
         maps = resize(maps, self.heatmap_size).clamp(0, 1)
-        people = map(_person, crops, joints, maps.cpu().numpy())
+        people = map(_person, regions, joints, maps.cpu().numpy())
         return sorted(people, key=lambda person: -person.score)
 
-    def _shifted(self, crop: Crop) -> Crop:
-        """What the network is shown so that its maps are right in ``crop``."""
-        x, y = np.array(crop.center_px) - self.offset_px * crop.side_px / self.input_size
-        return Crop((float(x), float(y)), crop.side_px, crop.rotation)
+    def _shown(self, image: np.ndarray, region: Region) -> np.ndarray:
+        """(S, S, 3) what the network is shown so that its maps are right in the region."""
+        crop, back = region.crop, -1 if region.mirrored else 1
+        shift = self.offset_px * crop.side_px / self.input_size
+        x, y = np.array(crop.center_px) - shift * np.array([back, 1])
+        return Crop((float(x), float(y)), crop.side_px, crop.rotation).warp(image, self.input_size)[:, ::back]
 
     def _maps(self, images: Tensor) -> Tensor:
         maps = self.network(images)
-        if maps.ndim != 4 or maps.shape[:2] != (len(images), len(COCO17)):
+        if maps.ndim != 4 or maps.shape[:2] != (len(images), self.joints):
             raise InputError(
                 f"the heatmap network gave {tuple(maps.shape)} for {len(images)} pictures, expected "
-                f"({len(images)}, 17, height, width): wrap it in a function that returns COCO's 17 joints"
+                f"({len(images)}, {self.joints}, height, width): wrap it in a function that gives these"
             )
         return maps.float()
 
@@ -186,9 +196,10 @@ def resize(maps: Tensor, size: int) -> Tensor:
     return F.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
 
 
-def _person(crop: Crop, joints: np.ndarray, maps: np.ndarray) -> Person2D:
-    """``joints`` (17, 3): x, y in the crop's [-1, 1], and the peak."""
-    points_px = apply(crop.image_from_ndc, joints[:, :2])
+def _person(region: Region, joints: np.ndarray, maps: np.ndarray) -> Person2D:
+    """``joints`` (J, 3): x, y in the [-1, 1] of the region as it was shown, and the peak."""
+    back = [-1, 1] if region.mirrored else [1, 1]
+    points_px = apply(region.crop.image_from_ndc, joints[:, :2] * back)
     peaks = joints[:, 2]
     seen = points_px[peaks >= MIN_PEAK]
     seen = seen if len(seen) > 1 else points_px
@@ -197,6 +208,7 @@ def _person(crop: Crop, joints: np.ndarray, maps: np.ndarray) -> Person2D:
         bbox_xywh=(*map(float, low), *map(float, high - low)),
         score=float(np.sort(peaks)[-8:].mean()),  # half a person is one, too
         joints2d_px=np.column_stack([points_px, peaks]),
-        crop=crop,
+        crop=region.crop,
         heatmaps=maps,
+        mirrored=region.mirrored,
     )

@@ -28,6 +28,8 @@ class Person2D:
         heatmaps: (17, size, size) float32 in [0, 1], COCO order.
         world_landmarks: (33, 3) metres, x right, y down, z forward, about the mid-hip: the network's own 3D
             guess, where it has one (the benchmarks' rival; unused by the mesh).
+        mirrored: the maps are those of the crop's mirror image: a left hand, shown as the right one that hand
+            models know. ``joints2d_px`` are true pixels all the same.
     """
 
     bbox_xywh: tuple[float, float, float, float]
@@ -36,6 +38,7 @@ class Person2D:
     crop: Crop
     heatmaps: np.ndarray
     world_landmarks: np.ndarray | None = None
+    mirrored: bool = False
 
 
 class Pose2D(Protocol):

@@ -21,6 +21,7 @@ class BoxRegion:
 
     crop: Crop
     score: float
+    mirrored: bool = False
 
 
 class Boxes:

@@ -34,11 +34,11 @@ Branches = Literal["both", "quarter", "half"]
 
 
 class HigherHRNet(nn.Module):
-    """HigherHRNet for the 17 COCO joints, with associative-embedding tags; w32 and w48 are released."""
+    """HigherHRNet with associative-embedding tags; w32 and w48 are released, for the 17 COCO joints."""
 
-    def __init__(self, width: int = 48):
+    def __init__(self, width: int = 48, joints: int = JOINTS):
         super().__init__()
-        self.width = width
+        self.width, self.joints = width, joints
         widths = [width * 2**branch for branch in range(4)]
         self.conv1, self.bn1 = _conv(3, 64, stride=2), nn.BatchNorm2d(64)
         self.conv2, self.bn2 = _conv(64, 64, stride=2), nn.BatchNorm2d(64)
@@ -49,8 +49,8 @@ class HigherHRNet(nn.Module):
         self.stage3 = _stage(widths[:3], EXCHANGES[1])
         self.transition3 = _transition(widths[:3], widths)
         self.stage4 = _stage(widths, EXCHANGES[2], outputs=1)
-        self.final_layers = nn.ModuleList([nn.Conv2d(width, 2 * JOINTS, 1), nn.Conv2d(width, JOINTS, 1)])
-        finer = nn.ConvTranspose2d(width + 2 * JOINTS, width, 4, stride=2, padding=1, bias=False)
+        self.final_layers = nn.ModuleList([nn.Conv2d(width, 2 * joints, 1), nn.Conv2d(width, joints, 1)])
+        finer = nn.ConvTranspose2d(width + 2 * joints, width, 4, stride=2, padding=1, bias=False)
         self.deconv_layers = nn.ModuleList(
             [
                 nn.Sequential(
@@ -61,7 +61,7 @@ class HigherHRNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) normalised images -> (N, 34, H/4, W/4) maps and tags, (N, 17, H/2, W/2) maps.
+        """(N, 3, H, W) normalised images -> (N, 2 J, H/4, W/4) maps and tags, (N, J, H/2, W/2) maps.
 
         Raises:
             InputError: a side is no multiple of 32 pixels.
@@ -95,7 +95,7 @@ class HigherHRNet(nn.Module):
         branches: Branches = "both",
         input_size: int | None = None,
     ) -> Tensor:
-        """(N, 3, S, S) normalised images -> (N, 17, size, size) joint maps, as regressed: not cut to [0, 1].
+        """(N, 3, S, S) normalised images -> (N, J, size, size) joint maps, as regressed: not cut to [0, 1].
 
         size: None leaves the resolution of the branches asked for.
         branches: "both" averages the coarse maps, brought to the finer resolution, with the fine ones, as
@@ -103,7 +103,7 @@ class HigherHRNet(nn.Module):
         input_size: to which the images are resized before the network; None leaves them.
         """
         quarter, half = self(images if input_size is None else resize(images, input_size))
-        quarter = quarter[:, :JOINTS]
+        quarter = quarter[:, : self.joints]
         if branches == "both":
             finer = F.interpolate(quarter, half.shape[-2:], mode="bilinear", align_corners=False)
             maps = (finer + half) / 2
@@ -143,8 +143,10 @@ class HigherHRNetPose(TopDown):
         )
 
 
-def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
+def load(path: str | os.PathLike, *, width: int | None = None, joints: int = JOINTS) -> HigherHRNet:
     """The network of an official weights file, of the width that the file has, in training mode.
+
+    For other ``joints`` than COCO's 17 (a hand's 21) the layers that draw or read maps keep random weights.
 
     Takes a state dict, bare or in a training checkpoint (``.pth.tar``), its names with or without the
     prefixes ``module.`` (data parallel) and ``1.`` (half precision).
@@ -185,7 +187,13 @@ def load(path: str | os.PathLike, *, width: int | None = None) -> HigherHRNet:
             "give an official COCO file, whole and unchanged"
         )
     network.load_state_dict({name: tensors.get(name, torch.tensor(0)) for name in expected}, assign=True)
-    return network
+    if joints == JOINTS:
+        return network
+    other = HigherHRNet(found, joints)
+    shapes = {name: tensor.shape for name, tensor in other.state_dict().items()}
+    fitting = {name: t for name, t in network.state_dict().items() if t.shape == shapes[name]}
+    other.load_state_dict(fitting, strict=False)
+    return other
 
 
 def _read(path: Path) -> dict[str, Tensor]:

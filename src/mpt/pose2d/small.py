@@ -13,19 +13,19 @@ LEVELS = (1, 2, 3, 4, 5)  # widths at 1/2, 1/4, ... 1/32 of the picture, over th
 
 
 class SmallHeatmapNet(nn.Module):
-    """Maps of the COCO joints at a quarter of the picture's resolution."""
+    """Maps of joints, by default COCO's 17, at a quarter of the picture's resolution."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int = 24, joints: int = len(COCO17)) -> None:
         super().__init__()
         widths = [width * level for level in LEVELS]
         self.down = nn.ModuleList(_halve(before, after) for before, after in zip([3, *widths], widths))
         self.across = nn.ModuleList(nn.Conv2d(of_level, 2 * width, 1) for of_level in widths[1:])
         self.join = nn.ModuleList(_conv(2 * width, 2 * width) for _ in widths[1:-1])
-        self.final_layers = nn.ModuleList([nn.Conv2d(2 * width, len(COCO17), 1)])
+        self.final_layers = nn.ModuleList([nn.Conv2d(2 * width, joints, 1)])
         nn.init.normal_(self.final_layers[0].weight, std=0.01)
 
     def forward(self, images: Tensor) -> Sequence[Tensor]:
-        """(N, 3, H, W) normalised images -> one tensor of maps (N, 17, H/4, W/4).
+        """(N, 3, H, W) normalised images -> one tensor of maps (N, joints, H/4, W/4).
 
         Raises InputError for a side that is no multiple of 32 pixels.
         """

@@ -210,6 +210,11 @@ def build(
     fresh: bool = True,
 ) -> ImageToMesh:
     """The two networks, with the weights that they start from (where ``fresh``) and what is frozen frozen."""
+    if config.network.joints != len(body.skeleton):
+        raise InputError(
+            f"the 2D network draws {config.network.joints} joints and the body {body.name} has "
+            f"{len(body.skeleton)}: set network.joints to {len(body.skeleton)}"
+        )
     transformer = MeshTransformer.for_body(body, config.model)
     if fresh and config.start_from:
         take_weights(transformer, config.start_from)

@@ -17,7 +17,6 @@ from mpt.pose2d import higher_hrnet
 from mpt.pose2d.adapters import Detector, TopDown
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
-from mpt.skeletons import COCO17
 from mpt.writing import write_whole
 
 FORMAT = "mpt-pose2d-1"
@@ -33,6 +32,8 @@ class NetworkConfig:
     """Channels of its finest branch: HigherHRNet 32 or 48, the small network 24."""
     input_size: int = 224
     """Side of the picture that it sees, pixels; a multiple of 32."""
+    joints: int = 17
+    """Maps that it draws: COCO's 17, or a hand's 21, whose heads are then of random weights."""
     std_cells: float = 2.0
     """Standard deviation of the blobs that it learns to draw, in cells of its own maps."""
 
@@ -44,22 +45,22 @@ def build(config: NetworkConfig, weights: str | os.PathLike | None = None) -> nn
     """
     if weights is not None and tuned_here(weights):
         network, found = load(weights)
-        if (found.kind, found.width) != (config.kind, config.width):
+        theirs, ours = (f"{c.kind} of width {c.width} and {c.joints} joints" for c in (found, config))
+        if theirs != ours:
             raise InputError(
-                f"{weights}: its 2D network is {found.kind} of width {found.width}, this experiment's is "
-                f"{config.kind} of width {config.width}; give weights of one alike"
+                f"{weights}: its 2D network is {theirs}, this experiment's {ours}; give one alike"
             )
         return network
     if config.kind == "higher-hrnet":
-        return (
-            HigherHRNet(config.width) if weights is None else higher_hrnet.load(weights, width=config.width)
-        )
+        if weights is None:
+            return HigherHRNet(config.width, config.joints)
+        return higher_hrnet.load(weights, width=config.width, joints=config.joints)
     if weights is not None:
         raise InputError(
             f"{weights}: holds no small 2D network, which this experiment has; give a run folder of "
             "`mpt finetune` with one"
         )
-    return SmallHeatmapNet(config.width)
+    return SmallHeatmapNet(config.width, config.joints)
 
 
 def save(path: str | os.PathLike, network: nn.Module, config: NetworkConfig) -> None:
@@ -97,13 +98,18 @@ def tuned_pose2d(
     detector: Detector | None = None,
     device: torch.device | str = "cpu",
 ) -> TopDown:
-    """The fine-tuned 2D network of a run folder as a ``Pose2D``, on the people that a detector finds."""
+    """The fine-tuned 2D network of a run folder as a ``Pose2D``, on those whom a detector finds."""
     network, config = load(run)
     network = network.to(device).eval().requires_grad_(False)
 
     def maps(images: Tensor) -> Tensor:
-        return merge([branch[:, : len(COCO17)] for branch in network(images)])
+        return merge([branch[:, : config.joints] for branch in network(images)])
 
     return TopDown(
-        maps, detector=detector, input_size=config.input_size, heatmap_size=heatmap_size, device=device
+        maps,
+        detector=detector,
+        joints=config.joints,
+        input_size=config.input_size,
+        heatmap_size=heatmap_size,
+        device=device,
     )
