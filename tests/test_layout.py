@@ -21,7 +21,7 @@ STOREYS = (
     ("pose2d", "modeling"),
     ("losses", "metrics"),
     ("checkpoint",),
-    ("recipes", "results", "reconstruct"),
+    ("recipes", "results", "reconstruct", "portable"),
     ("experiments",),
     ("demo", "cli", "web"),
     ("__init__", "__main__"),

@@ -16,6 +16,7 @@ from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
 from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
 from mpt.cli.evaluating import Evaluate3DPW, EvaluateFolder, EvaluateFreihand, EvaluateH36M, EvaluateMocap
 from mpt.cli.experiments import ExperimentsList, ExperimentsRun
+from mpt.cli.exporting import Export
 from mpt.cli.preparing import PrepareBody, PrepareDataset, PrepareMocap, PrepareRendered
 from mpt.cli.reconstructing import Demo, Reconstruct
 from mpt.cli.training import Finetune, Pretrain
@@ -64,6 +65,7 @@ COMMANDS = {
         },
     ),
     "experiments": _group("Named training configurations.", list=ExperimentsList, run=ExperimentsRun),
+    "export": Export,
     "assets": _group(
         "Files that mpt needs and may not carry.", status=AssetsStatus, add=AssetsAdd, fetch=AssetsFetch
     ),
