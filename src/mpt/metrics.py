@@ -1,6 +1,9 @@
 """Errors in millimetres, per sample, so that any subset can be averaged exactly later."""
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from mpt.alignment import procrustes
@@ -66,3 +69,21 @@ class ErrorSums:
 
     def means(self) -> dict[str, float]:
         return {name: self.sums[name] / self.counts[name] for name in self.sums}
+
+    def over_ranks(self) -> "ErrorSums":
+        """Those of all processes together, for each of them; which may know other names, or none."""
+        total = ErrorSums()
+        for sums, counts in gathered((self.sums, self.counts)):
+            for name in sums:
+                total.sums[name] = total.sums.get(name, 0.0) + sums[name]
+                total.counts[name] = total.counts.get(name, 0) + counts[name]
+        return total
+
+
+def gathered(value: Any) -> list:
+    """That value of every process, by rank. All processes call it together; alone, it is [value]."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

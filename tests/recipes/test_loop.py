@@ -11,7 +11,7 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from mpt.errors import InputError
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, seed_step, train
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, seed_micro_batch, train
 
 CONFIG = LoopConfig(
     steps=12, batch_size=4, optim=OptimConfig(learning_rate=0.05), log_every=5, validate_every=6
@@ -84,12 +84,12 @@ def test_every_step_of_a_short_run_learns(steps, warmup):
     assert all(0 < optim.at(step, steps) <= optim.learning_rate for step in range(steps))
 
 
-def test_steps_and_ranks_have_their_own_random_numbers():
+def test_steps_and_micro_batches_have_their_own_random_numbers():
     generator, seen = torch.Generator(), set()
     for seed in range(3):
         for step in range(20):
-            for rank in range(4):
-                seed_step(seed, step, rank, generator)
+            for number in range(4):
+                seed_micro_batch(seed, step, number, generator)
                 seen.add((generator.initial_seed(), torch.initial_seed()))
     assert len(seen) == 3 * 20 * 4
 
@@ -233,4 +233,4 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     path.write_bytes(whole)
     with pytest.raises(InputError, match="do not fit this configuration"):
         wider = nn.Linear(4, 4)
-        Run(tmp_path).load_state(wider, torch.optim.Adam(wider.parameters()))
+        Run(tmp_path).load_state(wider)

@@ -30,13 +30,14 @@ from mpt.datasets.mixture import Mixture
 from mpt.datasets.sample import Samples, Subset
 from mpt.errors import InputError
 from mpt.losses import heatmap_loss, l1_where_known
-from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
+from mpt.metrics import ErrorSums, gathered, mpjpe, pa_mpjpe
 from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput, merge
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
 from mpt.recipes import networks
 from mpt.recipes.evaluate import spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
 from mpt.recipes.networks import NetworkConfig
+from mpt.recipes.parallel import Parallel
 from mpt.recipes.pretrain import LossWeights, start, take_weights
 
 
@@ -76,7 +77,11 @@ class FinetuneConfig:
     """Factor of the learning rate of the transformer; 0 freezes it."""
     samples: int = 25_000_000
     batch_size: int = 32
-    """Samples of one process in one step."""
+    """Samples of one micro-batch."""
+    accumulate: int = 1
+    """Micro-batches of one process in one step: n processes of k do what one does with n k of them."""
+    parallel: Parallel = "ddp"
+    """How several processes share a step; one alone needs none of it."""
     fine_vertices: int = 256
     """Full-mesh vertices compared in a step, drawn anew each time: an unbiased L_V for little."""
     mask_queries: float = 0.3
@@ -130,17 +135,21 @@ def finetune(
     held_out = read_set(config.validation, config.validation_split, data, body)
     checked = Subset(held_out, spread(np.arange(len(held_out)), config.validation_samples))
 
-    accelerator = start(config.precision, device)
+    accelerator = start(config.precision, device, config.parallel)
     device, processes = accelerator.device, accelerator.num_processes
+    rank, run = accelerator.process_index, Run(Path(out))
+    if resume:
+        config = run.shared_out(config, processes)
     torch.manual_seed(config.seed)
     model = build(config, body, None if resume else pose2d_weights, fresh=not resume)
     body = body.to(device)
-    steps = max(1, config.samples // (config.batch_size * processes))
-    run = Run(Path(out))
+    micro_batches = config.accumulate * processes
+    steps = max(1, config.samples // (config.batch_size * micro_batches))
     first = run.steps_taken if resume else 0
     order = step_order(
-        mixture, config.batch_size, range(first, steps), rank=accelerator.process_index, processes=processes
-    )
+        mixture, config.batch_size, range(first, steps), rank=rank, processes=processes,
+        accumulate=config.accumulate,
+    )  # fmt: skip
     photos = photo_dataset(mixture, config, body, augment=config.augment)
     loaded = iter(_loader(photos, workers, batch_sampler=order))
 
@@ -155,7 +164,8 @@ def finetune(
         return objective(output, batch, coarse_index, config.weights, config.network.std_cells)
 
     def validate(model: ImageToMesh) -> dict[str, float]:
-        shown = photo_dataset(checked, config, body)
+        share = Subset(checked, np.arange(rank, len(checked), processes))
+        shown = photo_dataset(share, config, body)
         return evaluate_photos(model, body, _loader(shown, workers, batch_size=config.batch_size)).means()
 
     def save_model(model: ImageToMesh) -> None:
@@ -180,16 +190,18 @@ def finetune(
         console.print(
             f"[bold]{config.name}[/bold]: 2D network {millions[0]:.1f} M and transformer {millions[1]:.1f} M "
             f"parameters, photos: {shown}; {len(checked):,} held out, {steps:,} steps of "
-            f"{config.batch_size} x {processes} on {device} ({accelerator.mixed_precision})",
+            f"{config.batch_size} x {micro_batches} on {device} ({accelerator.mixed_precision})",
             highlight=False,
         )
         if not resume:
             run = Run.begin(Path(out), config)
+    loop = LoopConfig(
+        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every,
+        accumulate=config.accumulate, parallel=config.parallel,
+    )  # fmt: skip
     train(
         run,
-        LoopConfig(
-            steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
-        ),
+        loop,
         model,
         draw,
         losses_of,
@@ -223,6 +235,8 @@ def build(
     network = networks.build(config.network, pose2d_weights)
     network.requires_grad_(config.network_lr > 0)
     transformer.requires_grad_(config.transformer_lr > 0)
+    if config.model.vertex_queries and not config.mask_queries:
+        transformer.masked_query.requires_grad_(False)  # never used, and DDP would wait for its gradient
     if not config.network_lr > 0 and not config.transformer_lr > 0:
         raise InputError(
             "both parts are frozen, so nothing is left to train: give one a learning rate above 0"
@@ -291,13 +305,23 @@ def photo_dataset(
 
 
 def step_order(
-    mixture: Mixture, batch_size: int, steps: range, *, rank: int = 0, processes: int = 1
+    mixture: Mixture,
+    batch_size: int,
+    steps: range,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+    accumulate: int = 1,
 ) -> Iterator[list[tuple[int, int]]]:
-    """The (sample, draw) pairs of each step for one process, by the step's number alone."""
-    together = batch_size * processes
+    """The (sample, draw) pairs of one process's micro-batches, one after another: they follow from the step's
+    number and the micro-batch's number in it, whoever takes it.
+    """
+    together = batch_size * accumulate * processes
     stream = _from(mixture, steps.start * together)
     for _ in steps:
-        yield list(islice(stream, together))[rank * batch_size : (rank + 1) * batch_size]
+        step = list(islice(stream, together))
+        for number in range(rank * accumulate, (rank + 1) * accumulate):
+            yield step[number * batch_size : (number + 1) * batch_size]
 
 
 def _from(mixture: Mixture, place: int) -> Iterator[tuple[int, int]]:
@@ -392,7 +416,7 @@ def objective(
 def evaluate_photos(model: ImageToMesh, body: Body, loader: DataLoader) -> ErrorSums:
     """Errors on photos, in millimetres: of regressed joints about the root, over the joints that every sample
     knows; of vertices about the root, where a mesh is known; and ``points_px``: of the 2D network's joints,
-    in pixels of a crop of 224.
+    in pixels of a crop of 224. Of several processes each gives its share, and gets the errors of all.
 
     Raises InputError where no sample knows enough joints in 3D.
     """
@@ -418,11 +442,14 @@ def evaluate_photos(model: ImageToMesh, body: Body, loader: DataLoader) -> Error
         true.append(truth.joints[some])
         known.append(truth.joints_known[some])
     model.train(was_training)
-    shared = torch.cat(known).all(0)
-    if not len(torch.cat(known)) or shared.sum() < 4:
+    nobody = torch.ones(0, len(body.skeleton), dtype=torch.bool)
+    of_all = torch.cat(gathered(torch.cat([nobody, *(k.cpu() for k in known)])))
+    shared = of_all.all(0)
+    if not len(of_all) or shared.sum() < 4:
         raise InputError(
             "the validation samples know too few joints in 3D to measure by: choose a data set with 3D truth"
         )
-    joints, truth = torch.cat(predicted)[:, shared], torch.cat(true)[:, shared]
-    errors.add(mpjpe=mpjpe(joints, truth), pa_mpjpe=pa_mpjpe(joints, truth))
-    return errors
+    if predicted:  # a process may have no share
+        joints, truth = torch.cat(predicted)[:, shared], torch.cat(true)[:, shared]
+        errors.add(mpjpe=mpjpe(joints, truth), pa_mpjpe=pa_mpjpe(joints, truth))
+    return errors.over_ranks()

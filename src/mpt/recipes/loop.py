@@ -1,8 +1,9 @@
 """The training loop that pre-training and fine-tuning share, and the run folder it writes.
 
 A run folder holds config.json, metrics.jsonl, state.safetensors (weights, optimiser, step: what resuming
-needs) and model.safetensors (what inference needs). Every step seeds its own random numbers from (seed, step,
-rank), so nothing else has to be remembered: a resumed run draws what an unbroken one would have drawn.
+needs) and model.safetensors (what inference needs). Every micro-batch seeds its own random numbers from
+(seed, step, its number in the step), so nothing else has to be remembered: a resumed run draws what an
+unbroken one would have drawn, and two processes draw what one would have drawn in two micro-batches.
 """
 
 import json
@@ -10,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,15 +28,16 @@ from rich.progress import (
 )
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpt.checkpoint import read_whole
 from mpt.errors import InputError
+from mpt.recipes.parallel import Moments, Parallel, Statistics, Team, learner
 from mpt.writing import write_whole
 
 FORMAT = "mpt-state-1"
 console = Console(stderr=True)
 Batch = TypeVar("Batch")
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,15 @@ class OptimConfig:
 class LoopConfig:
     steps: int
     batch_size: int
-    """Samples of one process in one step."""
+    """Samples of one micro-batch."""
     optim: OptimConfig
     seed: int = 0
     log_every: int = 50
     validate_every: int = 1000
     save_every_s: float = 300
+    accumulate: int = 1
+    """Micro-batches of one process in one step."""
+    parallel: Parallel = "ddp"
 
 
 @dataclass
@@ -95,12 +100,13 @@ class Run:
             lines = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
             write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step).encode())
 
-    def save_state(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-        tensors = {f"model.{name}": t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-        for name, parameter in model.named_parameters():
-            for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-        header = json.dumps({"format": FORMAT, "step": step})
+    def save_state(self, model: nn.Module, moments: Moments, **about: int) -> None:
+        """``about``: step, and the step's ``batch_size`` and ``micro_batches``, over all processes."""
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        for name, of_weight in moments.items():
+            tensors |= {f"optimizer.{key}.{name}": tensor for key, tensor in of_weight.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        header = json.dumps({"format": FORMAT, **about})
         write_whole(self.folder / "state.safetensors", save_tensors(tensors, metadata={"mpt": header}))
 
     @property
@@ -114,8 +120,8 @@ class Run:
             raise InputError(f"{self.folder}: holds no run to resume (no {path.name}); give a run folder")
         return path
 
-    def load_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-        """Put weights and optimiser back; the number of steps taken."""
+    def load_state(self, model: nn.Module) -> tuple[int, Moments]:
+        """Put the weights back; the number of steps taken, and what Adam remembers."""
         path = self._state_to_resume()
         tensors, header = read_whole(path, FORMAT)
         try:
@@ -124,15 +130,28 @@ class Run:
             raise InputError(
                 f"{path}: its weights do not fit this configuration; resume with the run's own"
             ) from error
-        for name, parameter in model.named_parameters():
-            state = {
-                key: tensors[f"optimizer.{key}.{name}"].to(parameter.device)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"optimizer.{key}.{name}" in tensors
-            }
-            if state:
-                optimizer.state[parameter] = state
-        return header["step"]
+        moments: Moments = {}
+        for place, tensor in tensors.items():
+            if place.startswith("optimizer."):
+                _, key, name = place.split(".", 2)
+                moments.setdefault(name, {})[key] = tensor
+        return header["step"], moments
+
+    def shared_out(self, config: Config, processes: int) -> Config:
+        """The configuration by which so many processes go on with this run: with as many samples a step as
+        it began with, and in the same micro-batches where these can be shared out.
+        """
+        header = read_whole(self._state_to_resume(), FORMAT)[1]
+        size = header.get("batch_size", config.batch_size)
+        count = header.get("micro_batches", config.accumulate * processes)
+        if count % processes == 0:
+            return replace(config, batch_size=size, accumulate=count // processes)
+        if size * count % processes == 0:
+            return replace(config, batch_size=size * count // processes, accumulate=1)
+        raise InputError(
+            f"{self.folder}: takes {size * count} samples a step, which {processes} processes cannot share "
+            "evenly; resume it with a number of processes that divides them"
+        )
 
 
 def train(
@@ -151,80 +170,89 @@ def train(
 ) -> nn.Module:
     """Evaluate, save, step, log. Returns the trained model.
 
-    draw(generator): a step's samples, made in full precision whatever the model runs in.
+    draw(generator): a micro-batch's samples, made in full precision whatever the model runs in.
     losses_of(model, samples, generator): the weighted terms of the loss; their sum is stepped on.
+    validate(model): called by all processes together; what the main one says is logged.
     lr_factor(name): of the learning rate of a parameter; those that need no gradient are left alone.
     Raises FloatingPointError at a non-finite loss, with the step; KeyboardInterrupt after saving.
     """
-    device = accelerator.device
+    team, main = Team(accelerator), accelerator.is_main_process
+    micro_batches = config.accumulate * team.count
+    model = model.to(accelerator.device)
+    done, moments = run.load_state(model) if resume else (0, {})
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(lr_factor(name), []).append(parameter)
-    optimizer = torch.optim.Adam(
+    learning = learner(
+        config.parallel,
+        model,
         [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
-        lr=config.optim.learning_rate,
+        accelerator,
         betas=config.optim.betas,
-        fused=True,
+        clip_norm=config.optim.clip_norm,
+        accumulate=config.accumulate,
     )
-    model = model.to(device)
-    done = run.load_state(model, optimizer) if resume else 0
-    run.forget_after(done)
-    parallel, optimizer = accelerator.prepare(model, optimizer)
-    stepped = torch.compile(parallel) if compile_model else parallel
-    generator = torch.Generator(device)
-    main = accelerator.is_main_process
+    learning.put(moments)
+    called = learning.compiled() if compile_model else learning.called
+    statistics = Statistics(model, micro_batches)
+    generator = torch.Generator(accelerator.device)
     sums: dict[str, Tensor] = {}
-    statistics = [b for m in model.modules() if isinstance(m, _BatchNorm) for b in m.buffers()]
-    before_step = [buffer.clone() for buffer in statistics]
+    if main:
+        run.forget_after(done)
 
     def save(step: int) -> None:
-        largest = torch.stack([p.detach().abs().amax() for p in model.parameters()]).amax()
+        whole, moments = learning.whole(), learning.moments()
+        largest = torch.stack([p.detach().abs().amax() for p in whole.parameters()]).amax()
         _refuse_non_finite({"largest weight": float(largest)}, step)  # never over a good state
         if main:
-            run.save_state(model, optimizer.optimizer, step)
-            save_model(model)
+            run.save_state(
+                whole, moments, step=step, batch_size=config.batch_size, micro_batches=micro_batches
+            )
+            save_model(whole)
 
     def check(step: int, lr: float) -> None:
-        errors = validate(model)
+        errors = validate(learning.whole())
         if main:
-            run.log(step=step, samples=step * config.batch_size * accelerator.num_processes, lr=lr, **errors)
+            run.log(step=step, samples=step * config.batch_size * micro_batches, lr=lr, **errors)
             shown = "  ".join(f"{name} {value:.1f}" for name, value in errors.items())
             console.print(f"[dim]step {step:>8,}[/dim]  {shown}", highlight=False)
 
-    with _progress(main) as progress:
+    with _progress(main) as progress, team.interrupted_together():
         task = progress.add_task("training", total=config.steps, completed=done, rate="", loss="")
         saved = logged = time.monotonic()
         taken = summed_from = step = done
         try:
             for step in range(done, config.steps):
-                _copy(statistics, before_step)
                 lr = config.optim.at(step, config.steps)
-                for group in optimizer.param_groups:
+                for group in learning.optimizer.param_groups:
                     group["lr"] = lr * group["factor"]
-                seed_step(config.seed, step, accelerator.process_index, generator)
-                parallel.train()
-                with torch.no_grad():
-                    batch = draw(generator)
-                with accelerator.autocast():
-                    losses = losses_of(stepped, batch, generator)
-                loss = torch.stack(list(losses.values())).sum()
-                accelerator.backward(loss)
-                if config.optim.clip_norm:
-                    accelerator.clip_grad_norm_(parallel.parameters(), config.optim.clip_norm)
-                optimizer.step()
+                learning.called.train()
+                statistics.begin_step()
+                for i in range(config.accumulate):
+                    seed_micro_batch(config.seed, step, team.rank * config.accumulate + i, generator)
+                    with torch.no_grad():
+                        batch = draw(generator)
+                    last = i == config.accumulate - 1
+                    with statistics.of_micro_batch(), learning.micro_batch(last):
+                        with accelerator.autocast():
+                            losses = losses_of(called, batch, generator)
+                        loss = torch.stack(list(losses.values())).sum()
+                        learning.backward(loss, last)
+                    for name, value in (losses | {"loss": loss}).items():
+                        sums[name] = sums.get(name, 0.0) + value.detach() / config.accumulate
+                statistics.end_step(team)
+                learning.step()
                 taken = step + 1
-                optimizer.zero_grad(set_to_none=True)
+                learning.optimizer.zero_grad(set_to_none=True)
 
-                for name, value in (losses | {"loss": loss}).items():
-                    sums[name] = sums.get(name, 0.0) + value.detach()
                 if taken % config.log_every == 0 or taken == config.steps:
                     since, summed_from = taken - summed_from, taken
-                    means = {name: float(value) / since for name, value in sums.items()}
+                    means = team.mean({name: float(value) / since for name, value in sums.items()})
                     sums.clear()
                     _refuse_non_finite(means, taken)
                     now = time.monotonic()
-                    rate = since * config.batch_size * accelerator.num_processes / (now - logged)
+                    rate = since * config.batch_size * micro_batches / (now - logged)
                     logged = now
                     if main:
                         run.log(step=taken, lr=lr, samples_per_s=round(rate, 1), **means)
@@ -233,23 +261,27 @@ def train(
                 if taken % config.validate_every == 0 or taken == config.steps:
                     check(taken, lr)
                     logged = time.monotonic()
-                if time.monotonic() - saved > config.save_every_s:
+                due, stop = team.any(time.monotonic() - saved > config.save_every_s, team.interrupted)
+                if due:
                     save(taken)
                     saved = time.monotonic()
+                if stop:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             if taken == step:  # half a step has moved the statistics, which the whole one will move again
-                _copy(before_step, statistics)
+                statistics.undo_step()
             save(taken)
             if main:
                 console.print(f"stopped at step {taken:,}; continue with --resume {run.folder}")
             raise
     save(config.steps)
-    return model
+    accelerator.wait_for_everyone()
+    return learning.whole()
 
 
-def seed_step(seed: int, step: int, rank: int, generator: torch.Generator) -> None:
-    """Give a step its random numbers, whoever takes it and whenever."""
-    mixed = (seed * 1_000_003 + step) * 1_009 + rank
+def seed_micro_batch(seed: int, step: int, number: int, generator: torch.Generator) -> None:
+    """Give a micro-batch of a step its random numbers, whoever takes it and whenever."""
+    mixed = (seed * 1_000_003 + step) * 1_009 + number
     generator.manual_seed(mixed)
     torch.manual_seed(mixed)  # dropout
 
@@ -257,11 +289,6 @@ def seed_step(seed: int, step: int, rank: int, generator: torch.Generator) -> No
 def new_folder(name: str, root: str | os.PathLike = "runs") -> Path:
     """runs/<name>-<time>"""
     return Path(root) / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _copy(source: list[Tensor], target: list[Tensor]) -> None:
-    for one, other in zip(source, target):
-        other.copy_(one)
 
 
 def _refuse_non_finite(means: dict[str, float], step: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from mpt import bodies, checkpoint
@@ -21,6 +22,7 @@ from mpt.losses import l1
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
+from mpt.recipes.parallel import Parallel, check_installed
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,11 @@ class PretrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
     batch_size: int = 64
-    """Samples of one process in one step."""
+    """Samples of one micro-batch."""
+    accumulate: int = 1
+    """Micro-batches of one process in one step: n processes of k do what one does with n k of them."""
+    parallel: Parallel = "ddp"
+    """How several processes share a step; one alone needs none of it."""
     mask_queries: float = 0.3
     """Masked vertex modelling, for models with vertex queries."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -93,12 +99,17 @@ def pretrain(
         )
 
     body = with_people(body, store)
-    accelerator = start(config.precision, device)
-    device = accelerator.device
+    accelerator = start(config.precision, device, config.parallel)
+    device, processes = accelerator.device, accelerator.num_processes
+    run = Run(Path(out))
+    if resume:
+        config = run.shared_out(config, processes)
     torch.manual_seed(config.seed)
     model = MeshTransformer.for_body(body, config.model)
     if start_from is not None:
         take_weights(model, start_from)
+    if config.model.vertex_queries and not config.mask_queries:
+        model.masked_query.requires_grad_(False)  # never used, and DDP would wait for its gradient
     synthesize = Synthesizer(
         body,
         store.bones,
@@ -109,7 +120,8 @@ def pretrain(
         device=device,
     )
     poses = PoseDraw(store, config.poses, config.seed, device)
-    steps = max(1, config.samples // (config.batch_size * accelerator.num_processes))
+    micro_batches = config.accumulate * processes
+    steps = max(1, config.samples // (config.batch_size * micro_batches))
     held_out = store.validation if len(store.validation) else store.train
     checked = store.rotvec(spread(held_out, config.validation_samples))
 
@@ -124,10 +136,10 @@ def pretrain(
         return objective(prediction, batch, config.weights)
 
     def validate(model: MeshTransformer) -> dict[str, float]:
-        errors = {}
+        errors, share = {}, {"rank": accelerator.process_index, "ranks": processes}
         for name, data in (("", None), ("noisy_", config.data.noise)):
-            found = evaluate_poses(model, body, store.bones, checked, noise=data).means()
-            errors |= {name + metric: value for metric, value in found.items()}
+            found = evaluate_poses(model, body, store.bones, checked, noise=data, **share).over_ranks()
+            errors |= {name + metric: value for metric, value in found.means().items()}
         return errors
 
     def save_model(model: MeshTransformer) -> None:
@@ -146,17 +158,18 @@ def pretrain(
         console.print(
             f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters, {len(poses):,} training "
             f"poses, {len(held_out):,} held out, {steps:,} steps of {config.batch_size} x "
-            f"{accelerator.num_processes} on {device} ({accelerator.mixed_precision})",
+            f"{micro_batches} on {device} ({accelerator.mixed_precision})",
             highlight=False,
         )
-    run = Run(Path(out))
     if not resume and accelerator.is_main_process:
         run = Run.begin(Path(out), config)
+    loop = LoopConfig(
+        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every,
+        accumulate=config.accumulate, parallel=config.parallel,
+    )  # fmt: skip
     train(
         run,
-        LoopConfig(
-            steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
-        ),
+        loop,
         model,
         draw,
         losses_of,
@@ -210,8 +223,9 @@ def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[s
     }
 
 
-def start(precision: str, device: str) -> Accelerator:
+def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerator:
     """One process by default; ``torchrun`` for more."""
+    check_installed(parallel)
     cuda = torch.cuda.is_available() and device != "cpu"
     if device == "cuda" and not cuda:
         raise InputError(
@@ -220,7 +234,11 @@ def start(precision: str, device: str) -> Accelerator:
     if precision == "auto":
         precision = "bfloat16" if cuda else "float32"
     AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
-    return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
+    return Accelerator(
+        cpu=not cuda,
+        mixed_precision="bf16" if precision == "bfloat16" else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # they are equal as it is
+    )
 
 
 class PoseDraw:

@@ -1,0 +1,325 @@
+"""One run on several processes: DDP, FSDP2, or DeepSpeed's ZeRO-1 and ZeRO-2, which the loop treats alike.
+
+A step is made of micro-batches, numbered over all processes; process r takes those from r * accumulate on.
+Whatever the way, what is saved is whole and the same: weights by name, Adam's moments by their weight's name.
+So a run that one process began, others may continue in another way.
+
+FSDP2 and ZeRO are called as torch and DeepSpeed offer them, not through accelerate, which has neither without
+a GPU: what is tested on a CPU is what runs elsewhere.
+"""
+
+import copy
+import importlib.util
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mpt.errors import InputError
+from mpt.modeling.attention import EncoderLayer
+from mpt.modeling.image_to_mesh import ImageToMesh
+
+Parallel = Literal["ddp", "fsdp2", "zero1", "zero2"]
+Moments = dict[str, dict[str, Tensor]]
+"""What Adam remembers of each weight, by its name: step, exp_avg and exp_avg_sq."""
+
+
+def check_installed(parallel: Parallel) -> None:
+    if parallel.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
+        raise InputError(
+            f"--parallel {parallel} needs DeepSpeed, which is not installed: "
+            "`pip install mesh-pretraining[deepspeed]`, or choose ddp or fsdp2"
+        )
+
+
+def learner(
+    parallel: Parallel, model: nn.Module, groups: list[dict], accelerator: Accelerator, **how
+) -> "Learner":
+    """The way asked for, or, where one process is alone, nothing of the kind."""
+    kind = Learner if accelerator.num_processes == 1 else _WAYS[parallel]
+    return kind(model, groups, accelerator, **how)
+
+
+class Learner:
+    """A model and its Adam, of which each process holds all: DDP, or one process alone."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: list[dict],
+        accelerator: Accelerator,
+        *,
+        betas: tuple[float, float],
+        clip_norm: float,
+        accumulate: int,
+    ) -> None:
+        """``groups``: weights and their settings, as optimisers take them."""
+        self.model, self.accelerator = model, accelerator
+        self.clip_norm, self.accumulate = clip_norm, accumulate
+        self.called = model  # what a step calls
+        self.optimizer = self._prepare(groups, betas)
+
+    def _prepare(self, groups: list[dict], betas: tuple[float, float]) -> torch.optim.Optimizer:
+        adam = torch.optim.Adam(groups, betas=betas, fused=True)
+        self.called, _ = self.accelerator.prepare(self.model, adam)
+        return adam
+
+    def compiled(self) -> nn.Module:
+        return torch.compile(self.called)
+
+    def micro_batch(self, last: bool) -> AbstractContextManager:
+        """Around a forward and a backward pass; gradients are exchanged in the last of a step alone."""
+        return nullcontext() if last else self.accelerator.no_sync(self.called)
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        self.accelerator.backward(loss / self.accumulate)
+
+    def step(self) -> None:
+        if self.clip_norm:
+            self.accelerator.clip_grad_norm_(self.called.parameters(), self.clip_norm)
+        self.optimizer.step()
+
+    def whole(self) -> nn.Module:
+        """The model with all of its weights, for validation and saving. Called by all processes together."""
+        return self.model
+
+    def moments(self) -> Moments:
+        """Called by all processes together, as :meth:`put` is."""
+        return {
+            name: {key: _full(value) for key, value in self.optimizer.state[parameter].items()}
+            for name, parameter in self.model.named_parameters()
+            if parameter in self.optimizer.state
+        }
+
+    def put(self, moments: Moments) -> None:
+        for name, parameter in self.model.named_parameters():
+            if name in moments:
+                self.optimizer.state[parameter] = {
+                    key: _like(value, parameter) for key, value in moments[name].items()
+                }
+
+
+class Fsdp2(Learner):
+    """Each process holds its share of every weight, gradient and moment, and a whole copy of the weights for
+    validation and saving. Transformer layers and 2D networks are gathered one by one.
+    """
+
+    def _prepare(self, groups: list[dict], betas: tuple[float, float]) -> torch.optim.Optimizer:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        groups = [group | {"params": [names[p] for p in group["params"]]} for group in groups]
+        self.copy = copy.deepcopy(self.model)
+        for model in (self.model, self.copy):
+            self.accelerator.prepare_model(model, evaluation_mode=True)  # the precision that it computes in
+        mesh = init_device_mesh(self.accelerator.device.type, (self.accelerator.num_processes,))
+        units = [part for part in self.model.modules() if isinstance(part, EncoderLayer)]
+        if isinstance(self.model, ImageToMesh):
+            units.append(self.model.network)
+        for part in units:
+            fully_shard(part, mesh=mesh)
+        fully_shard(self.model, mesh=mesh)
+        sharded = dict(self.model.named_parameters())
+        groups = [group | {"params": [sharded[name] for name in group["params"]]} for group in groups]
+        return torch.optim.Adam(groups, betas=betas, fused=True)
+
+    @contextmanager
+    def micro_batch(self, last: bool) -> Iterator[None]:
+        self.model.set_requires_gradient_sync(last)
+        yield
+
+    @torch.no_grad()
+    def whole(self) -> nn.Module:
+        for mine, copied in zip(self.model.state_dict().values(), self.copy.state_dict().values()):
+            copied.copy_(_full(mine))
+        return self.copy
+
+
+class Zero(Learner):
+    """Each process holds all weights and its share of Adam's moments (stage 1), of the gradients too (2)."""
+
+    stage = 1
+
+    def _prepare(self, groups: list[dict], betas: tuple[float, float]) -> torch.optim.Optimizer:
+        if self.accelerator.device.type == "cpu":
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        with redirect_stdout(sys.stderr):
+            import deepspeed
+            from deepspeed.utils import lazy_init_hp_params_optimizer_state
+
+            self.accelerator.prepare_model(self.model, evaluation_mode=True)  # the precision it computes in
+            self.called, zero, _, _ = deepspeed.initialize(
+                model=self.model,
+                optimizer=torch.optim.Adam(groups, betas=betas, fused=True),
+                config={
+                    "train_micro_batch_size_per_gpu": 1,  # counts nothing that we use
+                    "gradient_accumulation_steps": self.accumulate,
+                    "gradient_clipping": self.clip_norm,
+                    "zero_optimization": {"stage": self.stage},
+                    "zero_allow_untested_optimizer": True,
+                    "steps_per_print": None,
+                },
+            )
+        self.shares = list(zip(zero.bit16_groups, zero.single_partition_of_fp32_groups))
+        for parameters, share in self.shares:  # DeepSpeed makes them in the first step, too late to resume
+            zero.optimizer.state[share] = {
+                "step": torch.zeros((), device=share.device),
+                "exp_avg": torch.zeros_like(share),
+                "exp_avg_sq": torch.zeros_like(share),
+            }
+            lazy_init_hp_params_optimizer_state(parameters, share, zero.optimizer.state)
+        return zero
+
+    def compiled(self) -> nn.Module:
+        return self.called
+
+    def micro_batch(self, last: bool) -> AbstractContextManager:
+        return nullcontext()  # DeepSpeed counts them itself
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        self.called.backward(loss)
+        if not last:
+            self.called.step()
+
+    def step(self) -> None:
+        self.called.step()
+
+    def moments(self) -> Moments:
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        return {
+            names[parameter]: {
+                "step": self.optimizer.optimizer.state[share]["step"],
+                "exp_avg": safe_get_full_optimizer_state(parameter, "exp_avg"),
+                "exp_avg_sq": safe_get_full_optimizer_state(parameter, "exp_avg_sq"),
+            }
+            for parameters, share in self.shares
+            for parameter in parameters
+        }
+
+    def put(self, moments: Moments) -> None:
+        from deepspeed.utils import safe_set_full_optimizer_state
+
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        for parameters, share in self.shares:
+            for parameter in parameters:
+                for key, value in moments.get(names[parameter], {}).items():
+                    if key == "step":
+                        self.optimizer.optimizer.state[share]["step"].copy_(value)
+                    else:
+                        safe_set_full_optimizer_state(parameter, value.to(parameter.device), key)
+
+
+class Zero2(Zero):
+    stage = 2
+
+
+_WAYS = {"ddp": Learner, "fsdp2": Fsdp2, "zero1": Zero, "zero2": Zero2}
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _like(whole: Tensor, parameter: Tensor) -> Tensor:
+    """A whole moment, shared out as its weight is."""
+    whole = whole.to(parameter.device)
+    if not hasattr(parameter, "placements") or not whole.ndim:
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
+
+
+class Team:
+    """The processes of a run; what they tell each other beside gradients goes over the CPU."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.rank, self.count = accelerator.process_index, accelerator.num_processes
+        self.group = dist.new_group(backend="gloo") if self.count > 1 else None
+        self.interrupted = False
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Whether any process says so."""
+        if self.count == 1:
+            return flags
+        said = torch.tensor(flags, dtype=torch.int32)
+        dist.all_reduce(said, dist.ReduceOp.MAX, group=self.group)
+        return tuple(map(bool, said))
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Over the processes, of numbers that each has."""
+        if self.count == 1:
+            return values
+        sums = torch.tensor(list(values.values()), dtype=torch.float64)
+        dist.all_reduce(sums, group=self.group)
+        return dict(zip(values, (sums / self.count).tolist()))
+
+    @contextmanager
+    def interrupted_together(self) -> Iterator[None]:
+        """Ctrl-C only sets ``interrupted``, for all to stop after the same step: a process that left at once
+        would leave the others waiting. One process alone is interrupted as ever.
+        """
+        if self.count == 1 or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, lambda *_: setattr(self, "interrupted", True))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+class Statistics:
+    """The running statistics of batch normalisation: a step moves them by the mean over its micro-batches,
+    each of which starts from where the step began. So they, too, depend on no process.
+    """
+
+    def __init__(self, model: nn.Module, micro_batches: int) -> None:
+        self.buffers = [b for m in model.modules() if isinstance(m, _BatchNorm) for b in m.buffers()]
+        self.before = [buffer.clone() for buffer in self.buffers]
+        self.micro_batches = micro_batches
+        self.moved: Tensor | None = None
+
+    def begin_step(self) -> None:
+        _copy(self.buffers, self.before)
+        self.moved = None
+
+    @contextmanager
+    def of_micro_batch(self) -> Iterator[None]:
+        self.undo_step()
+        yield
+        if self.micro_batches > 1 and self.buffers:
+            moved = torch.cat([(now - then).flatten() for now, then in self._floats()])
+            self.moved = moved if self.moved is None else self.moved + moved
+
+    def end_step(self, team: Team) -> None:
+        if self.moved is None:
+            return
+        if team.count > 1:
+            dist.all_reduce(self.moved)
+        parts = (self.moved / self.micro_batches).split([now.numel() for now, _ in self._floats()])
+        for (now, then), moved in zip(self._floats(), parts):
+            now.copy_(then + moved.view_as(now))
+
+    def undo_step(self) -> None:
+        _copy(self.before, self.buffers)
+
+    def _floats(self) -> list[tuple[Tensor, Tensor]]:
+        return [(now, then) for now, then in zip(self.buffers, self.before) if now.is_floating_point()]
+
+
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    for one, other in zip(source, target):
+        other.copy_(one)
