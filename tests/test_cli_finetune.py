@@ -10,6 +10,7 @@ import pytest
 import torch
 from little_model import write_little_model
 
+import mpt
 from mpt import assets, bodies, experiments
 from mpt.cli import main, reconstructing
 from mpt.datasets import rendered
@@ -96,8 +97,10 @@ def test_the_2d_network_of_a_run_is_used_with_its_model_and_another_when_asked(p
     assert isinstance(reconstructing._load("run").pose2d, BlazePose)
     config = NetworkConfig("small", width=4, input_size=64)
     networks.save("run/pose2d.safetensors", networks.build(config), config)
-    own = reconstructing._load("run").pose2d
-    assert type(own) is TopDown and (own.input_size, own.heatmap_size) == (64, 56)
+    for own in (reconstructing._load("run").pose2d, mpt.load("run", device="cpu").pose2d):
+        assert type(own) is TopDown and (own.input_size, own.heatmap_size) == (64, 56)
+    other = BlazePose()
+    assert mpt.load("run", pose2d=other).pose2d is other
     assert isinstance(reconstructing._load("run", pose2d="blazepose").pose2d, BlazePose)
     torch.save(HigherHRNet(4).state_dict(), "hrnet.pth")
     official_weights = reconstructing._load("run", pose2d="higher-hrnet", weights=Path("hrnet.pth")).pose2d

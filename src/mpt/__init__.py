@@ -7,11 +7,11 @@
 from importlib import import_module
 
 _HOMES = {
-    "Body": "mpt.bodies",
-    "MeshTransformer": "mpt.modeling.mesh_transformer",
-    "Reconstruction": "mpt.reconstruct",
-    "Reconstructor": "mpt.reconstruct",
-    "load": "mpt.reconstruct",
+    "Body": ("mpt.bodies", "Body"),
+    "MeshTransformer": ("mpt.modeling.mesh_transformer", "MeshTransformer"),
+    "Reconstruction": ("mpt.reconstruct", "Reconstruction"),
+    "Reconstructor": ("mpt.reconstruct", "Reconstructor"),
+    "load": ("mpt.recipes.networks", "reconstructor"),
 }
 __all__ = ["Body", "MeshTransformer", "Reconstruction", "Reconstructor", "load"]
 
@@ -20,7 +20,8 @@ def __getattr__(name: str):
     """Names are imported when they are first used: torch alone takes a second."""
     if name not in _HOMES:
         raise AttributeError(f"module 'mpt' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    room, own_name = _HOMES[name]
+    value = getattr(import_module(room), own_name)
     globals()[name] = value
     return value
 

@@ -176,14 +176,13 @@ def _load(
 
     if search:
         assets.get("blazepose")  # once for all photos, and before the first
-    reconstructor = reconstruct.load(model, device=device)
-    size, where = reconstructor.heatmap_size, reconstructor.model.transformer.template_joints.device
+    load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
+    reconstructor = load(model, device=device)
     if weights is not None:
         from mpt.pose2d.higher_hrnet import HigherHRNetPose
 
+        size, where = reconstructor.heatmap_size, reconstructor.model.transformer.template_joints.device
         reconstructor.pose2d = HigherHRNetPose(weights, heatmap_size=size, device=where)
-    elif search and pose2d == "auto" and networks.tuned_here(model):
-        reconstructor.pose2d = networks.tuned_pose2d(model, size, device=where)
     return reconstructor
 
 

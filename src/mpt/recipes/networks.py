@@ -10,13 +10,16 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from mpt import reconstruct
 from mpt.checkpoint import read_whole
 from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import merge
 from mpt.pose2d import higher_hrnet
 from mpt.pose2d.adapters import Detector, TopDown
+from mpt.pose2d.base import Pose2D
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
+from mpt.reconstruct import Reconstructor
 from mpt.writing import write_whole
 
 FORMAT = "mpt-pose2d-1"
@@ -113,3 +116,22 @@ def tuned_pose2d(
         heatmap_size=heatmap_size,
         device=device,
     )
+
+
+def reconstructor(
+    model: str | os.PathLike = "mpt-small", *, device: str = "auto", pose2d: Pose2D | None = None
+) -> Reconstructor:
+    """A reconstructor, by the name of a model that comes with mpt, a model file, or a run folder.
+
+    device: "auto" is CUDA where there is one; else as torch names it.
+    pose2d: finds people and draws their heatmaps. Without it, the 2D network that was fine-tuned with the
+        model, where its run folder holds one, on the people that BlazePose finds; else BlazePose itself.
+
+    Raises:
+        InputError: no such model, a broken one, no such device.
+    """
+    made = reconstruct.load(model, device=device, pose2d=pose2d)
+    if pose2d is None and tuned_here(model):
+        where = made.model.transformer.template_joints.device
+        made.pose2d = tuned_pose2d(model, made.heatmap_size, device=where)
+    return made
