@@ -396,6 +396,7 @@ def assemble(tensors: dict[str, Tensor], metadata: dict, hash: str = "") -> Body
         },
         pose_basis=tensors.get("pose_basis"),
         phenotypes=None if grid is None else Phenotypes(grid, tensors["stature"]),
+        people=tensors.get("people"),
         coarse=tuple(_coarse(tensors, count) for count in metadata["coarse"]),
         parts={part: (tensors["part"] == i).nonzero()[:, 0] for i, part in enumerate(metadata["parts"])},
         metadata=metadata,

@@ -1,6 +1,7 @@
-"""Motion capture files -> the pose store that training reads."""
+"""Motion capture, or joint limits where there is none, -> the pose store that training reads."""
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rich.table import Table
 import mpt.bodies
 import mpt.mocap
 from mpt.bodies import Body
+from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.bodies.retarget import retarget
 from mpt.datasets import store
 from mpt.datasets.store import Kind, PoseStore
@@ -23,6 +25,7 @@ from mpt.errors import InputError
 
 # Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
 LIMITS = {"neck": 100, "head": 90, "wrist": 130, "ankle": 110}
+VALIDATION = 0.05  # of drawn poses
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,39 @@ def prepare_mocap(
     return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped), repaired)
 
 
+def prepare_hands(
+    out: str | os.PathLike,
+    *,
+    body: str | os.PathLike | Body = "anny-hand",
+    samples: int = 100_000,
+    seed: int = 0,
+) -> Summary:
+    """Draw poses of a hand inside the limits of its joints (mpt.bodies.hand_poses), and write a pose store.
+
+    A twentieth of them, from a seed of their own, are kept for validation. The wrist rests: training turns
+    hands anyhow. Raises InputError for a body without fingers, or where the store cannot be written.
+    """
+    out = Path(out)
+    body = body if isinstance(body, Body) else mpt.bodies.load(body)
+    _check_positive(samples=samples)
+    if seed < 0:
+        raise InputError(f"seed is {seed}, a number from 0 up was expected; give one or leave it out")
+    validation = math.ceil(samples * VALIDATION)
+    sampling = {"samples": samples, "seed": seed}
+    with PoseStore.create(out, body=body, sampling=sampling) as writer:
+        for part, (split, count) in enumerate((("train", samples - validation), ("validation", validation))):
+            (own,) = np.random.SeedSequence([seed, part]).generate_state(1)
+            rotvec = sample_hand_poses(body, count, torch.Generator().manual_seed(int(own))).numpy()
+            name = f"sampled-{split}"
+            writer.add(
+                store.Sequence(name, name, "drawn inside joint limits", 1.0, count, count, split),
+                rotvec=rotvec,
+                frame=np.arange(count),
+                kind=pose_kind(rotvec, body),
+            )
+    return Summary(out, out.stat().st_size, tuple(writer.sequences), (), 0)
+
+
 def repair(rotvec: np.ndarray, body: Body) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (T, moving bones, 3) with joints turned beyond LIMITS put back to rest, and which (T,) were.
 
@@ -171,8 +207,10 @@ def pose_kind(rotvec: np.ndarray, body: Body) -> Kind:
     """Pelvis height and trunk tilt of poses (T, moving bones, 3) on the mean shape of ``body``.
 
     The lowest joint is the lowest beginning of any bone, toes and fingers included; the trunk goes from the
-    pelvis to the neck.
+    pelvis to the neck. A body without them, a hand, has neither: NaN.
     """
+    if not {"pelvis", "neck"} <= body.roles.keys():
+        return Kind(*np.full((2, len(rotvec)), np.nan))
     heads = body.heads.double().cpu().numpy()
     local = roma.rotvec_to_rotmat(torch.from_numpy(rotvec)).numpy()
     moving = {body.bones.index(bone): local[:, i] for i, bone in enumerate(body.moving_bones)}
@@ -221,4 +259,12 @@ def _progress(console: Console) -> contextlib.AbstractContextManager[Progress]:
     return Progress(*columns, console=console, transient=True)
 
 
-__all__ = ["Skipped", "Summary", "changed_frames", "pose_kind", "prepare_mocap", "repair"]
+__all__ = [
+    "Skipped",
+    "Summary",
+    "changed_frames",
+    "pose_kind",
+    "prepare_hands",
+    "prepare_mocap",
+    "repair",
+]
