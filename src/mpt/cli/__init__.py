@@ -17,7 +17,7 @@ from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
 from mpt.cli.evaluating import Evaluate3DPW, EvaluateFolder, EvaluateFreihand, EvaluateH36M, EvaluateMocap
 from mpt.cli.experiments import ExperimentsList, ExperimentsRun
 from mpt.cli.exporting import Export
-from mpt.cli.preparing import PrepareBody, PrepareDataset, PrepareMocap, PrepareRendered
+from mpt.cli.preparing import PrepareBody, PrepareDataset, PrepareHands, PrepareMocap, PrepareRendered
 from mpt.cli.reconstructing import Demo, Reconstruct
 from mpt.cli.training import Finetune, Pretrain
 from mpt.errors import InputError
@@ -48,6 +48,7 @@ COMMANDS = {
     "prepare": _group(
         "Make or check what training reads: pose stores, body files, data sets, rendered pictures.",
         mocap=PrepareMocap,
+        hands=PrepareHands,
         body=PrepareBody,
         dataset=PrepareDataset,
         rendered=PrepareRendered,
