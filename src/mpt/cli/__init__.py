@@ -19,6 +19,7 @@ from mpt.cli.experiments import ExperimentsList, ExperimentsRun
 from mpt.cli.exporting import Export
 from mpt.cli.preparing import PrepareBody, PrepareDataset, PrepareHands, PrepareMocap, PrepareRendered
 from mpt.cli.reconstructing import Demo, Reconstruct
+from mpt.cli.serving import Serve
 from mpt.cli.training import Finetune, Pretrain
 from mpt.errors import InputError
 
@@ -67,6 +68,7 @@ COMMANDS = {
     ),
     "experiments": _group("Named training configurations.", list=ExperimentsList, run=ExperimentsRun),
     "export": Export,
+    "serve": Serve,
     "assets": _group(
         "Files that mpt needs and may not carry.", status=AssetsStatus, add=AssetsAdd, fetch=AssetsFetch
     ),

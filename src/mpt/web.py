@@ -1,0 +1,213 @@
+"""``mpt serve``: a page on one's own computer, where a photo becomes bodies to turn about and download.
+
+The page is gradio's, which comes with ``pip install mesh-pretraining[web]``; no other host is asked for
+anything. What stands behind it, :func:`answer`, needs no gradio.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpt import results
+from mpt.errors import InputError
+from mpt.export import write_mesh, write_picture
+from mpt.images import read_image
+from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.scenes import demo_scenes
+
+if TYPE_CHECKING:
+    import gradio
+
+KEPT = 8  # answers whose files are still there
+EXAMPLES = 3
+HOUR_S = 3600  # after it, gradio deletes its copies of photos and answers
+ABOUT = """\
+# A posed 3D body from a photo
+
+Photos go to the computer that runs `mpt serve`, and nowhere else. The mesh is in metres; how far people stand
+follows from the focal length, without one from an assumed view of 53 degrees. A wrong mesh can look right.
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The files of one photo's people, and what to say of them.
+
+    Attributes:
+        overlay: the bodies over the photo, and from the side.
+        together: a GLB of everybody where they stand, about their middle; None where nobody was found.
+        files: all that can be downloaded.
+        words: a sentence or two.
+    """
+
+    overlay: Path
+    together: Path | None
+    files: tuple[Path, ...]
+    words: str
+
+
+def answer(
+    reconstructor: Reconstructor,
+    photo: str | os.PathLike | np.ndarray,
+    folder: Path,
+    *,
+    focal_px: float | None = None,
+) -> Answer:
+    """Reconstruct a photo (a file, or HWC uint8 RGB) into a new folder, as ``mpt reconstruct`` does.
+
+    Raises InputError for what is no picture, or a focal length not above zero.
+    """
+    image = read_image(photo)
+    start = time.perf_counter()
+    found = reconstructor.pose2d(image)
+    found_at = time.perf_counter()
+    people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=focal_px)
+    lifted_at = time.perf_counter()
+    folder.mkdir(parents=True)
+    meshes = results.write_files(folder, image, people, ("glb",))
+    seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
+    name = "photo" if isinstance(photo, np.ndarray) else Path(photo).name
+    results.write_json(folder, results.as_json(name, reconstructor.model.name, seconds, people, meshes))
+    files = [folder / "overlay.png", folder / "result.json", *(folder / mesh["glb"] for mesh in meshes)]
+    if len(people) > 1:
+        files.append(folder / "everybody.glb")
+        write_mesh(files[-1], *_together(people))
+    return Answer(files[0], files[-1] if people else None, tuple(files), _words(len(people), seconds))
+
+
+def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
+    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in camera axes, faces."""
+    middle = np.mean([person.translation_m for person in people], 0)
+    before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
+    vertices = [person.vertices + (person.translation_m - middle) for person in people]
+    return np.concatenate(vertices), np.concatenate([p.faces + n for p, n in zip(people, before)])
+
+
+def _words(people: int, seconds: results.Seconds) -> str:
+    if not people:
+        return "Nobody was found. Give a photo that shows somebody from head to foot."
+    who = "One person" if people == 1 else f"{people} people"
+    return (
+        f"{who} in {seconds.total:.1f} s: found in {seconds.pose2d:.2f}, lifted in {seconds.mesh:.2f}, the "
+        "rest is drawing. Drag the body to turn it."
+    )
+
+
+@cache
+def example(number: int) -> np.ndarray:
+    """One of the demo's made-up photographs, HWC uint8; a few seconds, the first time."""
+    return next(islice(demo_scenes(), number % EXAMPLES, None)).image
+
+
+class Answers:
+    """Answers in folders of their own, of which the newest are kept."""
+
+    def __init__(self, reconstructor: Reconstructor, folder: Path) -> None:
+        self.reconstructor, self.folder = reconstructor, folder
+        self._numbers = count()
+
+    def __call__(self, photo: str | os.PathLike | np.ndarray, focal_px: float | None = None) -> Answer:
+        number = next(self._numbers)
+        shutil.rmtree(self.folder / f"{number - KEPT}", ignore_errors=True)
+        return answer(self.reconstructor, photo, self.folder / f"{number}", focal_px=focal_px)
+
+
+def page(answers: Answers) -> "gradio.Blocks":
+    """The page. Raises InputError where gradio is not installed."""
+    gr = gradio_or_advice()
+
+    def show(photo: str | None, focal_px: float | None):
+        if photo is None:
+            raise gr.Error("Choose a photo first, or take a made-up one.", print_exception=False)
+        try:
+            found = answers(photo, focal_px or None)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return str(found.overlay), _path(found.together), [str(file) for file in found.files], found.words
+
+    def take(number: int):
+        path = answers.folder / f"example{number % EXAMPLES}.png"
+        if not path.exists():
+            write_picture(path, example(number % EXAMPLES))
+        return str(path), number + 1
+
+    with gr.Blocks(title="mpt", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S)) as blocks:
+        gr.Markdown(ABOUT)
+        number = gr.State(0)
+        with gr.Row():
+            with gr.Column():
+                photo = gr.Image(
+                    label="photo",
+                    type="filepath",
+                    image_mode=None,
+                    sources=["upload", "clipboard"],
+                    height=420,
+                )
+                focal_px = gr.Number(label="focal length in pixels (0: not known)", value=0, minimum=0)
+                with gr.Row():
+                    another = gr.Button("a made-up photograph")
+                    start = gr.Button("reconstruct", variant="primary")
+                words = gr.Markdown(label="words")
+            with gr.Column():
+                overlay = gr.Image(
+                    label="overlay", interactive=False, height=420, buttons=["download", "fullscreen"]
+                )
+                body = gr.Model3D(label="body", height=420, interactive=False, camera_position=(90, 85, 4))
+                files = gr.Files(label="download", interactive=False)
+        asked, told = [photo, focal_px], [overlay, body, files, words]
+        start.click(show, asked, told, api_name="reconstruct")
+        taken = another.click(take, number, [photo, number], api_visibility="private")
+        taken.success(show, asked, told, api_visibility="private")
+    return blocks
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def serve(
+    reconstructor: Reconstructor, host: str, port: int, *, ready: Callable[[str], None] = lambda address: None
+) -> None:
+    """Show the page until Ctrl-C. Raises InputError where gradio is not installed, or the port is taken."""
+    with tempfile.TemporaryDirectory(prefix="mpt-") as folder:
+        blocks = page(Answers(reconstructor, Path(folder)))
+        try:
+            _, address, _ = blocks.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                inbrowser=False,
+                quiet=True,
+                show_error=True,
+                prevent_thread_lock=True,
+                ssr_mode=False,
+                footer_links=["api"],
+                allowed_paths=[folder],
+            )
+        except OSError:
+            raise InputError(
+                f"--port {port}: nothing can be served there on {host}, it may be taken; choose another one"
+            ) from None
+        ready(address)
+        blocks.block_thread()
+
+
+def gradio_or_advice():
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when it is imported
+    os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # nor anything kept in the browser
+    try:
+        import gradio
+    except ImportError:
+        raise InputError(
+            "the page needs gradio, which is not installed: run `pip install mesh-pretraining[web]`"
+        ) from None
+    return gradio
