@@ -79,7 +79,7 @@ def test_what_fine_tuning_cannot_use_is_said(pictures, place, capsys):
     for args, said in (
         ([], "add --data rendered=DIR"),
         (["--data", "coco=somewhere"], "reads rendered; name a folder for each, as in --data rendered=DIR"),
-        (["--data", "nowhere"], "nowhere: holds no rendered pictures"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
         (["--data", pictures, "--samples", "0"], "--samples is 0"),
         (["--data", pictures, "--workers", "-1"], "--workers is -1"),
         (["--data", pictures, "--start-from", "nothing"], "nothing: no such model"),

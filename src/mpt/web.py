@@ -161,7 +161,7 @@ def page(answers: Answers) -> "gradio.Blocks":
                 overlay = gr.Image(
                     label="overlay", interactive=False, height=420, buttons=["download", "fullscreen"]
                 )
-                body = gr.Model3D(label="body", height=420, interactive=False, camera_position=(90, 85, 4))
+                body = gr.Model3D(label="body", height=420, interactive=False, camera_position=(90, 85, 3.2))
                 files = gr.Files(label="download", interactive=False)
         asked, told = [photo, focal_px], [overlay, body, files, words]
         start.click(show, asked, told, api_name="reconstruct")

@@ -1,6 +1,7 @@
 """Rendered pictures know their people exactly, and are the same whenever they are made."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import islice
 
@@ -10,7 +11,7 @@ import torch
 
 from mpt import bodies
 from mpt.cameras import fit_translation
-from mpt.datasets import rendered
+from mpt.datasets import check, rendered
 from mpt.datasets.loading import PhotoDataset
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
@@ -132,6 +133,7 @@ def test_what_is_no_folder_of_them_is_refused(folder, store, body, tmp_path):
     assert "holds no rendered pictures" in refusal(lambda: rendered.read(tmp_path))
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "000000.npz").write_bytes(b"half")
+    (tmp_path / "train" / "000000.jpg").touch()
     assert "000000.npz" in refusal(lambda: rendered.read(tmp_path)[0])
 
 
@@ -144,3 +146,15 @@ def test_what_cannot_be_rendered_is_refused(store, body, tmp_path):
     assert "no validation poses" in refusal(lambda: next(made))
     (tmp_path / "taken").write_text("")
     assert "cannot be written" in refusal(lambda: next(rendered.make(tmp_path / "taken", store, body, 1)))
+
+
+def test_a_folder_of_pictures_is_checked_by_its_name(folder, tmp_path):
+    report = check.check("rendered", folder, strict=True)
+    assert report.whole and [split.samples for split in report.splits] == [2, 1]
+    assert report.splits[0].knows == ("2D joints", "3D joints", "vertices", "camera")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(copy / "validation")
+    (copy / "train" / "000000.jpg").unlink()
+    train, validation = check.check("rendered", copy).splits
+    assert train.samples == 1 and "000000.jpg" in train.problems[0] and validation.absent
+    assert "000000.jpg" in refusal(lambda: check.check("rendered", copy, strict=True))

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mpt.datasets import coco, complement, freihand, human36m, mpi_inf_3dhp, mpii, muco3dhp, tdpw, up3d
+from mpt.datasets import (
+    coco,
+    complement,
+    freihand,
+    human36m,
+    mpi_inf_3dhp,
+    mpii,
+    muco3dhp,
+    rendered,
+    tdpw,
+    up3d,
+)
 from mpt.datasets.files import AbsentError
 from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
@@ -69,6 +80,9 @@ DATASETS = {
     ),
     complement.NAME: DataSet(
         "Complement", complement.read, ("train",), "MobRecon's repository (SeanChenxy/HandMesh on GitHub)"
+    ),
+    rendered.NAME: DataSet(
+        "Rendered pictures", rendered.read, rendered.SPLITS, "`mpt prepare rendered`, which makes it"
     ),
 }  # fmt: skip
 

@@ -25,7 +25,7 @@ import torch
 
 from mpt.bodies import Body
 from mpt.cameras import ray_rotation
-from mpt.datasets.files import one_of
+from mpt.datasets.files import AbsentError, first_of, one_of, with_images
 from mpt.datasets.sample import Joints3D, Keypoints, Sample, Samples
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
@@ -83,8 +83,8 @@ class RenderedSamples(Samples):
 
 def read(
     folder: str | Path, split: str = "train", *, strict: bool = False, body: Body | None = None
-) -> RenderedSamples:
-    """Splits: train, validation. ``body``: whose vertices they must be.
+) -> Samples:
+    """Splits: train, validation. ``body``: whose vertices they must be. ``strict``: refuse missing pictures.
 
     Raises InputError for a folder without such pictures, or pictures of another body.
     """
@@ -98,8 +98,8 @@ def read(
         )
     ids = sorted(path.stem for path in (folder / split).glob("*.npz"))
     if not ids:
-        raise InputError(f"{folder / split}: holds no rendered pictures; run `mpt prepare rendered` again")
-    return RenderedSamples(folder / split, ids)
+        raise AbsentError(f"{folder / split}: holds no rendered pictures; run `mpt prepare rendered` again")
+    return with_images(RenderedSamples(folder / split, ids), folder / split, strict=strict)
 
 
 def make(
@@ -178,16 +178,12 @@ def _write_picture(path: Path, image: np.ndarray, truth: dict[str, np.ndarray]) 
 
 
 def _about(folder: Path) -> dict:
-    path = folder / "rendered.json"
+    path = first_of(folder, "rendered.json", what="the pictures of `mpt prepare rendered`")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
         return about
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder}: holds no rendered pictures (no {path.name}); make some with `mpt prepare rendered`"
-        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: does not describe rendered pictures ({error}); run `mpt prepare rendered` into a new "
