@@ -7,6 +7,7 @@ from mpt.errors import InputError
 
 REGISTRY = {
     "mpt-small": "pretraining",
+    "mpt-hand": "pretraining",
     "paper": "pretraining",
     "paper-random-views": "pretraining",
     "tiny": "pretraining",

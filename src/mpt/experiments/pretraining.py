@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from mpt.cameras import HAND_CAMERAS
 from mpt.datasets.synthetic import SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
-from mpt.recipes.pretrain import PosesConfig, PretrainConfig
+from mpt.recipes.pretrain import LossWeights, PosesConfig, PretrainConfig
 
 RARE = PosesConfig(low_boost=6.0, rare_subjects=("85", "88", "90", "ual"), rare_boost=3.0)
 """CMU's 70 minutes hold few people who sit, lie or stand on their hands: those are drawn far more often."""
@@ -24,6 +25,20 @@ def mpt_small() -> PretrainConfig:
         precision="bfloat16",
         validate_every=2000,
         log_every=100,
+    )
+
+
+def mpt_hand() -> PretrainConfig:
+    """The hand model in the package: 21 joints, poses drawn inside joint limits, seen from anywhere."""
+    return replace(
+        mpt_small(),
+        name="mpt-hand",
+        body="anny-hand",
+        model=replace(SMALL, hidden=(128,), coarse_vertices=195),
+        data=SyntheticConfig(random_cameras=HAND_CAMERAS),
+        poses=PosesConfig(),
+        weights=LossWeights(vertices=8, joints=8, regressed=8),  # metres: a hand is a ninth of a body
+        samples=1_500_000,
     )
 
 
