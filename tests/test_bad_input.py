@@ -144,7 +144,7 @@ def test_a_disk_that_is_full(photo, model, capsys, monkeypatch):
 
     Path("mpt-out").mkdir()
     monkeypatch.setattr(Path, "write_bytes", full)
-    refused([*photo, "--model", model], "nothing can be written there .*No space left", capsys)
+    refused([*photo, "--model", model], "cannot be written .*No space left", capsys)
 
 
 def test_a_store_that_may_not_be_written(capsys):

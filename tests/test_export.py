@@ -76,10 +76,8 @@ def test_an_unknown_format_is_refused_by_naming_the_known_ones(tmp_path, ball):
 @pytest.mark.parametrize("kind", WRITERS)
 def test_an_unwritable_folder_is_named_and_nothing_is_left(tmp_path, ball, kind):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(InputError, match=r"nothing can be written there"):
+    with pytest.raises(InputError, match=rf"person\.{kind}: cannot be written .* choose another folder"):
         write_mesh(tmp_path / "file" / f"person.{kind}", *ball)
-    with pytest.raises(InputError, match=r"choose another folder"):
-        write_mesh(tmp_path / "missing" / f"person.{kind}", *ball)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 

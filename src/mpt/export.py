@@ -4,10 +4,8 @@ GLB is y up and faces the viewer, as glTF viewers expect: camera axes (x, y, z) 
 OBJ, PLY and NPZ keep camera axes (x right, y down, z forward).
 """
 
-import contextlib
 import io
 import json
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,9 @@ import numpy as np
 
 from mpt.errors import InputError
 from mpt.render import vertex_normals
+from mpt.writing import write_whole
+
+ADVICE = "choose another folder"
 
 
 def _glb(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
@@ -129,7 +130,7 @@ def write_mesh(
         )
     vertices, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
     joints = None if joints is None else np.asarray(joints, np.float32)
-    _replace(path, writer(vertices, faces, joints))
+    write_whole(path, writer(vertices, faces, joints), ADVICE)
 
 
 def known_formats() -> str:
@@ -157,19 +158,4 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
             f"{path.name}: '{path.suffix}' is no picture format that can be written; use .png or .jpg."
         )
     _, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), options)
-    _replace(path, data.tobytes())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put a file in its place in one step, so that nobody ever meets half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: nothing can be written there ({error.strerror}); choose another folder."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    write_whole(path, data.tobytes(), ADVICE)
