@@ -7,10 +7,14 @@ import warnings
 
 import layouts
 import numpy as np
+import official
 import pytest
+import torch
 from layouts import People
 from scipy.spatial.transform import Rotation
 
+from mpt import bodies
+from mpt.bodies import smpl
 from mpt.datasets import (
     check,
     coco,
@@ -164,6 +168,42 @@ def test_muco_without_fits_knows_no_smpl(tmp_path):
     layouts.muco(tmp_path, PEOPLE)
     (tmp_path / "smpl_param.json").unlink()
     assert muco3dhp.read(tmp_path)[0].parameters is None
+
+
+def test_muco_fits_far_from_the_joints_are_left_out(tmp_path):
+    """A fit's error is what one finds on the whole mesh; the joints stay, and their place does not matter."""
+    model = official.smpl()
+    np.save(tmp_path / "regressor.npy", official.h36m_regressor(model, "left"))
+    np.savez(tmp_path / "SMPL_NEUTRAL.npz", **model)
+    body = smpl.read(tmp_path / "SMPL_NEUTRAL.npz", h36m_regressor=tmp_path / "regressor.npy")
+    pose, betas = np.random.default_rng(0).normal(0, 0.2, (3, 72)), np.full((3, 10), 0.5)
+    turns = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(3, 24, 3, 3)
+    mesh = body.forward(torch.from_numpy(turns).float(), torch.from_numpy(betas).float()).vertices
+    joints = body.regress(mesh, "h36m17").numpy() + np.array([0.2, 0, 3])
+    joints[1, H36M17.index("left_wrist"), 0] += 0.2  # centred: 13/14 of it there, 1/14 at each other joint
+    joints[2, H36M17.index("spine")] += 9  # which is another joint in MuCo
+    people = [People(seed) for seed in range(3)]
+    for person, places in zip(people, joints):
+        person.places = dict(zip(H36M17.joints, places))
+    layouts.muco(tmp_path, people)
+    fits = {str(10 * n): {"pose": pose[n].tolist(), "shape": betas[n].tolist()} for n in range(3)}
+    layouts._json(tmp_path / "smpl_param.json", fits)
+
+    with pytest.warns(UserWarning, match=r"smpl_param\.json: 1 of 3 fits are over 25 mm from the 3D joints"):
+        samples = muco3dhp.read(tmp_path, body=body)
+    assert [sample.parameters is None for sample in samples] == [False, True, False]
+    assert samples[1].joints.known.all()
+    parts = (
+        pose.reshape(3, 24, 3),
+        betas,
+        *(np.stack([getattr(sample.joints, name) for sample in samples]) for name in ("xyz_m", "known")),
+    )
+    np.testing.assert_allclose(muco3dhp.fit_errors_mm(body, *parts), [0, 200 * 2 * 13 / 14**2, 0], atol=0.01)
+    assert all(sample.parameters for sample in muco3dhp.read(tmp_path, body=body, max_fit_mm=30))
+    assert all(sample.parameters for sample in muco3dhp.read(tmp_path, body=bodies.load()))
+    bare = smpl.read(tmp_path / "SMPL_NEUTRAL.npz")
+    with pytest.warns(UserWarning, match="fits are taken as they are, bad ones too"):
+        assert all(sample.parameters for sample in muco3dhp.read(tmp_path, body=bare))
 
 
 def test_up3d_joints_are_lsps_and_its_body_is_neutral(tmp_path):
