@@ -1,4 +1,4 @@
-"""mpt prepare mocap: files to store, near-duplicates dropped, subjects kept apart, bad files named."""
+"""mpt prepare: files to store, near-duplicates dropped, subjects kept apart, bad files named; hands drawn."""
 
 import os
 
@@ -12,7 +12,7 @@ import mpt.bodies
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.recipes import prepare
-from mpt.recipes.prepare import changed_frames, pose_kind, prepare_mocap, repair
+from mpt.recipes.prepare import changed_frames, pose_kind, prepare_hands, prepare_mocap, repair
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +218,41 @@ def test_pose_kind_agrees_with_the_bodys_own_kernel(body):
     np.testing.assert_allclose(
         pose_kind(rotvec, body).pelvis_height, heads[:, 0, 1] - heads[..., 1].min(1), atol=1e-6
     )
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return mpt.bodies.load("anny-hand")
+
+
+def test_hands_are_drawn_and_stored_a_twentieth_for_validation(tmp_path, hand):
+    summary = prepare_hands(tmp_path / "hands.store", samples=60)
+    store = PoseStore(summary.path, body=hand)
+    assert (len(store.train), len(store.validation), summary.poses) == (57, 3, 60)
+    assert [s.name for s in store.sequences] == ["sampled-train", "sampled-validation"]
+    assert np.isnan(store.kind().pelvis_height).all() and np.isnan(store.kind().trunk_tilt).all()
+    assert (store.rotvec()[:, 0] == 0).all() and np.isfinite(store.rotvec()).all()
+    assert len(np.unique(store.rotvec(), axis=0)) == 60  # validation poses are none of the others
+
+
+def test_a_seed_tells_the_hands_that_are_drawn(tmp_path):
+    one, same, other = (
+        PoseStore(prepare_hands(tmp_path / f"{k}.store", samples=20, seed=seed).path).rotvec()
+        for k, seed in enumerate((3, 3, 4))
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.isclose(one, other).all((1, 2)).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"body": "anny"}, "has no moving bone 'index1'"),
+        ({"samples": 0}, "samples is 0, a number above 0"),
+        ({"seed": -1}, "seed is -1, a number from 0 up"),
+    ],
+)
+def test_wrong_wishes_of_hands_are_refused_and_leave_nothing(given, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        prepare_hands(tmp_path / "hands.store", **given)
+    assert not list(tmp_path.iterdir())

@@ -113,8 +113,15 @@ def sample_hand_poses(body: Body, count: int, generator: torch.Generator | None 
     anatomy = _Anatomy.of(body)
     skeletal = body.subset(torch.arange(0, device=body.template.device))  # joints without the skin
     found = [body.template.new_zeros(0, len(body.moving_bones), 3)]
+    in_vain = 0
     while (missing := count - sum(map(len, found))) > 0:
         found.append(_draw(anatomy, skeletal, min(2 * missing, BATCH), generator)[:missing])
+        in_vain = 0 if len(found[-1]) else in_vain + 1
+        if in_vain == 20:
+            raise InputError(
+                f"hand poses were asked of the body {body.name}, whose joints do not lie as a hand's: its "
+                "fingers run through each other in every pose; make the body file again"
+            )
     return torch.cat(found)
 
 

@@ -1,4 +1,4 @@
-"""PoseStore: body poses from motion capture in one memory-mapped file, a few hundred bytes each.
+"""PoseStore: poses of a body or a hand in one memory-mapped file, a few hundred bytes each.
 
     bytes 0-7    magic "MPTPOSES"
     bytes 8-31   three little-endian uint64: version, where the JSON header begins, its length
@@ -50,7 +50,7 @@ class Sequence:
 
 
 class Kind(NamedTuple):
-    """What sort of pose it is, on the body's mean shape."""
+    """What sort of pose it is, on the body's mean shape; NaN for a hand, which has no pelvis."""
 
     pelvis_height: np.ndarray  # metres above the lowest joint
     trunk_tilt: np.ndarray  # degrees between the trunk and straight up, 0 to 180
@@ -129,7 +129,7 @@ class PoseStore:
         if (body.hash, body.moving_bones) != (self.body_hash, self.bones):
             raise InputError(
                 f"{self.path}: its poses are for the body '{self.body_name}' ({self.body_hash[:12]}), not "
-                f"for '{body.name}' ({body.hash[:12]}); make it again with `mpt prepare mocap` for this body"
+                f"for '{body.name}' ({body.hash[:12]}); make it again with `mpt prepare` for this body"
             )
 
 
@@ -236,11 +236,11 @@ def _read_header(path: Path) -> dict:
             if lead[:8] != MAGIC:
                 raise InputError(
                     f"{path}: it is no pose store (its first bytes are {lead[:8]!r}, not {MAGIC!r}); "
-                    "make one with `mpt prepare mocap`"
+                    "make one with `mpt prepare`"
                 )
             cut_short = InputError(
                 f"{path}: the store is cut short or damaged; copy it again, or make it again with "
-                "`mpt prepare mocap`"
+                "`mpt prepare`"
             )
             if len(lead) < LEAD.size:
                 raise cut_short
@@ -248,7 +248,7 @@ def _read_header(path: Path) -> dict:
             if version != VERSION:
                 raise InputError(
                     f"{path}: a store of version {version} where this program reads {VERSION}; "
-                    "make it again with `mpt prepare mocap`"
+                    "make it again with `mpt prepare`"
                 )
             size = os.fstat(file.fileno()).st_size
             if not LEAD.size < start < start + length == size:
@@ -257,7 +257,7 @@ def _read_header(path: Path) -> dict:
             header = json.loads(file.read(length))
     except OSError as error:
         raise InputError(
-            f"{path}: cannot read the store ({error.strerror}); make one with `mpt prepare mocap`"
+            f"{path}: cannot read the store ({error.strerror}); make one with `mpt prepare`"
         ) from error
     except ValueError as error:
         raise error if isinstance(error, InputError) else cut_short from error
