@@ -372,7 +372,7 @@ def test_an_unknown_command_names_the_nearest(capsys):
 
 def test_an_unknown_experiment_names_the_nearest(capsys):
     refused(["pretrain", "tinny", "--store", "my.store"], "did you mean tiny?", capsys)
-    refused(["experiments", "run", "papper", "--store", "my.store"], "did you mean paper?", capsys)
+    refused(["experiments", "run", "table7-view-2"], "did you mean table7-views-2?", capsys)
 
 
 @pytest.mark.parametrize(

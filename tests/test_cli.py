@@ -19,6 +19,7 @@ from mpt.images import apply
 from mpt.skeletons import COCO17
 
 SIZE = (320, 240)
+TINY_RUN = ["pretrain", "tiny", "--samples", "160", "--batch-size", "8", "--out", "run"]
 
 
 @pytest.fixture(scope="module")
@@ -225,13 +226,13 @@ def store(tmp_path_factory) -> str:
 
 
 def test_pretraining_makes_a_model_that_reconstructs(place, store, capsys):
-    assert main(["experiments", "run", "tiny", "--scale", "tiny", "--store", store, "--out", "run"]) == 0
+    assert main([*TINY_RUN, "--store", store]) == 0
     assert "mpt reconstruct photo.jpg --model run" in capsys.readouterr().out
     assert reconstruct("two.jpg", model="run") == 0
 
 
 def test_a_run_is_resumed_by_its_own_configuration(place, store, capsys):
-    main(["experiments", "run", "tiny", "--scale", "tiny", "--store", store, "--out", "run"])
+    main([*TINY_RUN, "--store", store])
     assert main(["pretrain", "--resume", "run", "--store", store, "--device", "cpu"]) == 0
     steps = [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 20
@@ -261,7 +262,7 @@ def test_an_interrupted_run_says_how_to_go_on(place, store, monkeypatch, capsys)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(place, store, capsys):
-    run = ["experiments", "run", "tiny", "--scale", "tiny", "--store", store, "--out", "run"]
+    run = [*TINY_RUN, "--store", store]
     with pytest.MonkeyPatch.context() as patch:
         from mpt.recipes import pretrain
 
@@ -270,7 +271,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(place, store, cap
         )
         assert main(run) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("mpt: the loss stopped being finite by step 5")
+    assert error.startswith("mpt: the loss stopped being finite by step 20")
 
 
 def test_evaluation_prints_its_four_numbers(store, model, capsys):

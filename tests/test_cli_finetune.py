@@ -53,7 +53,7 @@ def refused(args: list[str], said: str, capsys) -> None:
 
 def test_pictures_are_prepared_tuned_on_and_the_run_resumed(pictures, place, capsys):
     run = ["--out", "run", "--device", "cpu"]
-    tiny = ["experiments", "run", "rendered-scratch", "--scale", "tiny", "--data", pictures]
+    tiny = ["finetune", "rendered-scratch", "--samples", "40", "--batch-size", "2", "--data", pictures]
     assert main([*tiny, *run]) == 0
     assert "mpt reconstruct photo.jpg --model run" in capsys.readouterr().out
     assert networks.tuned_here("run")
@@ -87,7 +87,7 @@ def test_what_fine_tuning_cannot_use_is_said(pictures, place, capsys):
     ):
         refused(["finetune", *args, "--out", "run", "--device", "cpu"], said, capsys)
         assert not Path("run").exists()
-    refused(["experiments", "run", "tiny"], "give --store STORE", capsys)
+    refused(["pretrain", "tiny"], "give --store STORE", capsys)
     refused(["prepare", "rendered", "no.store", "--out", "r", "--count", "0"], "--count is 0", capsys)
 
 

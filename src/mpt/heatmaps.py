@@ -129,6 +129,12 @@ PERFECT = HeatmapNoise(clean_share=1.0, detector_share=0.0)
 DETECTOR = HeatmapNoise(clean_share=0.0, detector_share=1.0)
 """What a detector like BlazePose gives."""
 
+PAPER_NOISE = HeatmapNoise(
+    clean_share=0.0, detector_share=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0
+)
+"""The paper's three kinds alone: masked joints, jitter, Gaussian noise. Their magnitudes are ours, and so is
+the range of widths and heights: real detectors draw wider and lower blobs than Eq. 1."""
+
 
 def perturb(
     points: Tensor,

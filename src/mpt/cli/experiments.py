@@ -1,19 +1,18 @@
-"""``mpt experiments``: named training configurations."""
+"""``mpt experiments``: the paper's tables."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from mpt.cli.common import OK
-from mpt.cli.training import new_run, run_finetuning, run_pretraining
 from mpt.errors import InputError
 
 
 @dataclass(frozen=True)
 class ExperimentsList:
-    """List the named configurations.
+    """List the paper's tables with their cells, and the named configurations.
 
     Example: mpt experiments list
     """
@@ -25,54 +24,77 @@ class ExperimentsList:
         from mpt import experiments
 
         table = Table("experiment", "what it is", box=None, pad_edge=False)
+        for key in experiments.TABLES:
+            found = experiments.table(key)
+            table.add_row(f"[bold]{found.name}[/bold]", f"[bold]{found.title}[/bold]")
+            for cell in found.cells("full"):
+                table.add_row(f"  {cell.name}", cell.label)
+        table.add_row("[bold]configurations[/bold]", "")
         for name, about in experiments.names().items():
-            table.add_row(name, about)
+            table.add_row(f"  {name}", about)
         Console().print(table)
         return OK
 
 
 @dataclass(frozen=True)
 class ExperimentsRun:
-    """Run a named configuration as it stands, or a tiny one like it.
+    """Run cells of the paper's tables: what is missing of their stages, and the measuring at the end.
 
-    Example: mpt experiments run paper --scale tiny --store my.store
+    What has been run in the same --out is not run again, and what was broken off goes on.
+
+    Example: mpt experiments run table6 --scale small --store cmu.store --rendered rendered
     """
 
-    experiment: Annotated[Positional[str], arg(metavar="EXPERIMENT")]
-    """Which one; see `mpt experiments list`."""
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME...")]
+    """Tables or single cells; see `mpt experiments list`."""
+    scale: Literal["full", "small", "tiny"] = "full"
+    """full: the paper's, with the licensed files. small: the same on what is free, hours of one core.
+    tiny: twenty steps, to see that it runs."""
+    seed: Annotated[tuple[int, ...], arg(metavar="N...")] = (0,)
+    """Of weights and draws; several run one after another."""
     store: Annotated[Path | None, arg(metavar="STORE")] = None
-    """Pre-training's poses: a store that `mpt prepare mocap` wrote."""
-    data: Annotated[tuple[str, ...], arg(metavar="DIR|NAME=DIR...")] = ()
-    """Fine-tuning's data sets, as for `mpt finetune`."""
-    out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
-    """The run folder. Default: runs/EXPERIMENT-TIME."""
-    scale: Literal["full", "tiny"] = "full"
-    """tiny: narrow layers and twenty steps, to see that it runs."""
+    """The poses: a store that `mpt prepare mocap` wrote."""
+    rendered: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Pictures that `mpt prepare rendered` made, for the scales that need no licensed data."""
+    data: Annotated[tuple[str, ...], arg(metavar="NAME=DIR...")] = ()
+    """The folder of each data set, as human36m=data/h36m."""
+    body: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """The body, instead of the experiment's: a file that `mpt prepare body` wrote."""
+    weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """HigherHRNet's official COCO weights."""
+    samples: Annotated[int | None, arg(metavar="N")] = None
+    """Of every stage, instead of the experiment's."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="ROOT")] = Path("runs/experiments")
+    """Where runs and results go."""
+    workers: Annotated[int, arg(metavar="N")] = 2
+    """Processes that read photos."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
 
     def __call__(self) -> int:
         from mpt import experiments
-        from mpt.recipes.pretrain import PretrainConfig
+        from mpt.experiments.running import Given, run_cell
 
-        config = experiments.get(self.experiment)
-        if self.scale == "tiny":
-            config = _tiny(config)
-        out = self.out or new_run(config.name)
-        if not isinstance(config, PretrainConfig):
-            return run_finetuning(config, self.data, out, device=self.device)
-        if self.store is None:
-            raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
-        return run_pretraining(config, self.store, out, device=self.device)
+        for name in ("samples", "workers"):
+            if (value := getattr(self, name)) is not None and value < (name == "samples"):
+                raise InputError(f"--{name} is {value}: give a number above 0")
+        cells = [cell for name in self.names for cell in experiments.cells(name, self.scale)]
+        given = Given(
+            self.store, self.body, self._folders(), self.weights, self.samples, self.workers, self.device
+        )
+        for seed in self.seed:
+            for cell in cells:
+                found = run_cell(cell, self.scale, seed, self.out, given)
+                for on, numbers in found["measured"].items():
+                    shown = "  ".join(f"{name} {value:,.1f}" for name, value in numbers.items())
+                    print(f"{cell.name} ({self.scale}, seed {seed}) {on}: {shown}", flush=True)
+        return OK
 
-
-def _tiny(config: Any) -> Any:
-    """The same kind of model and data, a hundred times smaller, from random weights."""
-    model = replace(
-        config.model, hidden=tuple(max(width // 16, 16) for width in config.model.hidden), layers=1
-    )
-    small = {"name": f"{config.name}-tiny", "model": model, "samples": 20 * 8, "batch_size": 8}
-    if hasattr(config, "network"):
-        network = replace(config.network, kind="small", width=8, input_size=64)
-        small |= {"network": network, "start_from": ""}
-    return replace(config, **small, validation_samples=8, log_every=5)
+    def _folders(self) -> dict[str, Path]:
+        folders = {} if self.rendered is None else {"rendered": self.rendered}
+        for given in self.data:
+            name, equals, folder = given.partition("=")
+            if not equals or not folder:
+                raise InputError(f"--data {given}: name the data set too, as in --data human36m=DIR")
+            folders[name] = Path(folder)
+        return folders

@@ -1,6 +1,7 @@
 """Errors on held-out poses: heatmaps -> mesh, in millimetres (Section 4.1)."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def evaluate_poses(
     rotvec: np.ndarray,
     *,
     noise: HeatmapNoise | None = None,
-    cameras: RandomCameras | None = None,
+    cameras: RandomCameras | Literal["h36m_s1"] | None = None,
     batch_size: int = 64,
     seed: int = 12345,
     rank: int = 0,
@@ -37,16 +38,18 @@ def evaluate_poses(
     """Errors on (N, bones, 3) poses, each once, on random people seen by random cameras.
 
     The camera, body and noise of each pose are the same in every call with the same seed. ``noise=None`` is
-    perfect maps; ``cameras=None`` those of such bodies. Joints are the regressed ones, about the root (the
-    mid-hip, or the wrist); vertices about the root of their mesh. Process ``rank`` of several takes every
-    ``ranks``-th batch and finds in it what one process alone would find.
+    perfect maps; ``cameras=None`` those of such bodies, "h36m_s1" the paper's four. Joints are the regressed
+    ones, about the root (the mid-hip, or the wrist); vertices about the root of their mesh. Process ``rank``
+    of several takes every ``ranks``-th batch and finds in it what one process alone would find.
     """
     was_training = model.training
     model.eval()
     device = model.template_joints.device
     bodily = widener(body.with_bones(bones), NO_WIDENING)
+    virtual = cameras == "h36m_s1"
     data = SyntheticConfig(
-        random_cameras=cameras or bodily.cameras,
+        cameras="h36m_s1" if virtual else "random",
+        random_cameras=bodily.cameras if virtual or cameras is None else cameras,
         widening=NO_WIDENING,
         noise=noise or PERFECT,
         truncation=0.0,

@@ -1,0 +1,120 @@
+"""What a cell's model is measured on: a benchmark, held-out rendered pictures, held-out poses.
+
+Rendered pictures are no photographs and drawn maps are no detector's: such numbers are printed under those
+names, never under a benchmark's.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mpt.bodies import Body
+from mpt.checkpoint import Model
+from mpt.datasets import rendered
+from mpt.datasets.sample import Sample, Samples
+from mpt.datasets.store import PoseStore
+from mpt.heatmaps import DETECTOR
+from mpt.images import Crop
+from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
+from mpt.recipes.evaluate import evaluate_poses, spread
+from mpt.recipes.loop import batches
+from mpt.recipes.predictions import BATCH, Eye, Network, Seen, eye_of
+from mpt.writing import write_whole
+
+Measured = dict[str, dict[str, float]]
+"""What was measured on -> metric -> value."""
+
+POSES = 512
+
+
+@dataclass(frozen=True)
+class KeptMaps:
+    """An eye that has looked at every sample once: crops and heatmaps by sample, from one file."""
+
+    seen: dict[str, Seen | None]
+
+    def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
+        return [self.seen[sample.sequence] for sample, _ in looks]
+
+
+def kept_maps(folder: Path, samples: Samples, name: str, size: int, eye: Callable[[], Eye]) -> KeptMaps:
+    """What ``eye`` of that name sees of rendered samples at ``size`` px, seen once and kept in ``folder``."""
+    ids = [sample.sequence for sample in samples]
+    about = hashlib.sha256(name.encode())
+    for sample_id, sample in zip(ids, samples):
+        about.update(f"{sample_id}{Path(sample.image).stat().st_size}".encode())
+    path = folder / f"{name}-{size}-{about.hexdigest()[:12]}.npz"
+    if not path.exists():
+        look, seen = eye(), []
+        for part in batches(len(ids), BATCH):
+            some = [samples[i] for i in range(part.start, part.stop)]
+            seen += look([(sample, sample.crop) for sample in some])
+        found = [s for s in seen if s is not None]
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            found=np.array([s is not None for s in seen]),
+            crop=np.array([[*s.crop.center_px, s.crop.side_px] for s in found]).reshape(-1, 3),
+            maps=np.array([s.heatmaps.numpy() for s in found], np.float16),
+        )
+        write_whole(path, content.getvalue())
+    with np.load(path) as file:
+        crops, maps = iter(file["crop"].tolist()), iter(torch.from_numpy(file["maps"]).float())
+        return KeptMaps(
+            {
+                sample_id: Seen(Crop((crop[0], crop[1]), crop[2]), next(maps))
+                if there and (crop := next(crops))
+                else None
+                for sample_id, there in zip(ids, file["found"])
+            }
+        )
+
+
+def on_pictures(
+    model: Model, body: Body, folder: str | os.PathLike, cache: Path, pose2d: str
+) -> dict[str, float]:
+    """Errors on held-out rendered pictures, whose maps the named 2D network draws: zero-shot."""
+    samples = rendered.read(folder, "validation", body=body)
+    size = model.transformer.config.heatmap_size
+    eye = kept_maps(cache, samples, pose2d, size, lambda: eye_of(pose2d, model.skeleton, size))
+    predict, errors, found = Network(model, eye), ErrorSums(), 0
+    for part in batches(len(samples), BATCH):
+        some = [samples[i] for i in range(part.start, part.stop)]
+        pairs = [(s, p) for s, p in zip(some, predict(some)) if p is not None]
+        if not pairs:
+            continue
+        found += len(pairs)
+        mine = torch.from_numpy(np.stack([p.vertices_m for _, p in pairs])).float()
+        vertices = torch.from_numpy(np.stack([s.vertices_m for s, _ in pairs]))
+        true = torch.from_numpy(np.stack([s.joints.xyz_m for s, _ in pairs]))
+        joints = body.regress(mine)
+        errors.add(
+            mpjpe_mm=mpjpe(joints, true), pa_mpjpe_mm=pa_mpjpe(joints, true), mpve_mm=mpjpe(mine, vertices)
+        )
+    return errors.means() | {"samples": found, "not_found": len(samples) - found}
+
+
+def on_poses(model: Model, body: Body, path: str | os.PathLike, count: int = POSES) -> Measured:
+    """Errors on held-out poses: perfect maps and a detector's, by random cameras and the paper's four."""
+    store = PoseStore(path, body=body)
+    rotvec = store.rotvec(spread(store.validation if len(store.validation) else store.train, count))
+    rigs = {"random": None} if len(body.skeleton) != 17 else {"random": None, "s1": "h36m_s1"}
+    return {
+        f"poses-{rig}-{maps}": {
+            f"{name}_mm": value
+            for name, value in evaluate_poses(
+                model.transformer, body, store.bones, rotvec, noise=noise, cameras=cameras
+            )
+            .means()
+            .items()
+        }
+        | {"samples": len(rotvec)}
+        for rig, cameras in rigs.items()
+        for maps, noise in (("perfect", None), ("detector", DETECTOR))
+    }

@@ -1,0 +1,82 @@
+"""Pre-training as the tables share it: one run for all cells that begin with the same transformer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mpt.datasets.synthetic import SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING
+from mpt.experiments.cells import PREFIX, Evaluation, Scale, Stage
+from mpt.heatmaps import PAPER_NOISE
+from mpt.modeling.mesh_transformer import PAPER, SMALL
+from mpt.recipes.loop import OptimConfig
+from mpt.recipes.pretrain import PosesConfig, PretrainConfig
+
+MESHES, EPOCHS = 2_000_000, 10
+DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0, noise=PAPER_NOISE)
+"""The paper's: four virtual cameras, masked joint modelling, Gaussian noise, jitter, and nothing else."""
+
+FULL = PretrainConfig(body="smpl.safetensors", model=PAPER, data=DATA, samples=EPOCHS * MESHES * 4)
+FREE = PretrainConfig(
+    model=replace(SMALL, hidden=(128,), layers=3),
+    data=DATA,
+    optim=OptimConfig(learning_rate=1e-3),
+    samples=200_000,
+    batch_size=128,
+    precision="bfloat16",
+    validation_samples=256,
+    validate_every=500,
+    log_every=100,
+)
+TINY = replace(
+    FREE,
+    model=replace(SMALL, hidden=(16,), layers=1, heads=2, heatmap_size=56),
+    samples=20 * 8,
+    batch_size=8,
+    precision="float32",
+    validation_samples=8,
+    log_every=5,
+)
+BASE = {"full": FULL, "small": FREE, "tiny": TINY}
+
+
+def _views(config: PretrainConfig, views: int) -> PretrainConfig:
+    """An epoch is every pair of mesh and view once; at a smaller scale all runs are equally long."""
+    samples = config.samples * views // 4 if config.body == FULL.body else config.samples
+    return replace(config, data=replace(config.data, views=views), samples=samples)
+
+
+def _share(config: PretrainConfig, percent: int) -> PretrainConfig:
+    samples = config.samples * percent // 100 if config.body == FULL.body else config.samples
+    return replace(config, poses=PosesConfig(share=percent / 100), samples=samples)
+
+
+VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
+    "": lambda config: config,
+    "no-masking": lambda config: replace(
+        config, data=replace(config.data, noise=replace(config.data.noise, mask_ratio=0.0))
+    ),
+    "coordinates": lambda config: replace(config, model=replace(config.model, inputs="coordinates")),
+    "random-views": lambda config: replace(config, data=replace(config.data, cameras="random")),
+} | {f"views-{views}": lambda config, views=views: _views(config, views) for views in (1, 2, 8)}
+VARIANTS |= {
+    f"share-{percent}": lambda config, percent=percent: _share(config, percent)
+    for percent in (1, 20, 40, 60, 80)
+}
+"""What differs from the pre-training that all others share, whose name is empty."""
+
+
+def pretrained(scale: Scale, variant: str = "") -> Stage:
+    """The pre-training of that variant."""
+    name = f"{PREFIX[scale]}pretrain" + (f"-{variant}" if variant else "")
+    return Stage(replace(VARIANTS[variant](BASE[scale]), name=name))
+
+
+def zero_shot(scale: Scale) -> Evaluation:
+    """A 2D network that was trained by others, in front of the pre-trained transformer."""
+    match scale:
+        case "full":
+            return Evaluation("h36m", "higher-hrnet", "h36m-p2")
+        case "small":
+            return Evaluation("rendered", "blazepose")
+        case "tiny":
+            return Evaluation("rendered", "truth")
