@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
+CHANGEABLE = ("samples", "batch_size", "accumulate", "learning_rate", "seed", "precision")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class Pretrain:
     samples: Annotated[int | None, arg(metavar="N")] = None
     """Poses to learn from in all, instead of the experiment's."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Samples in one step of one process."""
+    """Samples in one micro-batch."""
+    accumulate: Annotated[int | None, arg(metavar="N")] = None
+    """Micro-batches in one step of one process."""
+    parallel: Literal["ddp", "fsdp2", "zero1", "zero2"] | None = None
+    """How the processes that torchrun starts share a step; a resumed run may choose another."""
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Adam's highest learning rate."""
     seed: Annotated[int | None, arg(metavar="N")] = None
@@ -54,17 +59,15 @@ class Pretrain:
     def __call__(self) -> int:
         if self.store is None:
             raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
-        changes = {
-            name: value
-            for name in ("samples", "batch_size", "learning_rate", "seed", "precision")
-            if (value := getattr(self, name)) is not None
-        }
+        changes = {name: value for name in CHANGEABLE if (value := getattr(self, name)) is not None}
         if self.resume is not None:
             _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
         else:
             config = _changed(_pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
             out = self.out or new_run(config.name)
+        if self.parallel is not None:
+            config = replace(config, parallel=self.parallel)
         start = {"resume": self.resume is not None, "start_from": self.start_from}
         return run_pretraining(config, self.store, out, device=self.device, **start)
 
@@ -123,7 +126,11 @@ class Finetune:
     samples: Annotated[int | None, arg(metavar="N")] = None
     """Photos to learn from in all, repeats counted, instead of the experiment's."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Samples in one step of one process."""
+    """Samples in one micro-batch."""
+    accumulate: Annotated[int | None, arg(metavar="N")] = None
+    """Micro-batches in one step of one process."""
+    parallel: Literal["ddp", "fsdp2", "zero1", "zero2"] | None = None
+    """How the processes that torchrun starts share a step; a resumed run may choose another."""
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Adam's highest learning rate."""
     seed: Annotated[int | None, arg(metavar="N")] = None
@@ -139,7 +146,7 @@ class Finetune:
         from mpt.recipes.configs import read_config
         from mpt.recipes.finetune import FinetuneConfig
 
-        names = ("start_from", "body", "samples", "batch_size", "learning_rate", "seed", "precision")
+        names = ("start_from", "body", *CHANGEABLE)
         changes = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.workers < 0:
             raise InputError(f"--workers is {self.workers}: give 0 or more")
@@ -149,6 +156,8 @@ class Finetune:
         else:
             config = _changed(_finetuning(self.experiment or DEFAULT_FINETUNING), changes)
             out = self.out or new_run(config.name)
+        if self.parallel is not None:
+            config = replace(config, parallel=self.parallel)
         how = {"resume": self.resume is not None, "pose2d_weights": self.weights, "workers": self.workers}
         return run_finetuning(config, self.data, out, device=self.device, **how)
 
@@ -201,7 +210,7 @@ def _check_resume(command: "Pretrain | Finetune", changes: dict) -> None:
 
 def _changed(config: Any, changes: dict) -> Any:
     for name, value in changes.items():
-        if name in ("samples", "batch_size", "learning_rate") and not value > 0:
+        if name in ("samples", "batch_size", "accumulate", "learning_rate") and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
     if "learning_rate" in changes:
         optim = replace(config.optim, learning_rate=changes["learning_rate"])

@@ -30,7 +30,9 @@ from mpt.modeling.image_to_mesh import ImageToMesh
 
 Parallel = Literal["ddp", "fsdp2", "zero1", "zero2"]
 Moments = dict[str, dict[str, Tensor]]
-"""What Adam remembers of each weight, by its name: step, exp_avg and exp_avg_sq."""
+"""What Adam remembers of each weight, by its name."""
+OF_EACH = ("step", "exp_avg", "exp_avg_sq")
+"""In this order on every process, or they would exchange one for another."""
 
 
 def check_installed(parallel: Parallel) -> None:
@@ -95,7 +97,7 @@ class Learner:
     def moments(self) -> Moments:
         """Called by all processes together, as :meth:`put` is."""
         return {
-            name: {key: _full(value) for key, value in self.optimizer.state[parameter].items()}
+            name: {key: _full(self.optimizer.state[parameter][key]) for key in OF_EACH}
             for name, parameter in self.model.named_parameters()
             if parameter in self.optimizer.state
         }
@@ -104,7 +106,7 @@ class Learner:
         for name, parameter in self.model.named_parameters():
             if name in moments:
                 self.optimizer.state[parameter] = {
-                    key: _like(value, parameter) for key, value in moments[name].items()
+                    key: _like(moments[name][key], parameter) for key in OF_EACH
                 }
 
 
@@ -200,7 +202,7 @@ class Zero(Learner):
         names = {parameter: name for name, parameter in self.model.named_parameters()}
         return {
             names[parameter]: {
-                "step": self.optimizer.optimizer.state[share]["step"],
+                "step": self.optimizer.optimizer.state[share]["step"].clone(),
                 "exp_avg": safe_get_full_optimizer_state(parameter, "exp_avg"),
                 "exp_avg_sq": safe_get_full_optimizer_state(parameter, "exp_avg_sq"),
             }

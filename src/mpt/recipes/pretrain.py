@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from mpt import bodies, checkpoint
@@ -234,11 +233,7 @@ def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerato
     if precision == "auto":
         precision = "bfloat16" if cuda else "float32"
     AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
-    return Accelerator(
-        cpu=not cuda,
-        mixed_precision="bf16" if precision == "bfloat16" else "no",
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],  # they are equal as it is
-    )
+    return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
 
 
 class PoseDraw:
