@@ -212,6 +212,8 @@ def _changed(config: Any, changes: dict) -> Any:
     for name, value in changes.items():
         if name in ("samples", "batch_size", "accumulate", "learning_rate") and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
+    if "samples" in changes:
+        changes = changes | {"epochs": 0.0}
     if "learning_rate" in changes:
         optim = replace(config.optim, learning_rate=changes["learning_rate"])
         changes = {k: v for k, v in changes.items() if k != "learning_rate"} | {"optim": optim}

@@ -9,7 +9,7 @@ Letters: N samples, K joints, V vertices, C coarse ones.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -76,6 +76,8 @@ class FinetuneConfig:
     transformer_lr: float = 1.0
     """Factor of the learning rate of the transformer; 0 freezes it."""
     samples: int = 25_000_000
+    epochs: float = 0.0
+    """Where above 0: passes through the training samples, instead of ``samples``."""
     batch_size: int = 32
     """Samples of one micro-batch."""
     accumulate: int = 1
@@ -132,6 +134,8 @@ def finetune(
     body = bodies.load(config.body)
     sets = [_part(samples, config) for samples in read_sets(config, data, body)]
     mixture = Mixture(sets, config.mixture or None, seed=config.seed)
+    if config.epochs:
+        config = replace(config, samples=round(config.epochs * mixture.epoch_size))
     held_out = read_set(config.validation, config.validation_split, data, body)
     checked = Subset(held_out, spread(np.arange(len(held_out)), config.validation_samples))
 

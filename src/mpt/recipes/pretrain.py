@@ -59,6 +59,8 @@ class PretrainConfig:
     weights: LossWeights = field(default_factory=LossWeights)
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
+    epochs: float = 0.0
+    """Where above 0: how often every pose is seen by every view, instead of ``samples``."""
     batch_size: int = 64
     """Samples of one micro-batch."""
     accumulate: int = 1
@@ -119,6 +121,9 @@ def pretrain(
         device=device,
     )
     poses = PoseDraw(store, config.poses, config.seed, device)
+    if config.epochs:
+        views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
+        config = replace(config, samples=round(config.epochs * len(poses) * views))
     micro_batches = config.accumulate * processes
     steps = max(1, config.samples // (config.batch_size * micro_batches))
     held_out = store.validation if len(store.validation) else store.train
