@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mpt.bodies import Body
     from mpt.bodies.smpl import Gender
     from mpt.checkpoint import Model
-    from mpt.recipes.benchmark import Name as Benchmark
+    from mpt.recipes.conventions import Name as Benchmark
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class EvaluateMocap:
         if self.as_json:
             print(json.dumps(errors))
         else:
-            print(f"{model.name} on {len(rotvec):,} poses of {self.path}, {self.noise} noise:")
+            print(f"{model.name} on {len(rotvec):,} poses of {self.path}, {self.noise} noise, one look:")
             for name, mm in means.items():
                 print(f"  {name.upper().replace('_', '-'):<9}{mm:7.1f} mm")
         return OK
@@ -104,6 +104,8 @@ class EvaluatePhotos:
     """Side of the picture that the 2D network sees."""
     body: Annotated[Path | None, arg(metavar="FILE")] = None
     """The body file that the model was trained on, where it does not come with mpt."""
+    looks: Literal[1, 2] = 1
+    """2 averages with a look at the mirrored maps, as `mpt reconstruct` does; published figures have one."""
     samples: Annotated[int | None, arg(metavar="N")] = None
     """Samples at most, taken evenly from all. Default: all."""
     worst: Annotated[int, arg(metavar="N")] = 8
@@ -190,7 +192,8 @@ def _evaluate(
 
     from mpt import checkpoint, reconstruct
     from mpt.recipes import networks
-    from mpt.recipes.benchmark import benchmark, conventions, read_samples
+    from mpt.recipes.benchmark import benchmark, read_samples
+    from mpt.recipes.conventions import conventions
     from mpt.recipes.predictions import digest, eye_of, process
 
     for option in ("samples", "input_size"):
@@ -228,11 +231,13 @@ def _evaluate(
             weights=weights,
             input_size=command.input_size,
             device=device,
+            features_for=model.transformer if model.transformer.config.inputs == "features" else None,
         ),
         pose2d=pose2d,
         about=about,
         notes=notes,
         averaged=averaged,
+        looks=command.looks,
         worst=command.worst,
         rank=rank,
         ranks=ranks,

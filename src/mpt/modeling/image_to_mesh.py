@@ -59,16 +59,20 @@ class ImageToMesh(nn.Module):
         generator: torch.Generator | None = None,
     ) -> ImageToMeshOutput:
         """(N, 3, S, S) normalised images -> mesh and heatmaps; options as in :class:`MeshTransformer`."""
+        seen, maps = self.see(images)
+        prediction = self.transformer(seen, rows=rows, mask_queries=mask_queries, generator=generator)
+        return ImageToMeshOutput(prediction, maps)
+
+    def see(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the transformer reads of images, and the joints' maps of each branch."""
         features, maps = self._look(images)
         match self.transformer.config.inputs:
             case "features":
-                seen = F.adaptive_avg_pool2d(features, self.grid)
+                return F.adaptive_avg_pool2d(features, self.grid), maps
             case "coordinates":
-                seen = self.transformer.prepare(self._shown(maps).detach())
+                return self.transformer.prepare(self._shown(maps).detach()), maps
             case _:
-                seen = self.transformer.prepare(self._shown(maps))
-        prediction = self.transformer(seen, rows=rows, mask_queries=mask_queries, generator=generator)
-        return ImageToMeshOutput(prediction, maps)
+                return self.transformer.prepare(self._shown(maps)), maps
 
     def train(self, mode: bool = True) -> "ImageToMesh":
         """A frozen part stays as in use: no dropout, and its batch statistics do not move."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -34,9 +34,12 @@ from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
 from mpt.heatmaps import PAPER_STD_PX, blobs, render
 from mpt.images import Crop, apply
+from mpt.modeling.image_to_mesh import ImageToMesh
+from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.pose2d.adapters import TopDown, normalise, resize
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.recipes.loop import batches
+from mpt.recipes.networks import load as load_network
 from mpt.recipes.networks import tuned_pose2d
 from mpt.skeletons import COCO17, Skeleton
 from mpt.writing import write_whole
@@ -79,7 +82,9 @@ Predictor = Callable[[Sequence[Sample]], list[Predicted | None]]
 
 @dataclass(frozen=True)
 class Seen:
-    """A person's heatmaps (K, S, S) and the crop that they show."""
+    """A person's heatmaps (K, S, S), or image features (C, h, w) for a model that reads those, and the crop
+    that they show.
+    """
 
     crop: Crop
     heatmaps: Tensor
@@ -121,8 +126,8 @@ class CropEye:
     @torch.inference_mode()
     def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
         net = self.network
-        pixels = torch.from_numpy(np.stack(_read([(s, self._shown(c), net.input_size) for s, c in looks])))
-        images = normalise(pixels.to(net.device).permute(0, 3, 1, 2).float() / 255, net.mean, net.std)
+        shown = [(sample, self._shown(crop)) for sample, crop in looks]
+        images = normalise(_pixels(shown, net.input_size, net.device), net.mean, net.std)
         maps = net.network(images)
         if maps.ndim != 4 or maps.shape[:2] != (len(looks), len(self.skeleton)):
             raise InputError(
@@ -136,6 +141,20 @@ class CropEye:
     def _shown(self, crop: Crop) -> Crop:
         x, y = np.array(crop.center_px) - self.network.offset_px * crop.side_px / self.network.input_size
         return Crop((float(x), float(y)), crop.side_px, crop.rotation)
+
+
+@dataclass(frozen=True)
+class FeatureEye:
+    """The image features of the very crop, by the network that was fine-tuned with the model."""
+
+    model: ImageToMesh
+    input_size: int
+
+    @torch.inference_mode()
+    def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
+        device = self.model.transformer.template_joints.device
+        seen, _ = self.model.see(normalise(_pixels(looks, self.input_size, device)))
+        return [Seen(crop, own) for (_, crop), own in zip(looks, seen.cpu())]
 
 
 @dataclass(frozen=True)
@@ -181,6 +200,12 @@ def _out_of(window: Crop, crop: Crop) -> Crop:
     return Crop((float(x), float(y)), crop.side_px * window.side_px / WINDOW_PX)
 
 
+def _pixels(looks: Sequence[tuple[Sample, Crop]], size: int, device: torch.device) -> Tensor:
+    """(N, 3, size, size) in [0, 1]."""
+    pixels = torch.from_numpy(np.stack(_read([(sample, crop, size) for sample, crop in looks])))
+    return pixels.to(device).permute(0, 3, 1, 2).float() / 255
+
+
 def _read(looks: Sequence[tuple[Sample, Crop, int]]) -> list[np.ndarray]:
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(lambda x: read_crop(x[0].image, x[1], x[2], mirrored=x[0].mirrored), looks))
@@ -194,18 +219,25 @@ class Network:
 
     averaged: the mean of 95 views of each sample, 19 turns by 5 scales of its crop, as the published figures
     of Mesh Graphormer (Lin et al. 2021) on FreiHAND are made. Not with an eye that looks at no turned crop.
+    looks: 2 averages with the look at the mirrored maps, as a reconstruction does.
     """
 
-    def __init__(self, model: Model, eye: Eye, *, averaged: bool = False) -> None:
-        if model.transformer.config.inputs == "features":
+    def __init__(self, model: Model, eye: Eye, *, averaged: bool = False, looks: Literal[1, 2] = 1) -> None:
+        features = model.transformer.config.inputs == "features"
+        if features and not isinstance(eye, FeatureEye):
             raise InputError(
-                f"the model {model.name} reads image features, not heatmaps: give one that reads heatmaps"
+                f"the model {model.name} reads the image features of a 2D network, not heatmaps: name "
+                "the run folder that holds both, and no other 2D network"
+            )
+        if features and looks == 2:
+            raise InputError(
+                f"the model {model.name} reads image features, which have no second look: take 1"
             )
         if averaged and isinstance(eye, FinderEye):
             raise InputError(
                 "averaging over turned crops needs a 2D network that looks at a given crop: leave one out"
             )
-        self.model, self.eye, self.averaged = model, eye, averaged
+        self.model, self.eye, self.averaged, self.looks = model, eye, averaged, looks
         self.root = model.skeleton.root
 
     def __call__(self, samples: Sequence[Sample]) -> list[Predicted | None]:
@@ -227,7 +259,9 @@ class Network:
             return meshes
         transformer = self.model.transformer
         maps = torch.stack([seen[i].heatmaps for i in found]).to(transformer.template_joints.device)
-        prediction = transformer(transformer.prepare(maps))
+        prediction = (
+            transformer.look_twice(maps) if self.looks == 2 else transformer(transformer.prepare(maps))
+        )
         if not prediction.vertices.isfinite().all():
             raise InputError(
                 f"the model {self.model.name} gives no numbers but NaN or infinity: its weights are damaged, "
@@ -428,10 +462,12 @@ def eye_of(
     weights: Path | None = None,
     input_size: int = 224,
     device: torch.device | str = "cpu",
+    features_for: MeshTransformer | None = None,
 ) -> Eye:
     """The eye of that name: blazepose, higher-hrnet, onnx, truth, or tuned, the network of a run folder.
 
-    ``weights``: a file for higher-hrnet and onnx, the run folder for tuned.
+    ``weights``: a file for higher-hrnet and onnx, the run folder for tuned. ``features_for``: the transformer
+    that reads the tuned network's image features instead of its heatmaps.
 
     Raises InputError for weights that are missing or not named, or an eye of other joints.
     """
@@ -453,6 +489,10 @@ def eye_of(
         from mpt.pose2d.higher_hrnet import HigherHRNetPose
 
         network = HigherHRNetPose(weights, input_size=input_size, heatmap_size=heatmap_size, device=device)
+    elif pose2d == "tuned" and features_for is not None:
+        tuned, config = load_network(weights)
+        tuned = tuned.to(device).eval().requires_grad_(False)
+        return FeatureEye(ImageToMesh(tuned, features_for), config.input_size)
     elif pose2d == "tuned":
         network = tuned_pose2d(weights, heatmap_size, device=device)
     else:

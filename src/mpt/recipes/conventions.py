@@ -1,0 +1,304 @@
+"""The field's conventions: how errors are counted on Human3.6M, 3DPW, FreiHAND, and on labelled photos.
+
+Figures are comparable only under one convention, so each has a name and says in words what it does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from mpt.alignment import procrustes
+from mpt.bodies import Body
+from mpt.bodies.smpl import Gender, h36m17_to_lsp14
+from mpt.datasets import freihand
+from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample
+from mpt.errors import InputError
+from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
+from mpt.recipes.predictions import Predicted
+from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
+
+Name = Literal["h36m", "3dpw", "freihand", "folder"]
+TITLES = {
+    "h36m": "Human3.6M, protocol 2: S9 and S11, frontal camera",
+    "3dpw": "3DPW, test set",
+    "freihand": "FreiHAND, evaluation set",
+    "folder": "photos with COCO keypoints",
+}
+NO_REFLECTION = "PA by a similarity of each sample, no reflection"
+PELVIS = H36M17.index("pelvis")
+LIMBS = [COCO17.index(joint) for joint in COCO17.joints[5:]]
+HIPS_OF_LIMBS = [LIMBS.index(hip) for hip in COCO17.root]
+
+
+class Convention(Protocol):
+    """How errors are counted. ``name`` is short and without spaces, ``says`` the convention in words."""
+
+    name: str
+    says: str
+
+    def knows(self, sample: Sample) -> bool:
+        """Whether the data set tells the truth that is asked."""
+        ...
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        """(N,) of each error, the most telling first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Human36MJoints:
+    """The set's own 3D joints against those that Human3.6M's regressor finds on the mesh."""
+
+    body: Body
+    name: str = "h36m-p2"
+    says: str = (
+        "Human3.6M's regressor on the whole mesh, 14 joints about the pelvis, against the motion capture's; "
+        + NO_REFLECTION
+    )
+
+    def knows(self, sample: Sample) -> bool:
+        if sample.joints is None:
+            return False
+        known = torch.from_numpy(sample.joints.on(H36M17).known)
+        return bool(known[PELVIS]) and bool(h36m17_to_lsp14(known[:, None]).all())
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        truth = _stack([sample.joints.on(H36M17).xyz_m for sample in samples])
+        return _of_joints(*map(_reported, (self.body.regress(_vertices(predicted), H36M17.name), truth)))
+
+
+@dataclass(frozen=True)
+class SmplMeshes:
+    """The mesh of the set's SMPL parameters, and Human3.6M's 14 joints on it.
+
+    ``people`` are the bodies by gender; the true mesh is the gendered one, or the neutral one given the
+    gendered betas. ``body`` brings the regressor for both meshes.
+    """
+
+    body: Body
+    people: dict[Gender, Body]
+    neutral: bool
+
+    @property
+    def name(self) -> str:
+        return "metro-neutral" if self.neutral else "spin-gendered"
+
+    @property
+    def says(self) -> str:
+        whose = (
+            "the neutral SMPL given the gendered betas, as in the METRO family"
+            if self.neutral
+            else "the gendered SMPL, as in the SPIN family"
+        )
+        return (
+            f"truth is {whose}; Human3.6M's regressor on both meshes, 14 joints about the pelvis, vertices "
+            f"about it too; {NO_REFLECTION}"
+        )
+
+    def knows(self, sample: Sample) -> bool:
+        return sample.parameters is not None and sample.parameters.model == "smpl"
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        meshes = _vertices(predicted), self._truth(samples)
+        joints = [self.body.regress(mesh, H36M17.name) for mesh in meshes]
+        rooted = [mesh - joint[:, PELVIS, None] for mesh, joint in zip(meshes, joints)]
+        return _of_joints(*map(_reported, joints)) | {"mpve_mm": mpjpe(*rooted)}
+
+    def _truth(self, samples: Sequence[Sample]) -> Tensor:
+        """(N, V, 3) in camera axes."""
+        pose = roma.rotvec_to_rotmat(_stack([sample.parameters.pose for sample in samples]))
+        betas = _stack([sample.parameters.betas for sample in samples])
+        genders = ["neutral" if self.neutral else sample.parameters.gender for sample in samples]
+        vertices = pose.new_empty(len(samples), len(self.body.template), 3)
+        for gender in sorted(set(genders)):
+            if gender not in self.people:
+                raise InputError(
+                    f"the set holds a {gender} person, but no {gender} SMPL was given: name its body, made "
+                    f"by `mpt prepare body smpl`, with --{gender} FILE"
+                )
+            rows = [i for i, other in enumerate(genders) if other == gender]
+            vertices[rows] = self.people[gender].forward(pose[rows], betas[rows]).vertices
+        return vertices
+
+
+@dataclass(frozen=True)
+class LimbJoints:
+    """Joints of the limbs, which every set and every body has somehow; for bodies that are not SMPL."""
+
+    body: Body
+    name: str = "coco-limbs"
+    says: str = (
+        "the 12 COCO joints of the limbs by the model's own body, about the middle of the hips, against the "
+        "set's joints of the same names, which lie up to some centimetres elsewhere: not comparable with "
+        "figures of SMPL; " + NO_REFLECTION
+    )
+
+    def knows(self, sample: Sample) -> bool:
+        return sample.joints is not None and bool(_named(sample.joints)[1].all())
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        truth = _stack([_named(sample.joints)[0] for sample in samples])
+        mine = self.body.regress(_vertices(predicted))[:, LIMBS]
+        return _of_joints(*(x - x[:, HIPS_OF_LIMBS].mean(1, keepdim=True) for x in (mine, truth)))
+
+
+@dataclass(frozen=True)
+class Hands:
+    """FreiHAND's evaluation; vertices only of meshes of MANO's."""
+
+    body: Body
+    name: str = "freihand"
+
+    @property
+    def says(self) -> str:
+        lacking = "" if self._mano else "; vertices are not compared, the mesh is not MANO's"
+        return (
+            "FreiHAND's own alignment, joints by joints and vertices by vertices: a similarity of each "
+            f"sample that may reflect; AUC up to 50 mm{lacking}"
+        )
+
+    @property
+    def _mano(self) -> bool:
+        return len(self.body.template) == freihand.VERTICES
+
+    def knows(self, sample: Sample) -> bool:
+        joints = sample.joints is not None and bool(sample.joints.known.all())
+        return joints and (sample.vertices_m is not None or not self._mano)
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        mesh = _vertices(predicted)
+        truth = _stack([sample.joints.xyz_m for sample in samples])
+        joints = procrustes(self.body.regress(mesh), truth, reflection=True)
+        errors = {"pa_mpjpe_mm": mpjpe(joints, truth), "auc_joints": auc(joints, truth)}
+        if not self._mano:
+            return errors
+        surface = _stack([sample.vertices_m for sample in samples])
+        mesh = procrustes(mesh, surface, reflection=True)
+        return {
+            "pa_mpvpe_mm": mpjpe(mesh, surface),
+            **errors,
+            "f_5": f_score(mesh, surface, 5),
+            "f_15": f_score(mesh, surface, 15),
+            "auc_vertices": auc(mesh, surface),
+        }
+
+
+@dataclass(frozen=True)
+class Reprojection:
+    """Where the model's own camera puts its joints, against labelled 2D joints."""
+
+    name: str = "reprojection"
+    says: str = (
+        "the mesh's COCO joints through the model's own camera against the labelled ones; px, percent of the "
+        "person's box (its longer side), and the share of labelled joints within 5 and 10 percent of it, "
+        "each the mean over people"
+    )
+
+    def knows(self, sample: Sample) -> bool:
+        return sample.keypoints is not None and bool((sample.keypoints.on(COCO17).confidence > 0).any())
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        keypoints = [sample.keypoints.on(COCO17) for sample in samples]
+        truth, mine = _stack([k.xy_px for k in keypoints]), _stack([p.points_px for p in predicted])
+        known = _stack([k.confidence for k in keypoints]) > 0
+        box = _stack([np.array(sample.crop.side_px / BOX_FACTOR) for sample in samples])
+        off = (torch.where(known, (mine - truth).norm(dim=-1), 0)).sum(-1) / known.sum(-1)
+        return {
+            "error_percent": 100 * off / box,
+            "error_px": off,
+            "pck_5": pck(mine, truth, 0.05 * box, known),
+            "pck_10": pck(mine, truth, 0.10 * box, known),
+        }
+
+
+def _of_joints(predicted: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    return {"mpjpe_mm": mpjpe(predicted, truth), "pa_mpjpe_mm": pa_mpjpe(predicted, truth)}
+
+
+def _reported(joints: Tensor) -> Tensor:
+    """(N, 17, 3) of Human3.6M -> the 14 reported ones about the pelvis."""
+    return h36m17_to_lsp14(joints) - joints[:, PELVIS, None]
+
+
+def _named(joints: Joints3D) -> tuple[np.ndarray, np.ndarray]:
+    """The limbs' joints (12, 3) and whether they are known; of SMPL's own, the centres of rotation."""
+    if joints.skeleton is SMPL24:
+        index = remap(SMPL24, COCO17)[LIMBS]
+        return joints.xyz_m[index], joints.known[index]
+    joints = joints.on(COCO17)
+    return joints.xyz_m[LIMBS], joints.known[LIMBS]
+
+
+def _vertices(predicted: Sequence[Predicted]) -> Tensor:
+    return _stack([p.vertices_m for p in predicted])
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays)).double()
+
+
+def conventions(
+    name: Name, body: Body, people: dict[Gender, Body] | None = None
+) -> tuple[list[Convention], list[str]]:
+    """The conventions by which a model of this body can be measured, and why others cannot, in sentences.
+
+    people: SMPL bodies by gender, for 3DPW; the model's own is added.
+
+    Raises:
+        InputError: the benchmark shows hands and the body is whole, or the other way round; an SMPL body
+            without Human3.6M's regressor; no body for any of 3DPW's conventions.
+    """
+    wanted = HAND21 if name == "freihand" else COCO17
+    if body.skeleton != wanted:
+        raise InputError(
+            f"the model was made for the joints of {body.skeleton.name}, but {TITLES[name]} asks for those "
+            f"of {wanted.name}: give another model"
+        )
+    body = body.to(dtype=torch.float64)
+    if name == "freihand":
+        return [Hands(body)], []
+    if name == "folder":
+        return [Reprojection()], []
+    if body.metadata.get("shape_space") != "smpl":
+        return [LimbJoints(body)], [f"{body.name} has no regressor of Human3.6M's joints."]
+    if H36M17.name not in body.regressors:
+        raise InputError(
+            f"{body.name}: has no regressor of Human3.6M's joints; make the body file again with "
+            "`mpt prepare body smpl FILE --h36m-regressor J_regressor_h36m.npy`"
+        )
+    if name == "h36m":
+        return [Human36MJoints(body)], []
+    people = {body.metadata["gender"]: body} | {
+        gender: person.to(dtype=torch.float64) for gender, person in (people or {}).items()
+    }
+    _check_people(people)
+    found: list[Convention] = []
+    notes = []
+    if "neutral" in people:
+        found.append(SmplMeshes(body, people, neutral=True))
+    else:
+        notes.append("metro-neutral is left out: it needs --neutral FILE.")
+    if {"female", "male"} <= people.keys():
+        found.append(SmplMeshes(body, people, neutral=False))
+    else:
+        notes.append("spin-gendered is left out: it needs --female FILE and --male FILE.")
+    if not found:
+        raise InputError(
+            "3DPW's truth is a mesh of SMPL: name --neutral FILE, or --female FILE and --male FILE, bodies "
+            "made by `mpt prepare body smpl`"
+        )
+    return found, notes
+
+
+def _check_people(people: dict[Gender, Body]) -> None:
+    for gender, person in people.items():
+        if person.metadata.get("gender") != gender:
+            raise InputError(
+                f"--{gender} names the body {person.name}: give the {gender} SMPL, made by "
+                f"`mpt prepare body smpl FILE --gender {gender}`"
+            )

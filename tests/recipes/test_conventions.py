@@ -1,0 +1,133 @@
+"""Benchmarks say 0 of the truth and exactly so many millimetres of a known error, under each convention."""
+
+from dataclasses import replace
+
+import layouts
+import numpy as np
+import pytest
+import torch
+from oracles import kept, oracle, predicted, smpl_truth
+
+from mpt import bodies
+from mpt.bodies import smpl
+from mpt.errors import InputError
+from mpt.recipes.benchmark import measure, read_samples
+from mpt.recipes.conventions import conventions
+from mpt.skeletons import COCO17, H36M17
+
+pytest_plugins = ["benchmark_sets"]
+
+
+def test_the_truth_is_without_error_under_its_own_convention_alone(tdpw_folder, people, tmp_path):
+    samples = read_samples("3dpw", tdpw_folder)
+    assert len(samples) == 6
+    neutral, gendered = conventions("3dpw", people["neutral"], people)[0]
+    assert (neutral.name, gendered.name) == ("metro-neutral", "spin-gendered")
+    as_neutral = kept(tmp_path / "a", samples, oracle(people, "neutral", shift=(0.4, -1, 2)))
+    as_gendered = kept(tmp_path / "b", samples, oracle(people))
+    for predictions, own, other in ((as_neutral, neutral, gendered), (as_gendered, gendered, neutral)):
+        right, wrong = measure(predictions, own)[0].means, measure(predictions, other)[0].means
+        assert all(mm < 1e-3 for mm in right.values()), right
+        assert all(mm > 0.1 for mm in wrong.values()), wrong
+
+
+def test_known_errors_are_so_many_millimetres(tdpw_folder, people, tmp_path):
+    samples = read_samples("3dpw", tdpw_folder)
+    rule = conventions("3dpw", people["neutral"], people)[0][0]
+    # A mesh twice as large is off by each vertex's distance from the pelvis, and right after alignment.
+    means = measure(kept(tmp_path, samples, oracle(people, "neutral", scale=2.0)), rule)[0].means
+    regress = people["neutral"].to(dtype=torch.float64).regress
+    joint_mm, vertex_mm = [], []
+    for sample in samples:
+        mesh = smpl_truth(people, sample, "neutral")
+        joints = regress(mesh[None], "h36m17")[0]
+        fourteen = joints[H36M17.indices(*(j for j in H36M17.joints if j not in ("pelvis", "spine", "nose")))]
+        joint_mm.append(1000 * (fourteen - joints[0]).norm(dim=1).mean())
+        vertex_mm.append(1000 * (mesh - joints[0]).norm(dim=1).mean())
+    assert means["mpjpe_mm"] == pytest.approx(np.mean(joint_mm), rel=1e-5)
+    assert means["mpve_mm"] == pytest.approx(np.mean(vertex_mm), rel=1e-5)
+    assert means["pa_mpjpe_mm"] < 1e-3
+
+
+def test_conventions_whose_bodies_are_missing_are_named(people):
+    rules, notes = conventions("3dpw", people["neutral"])
+    assert [rule.name for rule in rules] == ["metro-neutral"]
+    assert notes == ["spin-gendered is left out: it needs --female FILE and --male FILE."]
+    rules, notes = conventions("3dpw", people["male"], {"female": people["female"]})
+    assert [rule.name for rule in rules] == ["spin-gendered"] and "--neutral" in notes[0]
+    with pytest.raises(InputError, match="3DPW's truth is a mesh of SMPL"):
+        conventions("3dpw", people["male"])
+    with pytest.raises(InputError, match="--male names the body smpl-female"):
+        conventions("3dpw", people["neutral"], {"male": people["female"]})
+
+
+def test_human36m_is_measured_on_its_own_joints(h36m, people, tmp_path):
+    folder, meshes = h36m
+    samples = read_samples("h36m", folder)
+    [rule], notes = conventions("h36m", people["neutral"])
+    assert rule.name == "h36m-p2" and not notes
+
+    def shown(mirror):
+        return lambda group: [predicted(meshes[(s.frame - 1) // 5] * torch.tensor(mirror)) for s in group]
+
+    right = measure(kept(tmp_path / "a", samples, shown([1, 1, 1])), rule)[0].means
+    assert right["mpjpe_mm"] < 1e-2 and right["pa_mpjpe_mm"] < 1e-2
+    mirrored = measure(kept(tmp_path / "b", samples, shown([-1, 1, 1])), rule)[0].means
+    assert mirrored["pa_mpjpe_mm"] > 10  # no reflection
+
+
+def test_an_smpl_body_without_the_regressor_is_refused(smpl_files):
+    with pytest.raises(InputError, match=r"smpl-male: has no regressor of Human3\.6M's joints; make"):
+        conventions("h36m", smpl.read(smpl_files / "SMPL_MALE.npz"))
+
+
+def test_other_bodies_are_measured_on_the_limbs_and_say_so(h36m, tdpw_folder, tmp_path):
+    body = bodies.load()
+    [rule], [note] = conventions("h36m", body)
+    assert rule.name == "coco-limbs" and "not comparable" in rule.says
+    assert note == f"{body.name} has no regressor of Human3.6M's joints."
+    rest = body.rest(torch.zeros(1, body.shape_count))
+    limbs = body.regress(rest.vertices)[0, 5:].numpy()
+    person = layouts.People()
+    person.places = dict(zip(COCO17.joints[5:], limbs)) | {
+        j: np.ones(3) for j in ("pelvis", "spine", "thorax", "nose", "head_top")
+    }
+    folder = h36m[0]
+    names = ["S9_Directions_1.60457274_000001.jpg"]
+    layouts.spin_npz(folder / "h36m_valid_protocol2.npz", names, layouts.H36M, [person])
+    sight = kept(tmp_path / "a", read_samples("h36m", folder), lambda s: [predicted(rest.vertices[0])])
+    assert measure(sight, rule)[0].means["mpjpe_mm"] < 1e-2
+    assert rule.knows(read_samples("3dpw", tdpw_folder)[0])  # SMPL's 24 have these joints, too
+
+
+def test_freihand_aligns_with_reflections(freihand_folder, hand, tmp_path):
+    folder, meshes = freihand_folder
+    samples = read_samples("freihand", folder)
+    [rule], _ = conventions("freihand", hand)
+    mirror = torch.tensor([-1.0, 1, 1])
+    mirrored = kept(tmp_path, samples, lambda group: [predicted(meshes[s.frame] * mirror) for s in group])
+    means = measure(mirrored, rule)[0].means
+    assert list(means) == ["pa_mpvpe_mm", "pa_mpjpe_mm", "auc_joints", "f_5", "f_15", "auc_vertices"]
+    assert means["pa_mpvpe_mm"] < 1e-2 and means["pa_mpjpe_mm"] < 1e-2
+    assert means["f_5"] == 1 and means["auc_vertices"] > 0.99
+
+
+def test_reprojection_is_what_the_points_are_off(photos, tmp_path):
+    samples = read_samples("folder", photos[0])
+
+    def off(pixels):
+        return lambda group: [
+            replace(predicted(np.zeros((1, 3))), points_px=s.keypoints.xy_px + np.array([pixels, 0]))
+            for s in group
+        ]
+
+    [rule], _ = conventions("folder", bodies.load())
+    means = measure(kept(tmp_path / "a", samples, off(3)), rule)[0].means
+    boxes = [sample.crop.side_px / 1.2 for sample in samples]
+    assert means["error_px"] == pytest.approx(3)
+    assert means["error_percent"] == pytest.approx(np.mean([300 / box for box in boxes]))
+    half = measure(kept(tmp_path / "b", samples, off(0.07 * boxes[0])), rule)[0].means
+    assert (half["pck_5"], half["pck_10"]) == (
+        pytest.approx(np.mean([0.07 * boxes[0] <= 0.05 * box for box in boxes])),
+        pytest.approx(np.mean([0.07 * boxes[0] <= 0.10 * box for box in boxes])),
+    )
