@@ -123,15 +123,19 @@ def _hand_at_origin(whole: Body, vertices: Tensor, bones: list[int]) -> tuple[Te
     """
     heads = torch.cat([whole.heads[None, bones], whole.heads_basis[:, bones]]).double()
     surface = torch.cat([whole.template[None, vertices], whole.shape_basis[:, vertices]]).double()
-    index, middle, pinky = (
-        heads[0, bones.index(whole.bones.index(f"finger{k}-1.R"))] - heads[0, 0] for k in (2, 3, 5)
-    )
+    turn = axes_of(whole)
+    return (surface - heads[:, :1]) @ turn.T, (heads - heads[:, :1]) @ turn.T
+
+
+def axes_of(whole: Body) -> Tensor:
+    """(3, 3) float64: the hand's axes as rows in those of the whole body; ``x_hand = axes @ x_body``."""
+    at = {bone: head.double() for bone, head in zip(whole.bones, whole.heads)}
+    index, middle, pinky = (at[f"finger{k}-1.R"] - at["wrist.R"] for k in (2, 3, 5))
     x = -middle / middle.norm()
     y = torch.linalg.cross(pinky, index)  # from the palm out of the back of a right hand
     y = y - (y @ x) * x
     y = y / y.norm()
-    turn = torch.stack([x, y, torch.linalg.cross(x, y)])
-    return (surface - heads[:, :1]) @ turn.T, (heads - heads[:, :1]) @ turn.T
+    return torch.stack([x, y, torch.linalg.cross(x, y)])
 
 
 def _skin(whole: Body, vertices: Tensor, bones: list[int]) -> Tensor:

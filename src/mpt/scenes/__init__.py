@@ -5,16 +5,19 @@ knows their meshes to the last vertex. No real person or place is in them.
 """
 
 from mpt.scenes.casting import demo_scenes, random_scene
+from mpt.scenes.hands import HandScene, hand_scene
 from mpt.scenes.people import Outfit, random_outfit
 from mpt.scenes.photograph import Actor, Scene, Shot, Subject, photograph
 
 __all__ = [
     "Actor",
+    "HandScene",
     "Outfit",
     "Scene",
     "Shot",
     "Subject",
     "demo_scenes",
+    "hand_scene",
     "photograph",
     "random_outfit",
     "random_scene",
