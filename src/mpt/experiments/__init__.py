@@ -14,6 +14,7 @@ from mpt.experiments.cells import Cell, Scale, Table
 
 CONFIGURATIONS = {
     "mpt-small": "pretraining",
+    "mpt-hand": "pretraining",
     "paper": "pretraining",
     "paper-random-views": "pretraining",
     "tiny": "pretraining",

@@ -47,7 +47,7 @@ class Given:
         """A stage's configuration with what the user changes in it."""
         changes: dict[str, Any] = {} if self.body is None else {"body": self.body}
         if self.samples is not None:
-            changes |= {"samples": self.samples}
+            changes |= {"samples": self.samples, "epochs": 0.0}
         return replace(config, **changes)
 
 
@@ -101,8 +101,9 @@ def stage_folder(root: Path, name: str, seed: int) -> Path:
 
 def _check_same(folder: Path, config: Any) -> None:
     kept = read_config(folder, type(config))
+    free = {"accumulate", "batch_size", "parallel"} | ({"samples"} if config.epochs else set())
     for name, value in vars(config).items():
-        if getattr(kept, name) != value and name not in ("accumulate", "batch_size", "parallel"):
+        if getattr(kept, name) != value and name not in free:
             raise InputError(
                 f"{folder}: holds a run with another {name} ({str(getattr(kept, name))[:60]}, now "
                 f"{str(value)[:60]}); choose another --out, or remove it"
@@ -110,8 +111,9 @@ def _check_same(folder: Path, config: Any) -> None:
 
 
 def _finished(folder: Path, config: Any) -> bool:
-    per_step = config.batch_size * config.accumulate
-    return Run(folder).steps_taken >= max(1, config.samples // per_step)
+    """Whether a run has seen all its samples; how many an epoch has is known to the run."""
+    kept = read_config(folder, type(config))
+    return Run(folder).steps_taken >= max(1, kept.samples // (kept.batch_size * kept.accumulate))
 
 
 def _about(folder: Path) -> dict:

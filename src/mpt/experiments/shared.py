@@ -6,16 +6,19 @@ from dataclasses import replace
 from mpt.datasets.synthetic import SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.experiments.cells import PREFIX, Evaluation, Scale, Stage
-from mpt.heatmaps import PAPER_NOISE
+from mpt.heatmaps import PAPER_NOISE, PAPER_STD_PX
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import PosesConfig, PretrainConfig
 
 MESHES, EPOCHS = 2_000_000, 10
+EQ_1 = (PAPER_STD_PX, PAPER_STD_PX)
 DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0, noise=PAPER_NOISE)
 """The paper's: four virtual cameras, masked joint modelling, Gaussian noise, jitter, and nothing else."""
 
-FULL = PretrainConfig(body="smpl.safetensors", model=PAPER, data=DATA, samples=EPOCHS * MESHES * 4)
+FULL = PretrainConfig(
+    body="smpl.safetensors", model=PAPER, data=DATA, samples=EPOCHS * MESHES * 4, epochs=EPOCHS
+)
 FREE = PretrainConfig(
     model=replace(SMALL, hidden=(128,), layers=3),
     data=DATA,
@@ -37,17 +40,9 @@ TINY = replace(
     log_every=5,
 )
 BASE = {"full": FULL, "small": FREE, "tiny": TINY}
-
-
-def _views(config: PretrainConfig, views: int) -> PretrainConfig:
-    """An epoch is every pair of mesh and view once; at a smaller scale all runs are equally long."""
-    samples = config.samples * views // 4 if config.body == FULL.body else config.samples
-    return replace(config, data=replace(config.data, views=views), samples=samples)
-
-
-def _share(config: PretrainConfig, percent: int) -> PretrainConfig:
-    samples = config.samples * percent // 100 if config.body == FULL.body else config.samples
-    return replace(config, poses=PosesConfig(share=percent / 100), samples=samples)
+"""An epoch of the paper's is every pair of mesh and view once: with fewer views, or less motion, its run is
+shorter. At the smaller scales, where no run sees every pose, all are equally long.
+"""
 
 
 VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
@@ -55,11 +50,19 @@ VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
     "no-masking": lambda config: replace(
         config, data=replace(config.data, noise=replace(config.data.noise, mask_ratio=0.0))
     ),
+    "one-width": lambda config: replace(
+        config, data=replace(config.data, noise=replace(config.data.noise, std_px=EQ_1, peak=(1.0, 1.0)))
+    ),
     "coordinates": lambda config: replace(config, model=replace(config.model, inputs="coordinates")),
     "random-views": lambda config: replace(config, data=replace(config.data, cameras="random")),
-} | {f"views-{views}": lambda config, views=views: _views(config, views) for views in (1, 2, 8)}
+} | {
+    f"views-{views}": lambda config, views=views: replace(config, data=replace(config.data, views=views))
+    for views in (1, 2, 8)
+}
 VARIANTS |= {
-    f"share-{percent}": lambda config, percent=percent: _share(config, percent)
+    f"share-{percent}": lambda config, percent=percent: replace(
+        config, poses=PosesConfig(share=percent / 100)
+    )
     for percent in (1, 20, 40, 60, 80)
 }
 """What differs from the pre-training that all others share, whose name is empty."""

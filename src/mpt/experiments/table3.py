@@ -15,6 +15,12 @@ def coordinates(scale: Scale) -> list[Cell]:
             paper(139.3, 88.9),
         ),
         Cell("table3b-heatmaps", "Heatmaps", (pretrained(scale),), measured, paper(88.9, 58.4)),
+        Cell(
+            "table3b-one-width",
+            "Heatmaps, every blob as Eq. 1 has it (ours)",
+            (pretrained(scale, "one-width"),),
+            measured,
+        ),
     ]
 
 

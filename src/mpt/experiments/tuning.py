@@ -1,0 +1,98 @@
+"""Fine-tuning as the tables share it: on Human3.6M, on the mixed data sets, on what is free.
+
+At the smaller scales the pictures are rendered ones: all of them stand for the mixed data sets, a quarter for
+Human3.6M alone. The 2D network, which the paper takes as trained by others, is then a small one that a stage
+trains first, with the pre-trained transformer frozen behind it: what that stage measures is zero-shot.
+"""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from mpt.datasets import rendered
+from mpt.datasets.augment import BODY
+from mpt.experiments.cells import PREFIX, Evaluation, Scale, Stage
+from mpt.experiments.shared import BASE, pretrained
+from mpt.modeling.mesh_transformer import PAPER
+from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights
+from mpt.recipes.loop import OptimConfig
+from mpt.recipes.networks import NetworkConfig
+
+Data = Literal["h36m", "mixed"]
+SETS = {"h36m": ("human36m",), "mixed": ("human36m", "muco3dhp", "up3d", "coco", "mpii")}
+EPOCHS = 80
+FEATURES = {"full": (480, 49), "small": (48, 64), "tiny": (16, 16)}
+"""Channels before the 2D network's first head, and cells of the grid that the transformer sees of them."""
+
+FULL = FinetuneConfig(body="smpl.safetensors", model=PAPER, epochs=EPOCHS)
+FREE = FinetuneConfig(
+    model=BASE["small"].model,
+    network=NetworkConfig("small", width=24, input_size=128, std_cells=1.5),
+    data=(rendered.NAME,),
+    validation=rendered.NAME,
+    validation_split="validation",
+    augment=replace(BODY, flip=0),
+    optim=OptimConfig(learning_rate=5e-4),
+    samples=4800,
+    batch_size=16,
+    validation_samples=200,
+    validate_every=50,
+    log_every=20,
+)
+TINY = replace(
+    FREE,
+    model=BASE["tiny"].model,
+    network=NetworkConfig("small", width=8, input_size=64, std_cells=1.5),
+    samples=20 * 2,
+    batch_size=2,
+    validation_samples=2,
+    validate_every=10,
+    log_every=5,
+)
+TUNED = {"full": FULL, "small": FREE, "tiny": TINY}
+
+
+def pose2d(scale: Scale) -> Stage:
+    """The 2D network of the smaller scales, alone, before the frozen pre-trained transformer."""
+    base = TUNED[scale]
+    config = replace(
+        base,
+        name=f"{PREFIX[scale]}pose2d",
+        weights=FinetuneWeights(vertices=0, joints=0, regressed=0, projected=0),
+        optim=OptimConfig(learning_rate=2e-3),
+        transformer_lr=0,
+        samples=2 * base.samples,
+    )
+    return Stage(config, start_from=pretrained(scale).name)
+
+
+def tuned(
+    scale: Scale,
+    data: Data,
+    start: Literal["pretrained", "scratch"],
+    variant: str = "",
+    *,
+    of: Stage | None = None,
+    **changes: Any,
+) -> tuple[Stage, ...]:
+    """Fine-tuning and the stages before it; ``of``: the pre-training to start from, if not the usual one."""
+    config = replace(TUNED[scale], **changes)
+    if scale == "full":
+        config = replace(config, data=SETS[data])
+    elif data == "h36m":
+        config = replace(config, share=config.share / 4)
+    name = "-".join(part for part in (data, variant, start) if part)
+    first = of or pretrained(scale)
+    start_from = first.name if start == "pretrained" else ""
+    stage = Stage(replace(config, name=PREFIX[scale] + name), start_from)
+    before = (first,) if start_from else ()
+    if scale == "full":
+        return (*before, stage)
+    network = pose2d(scale)
+    return tuple(dict.fromkeys([pretrained(scale), network, *before, replace(stage, pose2d=network.name)]))
+
+
+def measured(scale: Scale, *, curve: bool = False) -> Evaluation:
+    """Human3.6M, or held-out rendered pictures, by the 2D network that was tuned with the model."""
+    if scale == "full":
+        return Evaluation("h36m", "tuned", "h36m-p2", curve)
+    return Evaluation("rendered", "tuned", curve=curve)
