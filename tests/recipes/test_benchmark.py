@@ -147,6 +147,11 @@ def test_a_model_of_image_features_is_measured_with_the_network_beside_it(photos
     ):
         assert cli.main([*command, *more, "--out", str(tmp_path / more[1])]) == 2
         assert said in capsys.readouterr().err
+    photo = str(samples[0].image)
+    points = ["--keypoints", str(folder / "keypoints.json"), "--out", str(tmp_path / "people")]
+    for command in (["evaluate", "mocap", str(folder)], ["reconstruct", photo, *points]):
+        assert cli.main([*command, "--model", str(run)]) == 2
+        assert "reads image features of the 2D network in its run folder" in capsys.readouterr().err
 
 
 def test_the_command_refuses_in_a_sentence(photos, tdpw_folder, freihand_folder, tmp_path, capsys):

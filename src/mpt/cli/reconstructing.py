@@ -178,6 +178,7 @@ def _load(
         assets.get("blazepose")  # once for all photos, and before the first
     load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
     reconstructor = load(model, device=device)
+    networks.check_reads_heatmaps(reconstructor.model)
     if weights is not None:
         from mpt.pose2d.higher_hrnet import HigherHRNetPose
 
