@@ -45,6 +45,14 @@ shorter. At the smaller scales, where no run sees every pose, all are equally lo
 """
 
 
+def _of_coordinates(config: PretrainConfig) -> PretrainConfig:
+    return replace(config, model=replace(config.model, inputs="coordinates"))
+
+
+def _under(config: PretrainConfig, noise: HeatmapNoise) -> PretrainConfig:
+    return replace(config, data=replace(config.data, noise=noise))
+
+
 VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
     "": lambda config: config,
     "no-masking": lambda config: replace(
@@ -53,7 +61,10 @@ VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
     "one-width": lambda config: replace(
         config, data=replace(config.data, noise=replace(config.data.noise, std_px=EQ_1, peak=(1.0, 1.0)))
     ),
-    "coordinates": lambda config: replace(config, model=replace(config.model, inputs="coordinates")),
+    "coordinates": lambda config: _of_coordinates(config),
+    "exact-coordinates": lambda config: _of_coordinates(_under(config, PERFECT)),
+    "detector-noise": lambda config: _under(config, HeatmapNoise()),
+    "detector-noise-coordinates": lambda config: _of_coordinates(_under(config, HeatmapNoise())),
     "random-views": lambda config: replace(config, data=replace(config.data, cameras="random")),
 } | {
     f"views-{views}": lambda config, views=views: replace(config, data=replace(config.data, views=views))

@@ -21,6 +21,14 @@ def coordinates(scale: Scale) -> list[Cell]:
             (pretrained(scale, "one-width"),),
             measured,
         ),
+        *(
+            Cell(f"table3b-{variant}", f"{label} (ours)", (pretrained(scale, variant),), measured)
+            for variant, label in (
+                ("exact-coordinates", "2D coordinates, learned without noise or masking"),
+                ("detector-noise-coordinates", "2D coordinates, noise as a detector's"),
+                ("detector-noise", "Heatmaps, noise as a detector's"),
+            )
+        ),
     ]
 
 
