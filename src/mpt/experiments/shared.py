@@ -6,7 +6,7 @@ from dataclasses import replace
 from mpt.datasets.synthetic import SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.experiments.cells import PREFIX, Evaluation, Scale, Stage
-from mpt.heatmaps import PAPER_NOISE, PAPER_STD_PX
+from mpt.heatmaps import PAPER_NOISE, PAPER_STD_PX, PERFECT, HeatmapNoise
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import PosesConfig, PretrainConfig
