@@ -180,6 +180,7 @@ def test_a_progress_bar_leaves_stdout_to_the_results():
     "command",
     [
         [], ["reconstruct"], ["demo"], ["prepare"], ["prepare", "mocap"], ["prepare", "body"], ["pretrain"],
+        ["prepare", "hands"], ["prepare", "meshes"],
         ["prepare", "dataset"], ["prepare", "rendered"], ["finetune"], ["export"], ["serve"],
         ["evaluate"], ["evaluate", "mocap"], ["experiments"], ["experiments", "list"], ["experiments", "run"],
         ["assets"], ["assets", "status"], ["assets", "add"], ["assets", "fetch"],

@@ -6,13 +6,25 @@ import numpy as np
 import pytest
 import roma
 import torch
+from layouts import complement
+from official import mano as made_up_mano
+from official import write_pickle
 from rich.console import Console
+from rigs import skeleton as rig
 
 import mpt.bodies
+from mpt.bodies import mano
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.recipes import prepare
-from mpt.recipes.prepare import changed_frames, pose_kind, prepare_hands, prepare_mocap, repair
+from mpt.recipes.prepare import (
+    changed_frames,
+    pose_kind,
+    prepare_hands,
+    prepare_meshes,
+    prepare_mocap,
+    repair,
+)
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +145,33 @@ def test_fast_recordings_are_looked_at_more_rarely(tmp_path, body, console, skel
     assert [(s.fps, s.frames) for s in summary.sequences] == [(30, 10), (16, 8)]
 
 
+def bvh(unit: float) -> str:
+    """Two frames of somebody at rest, in a unit of so many metres."""
+    names, parents, offsets = rig("mixamo")
+
+    def node(joint: int) -> str:
+        below = "".join(node(child) for child, parent in enumerate(parents) if parent == joint)
+        x, y, z = offsets[joint] / unit
+        turns = "CHANNELS 3 Zrotation Xrotation Yrotation"
+        below = below or "End Site {\nOFFSET 0 0 0\n}\n"
+        return f"{'JOINT' if joint else 'ROOT'} {names[joint]}\n{{\nOFFSET {x} {y} {z}\n{turns}\n{below}}}\n"
+
+    frames = ("0 " * 3 * len(names) + "\n") * 2
+    return f"HIERARCHY\n{node(0)}MOTION\nFrames: 2\nFrame Time: 0.04\n{frames}"
+
+
+def test_a_unit_that_nobody_guesses_may_be_given(tmp_path, body, console):
+    (tmp_path / "feet.bvh").write_text(bvh(0.3048))
+    with pytest.raises(InputError, match="give the length of its unit in metres as scale"):
+        prepare_mocap([tmp_path], tmp_path / "a.store", body=body, console=console)
+    summary = prepare_mocap([tmp_path], tmp_path / "a.store", body=body, scale=0.3048, console=console)
+    assert (summary.frames, len(summary.skipped)) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"scale": -1}, "scale is -1, a number above 0"),
         ({"validation": ["b", "9"]}, "validation subject 9 is not there, the subjects are a, b;"),
         ({"fps": 0}, "fps is 0, a number above 0"),
         ({"max_gap": float("nan")}, "max_gap is nan"),
@@ -256,3 +292,48 @@ def test_wrong_wishes_of_hands_are_refused_and_leave_nothing(given, message, tmp
     with pytest.raises(InputError, match=message):
         prepare_hands(tmp_path / "hands.store", **given)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def made_up_hand(tmp_path_factory):
+    return mano.read(write_pickle(tmp_path_factory.mktemp("mano") / "MANO.pkl", made_up_mano()))
+
+
+@pytest.fixture
+def posed_meshes(tmp_path, made_up_hand):
+    """Complement's folder with four left hands before a camera, the second again from another side."""
+    rotvec = torch.from_numpy(np.random.default_rng(0).normal(0, 0.4, (4, 16, 3))).float()
+    rotvec = torch.cat([rotvec, rotvec[1:2]])
+    rotvec[4, 0] += 1.0
+    shape = made_up_hand.sample_shapes(4, torch.Generator().manual_seed(0))[[0, 1, 2, 3, 1]]
+    vertices = made_up_hand(roma.rotvec_to_rotmat(rotvec), shape).vertices * torch.tensor([-1.0, -1.0, -1.0])
+    for number, mesh in enumerate(vertices + torch.tensor([0, 0, 0.6])):
+        file = tmp_path / "compdata" / f"view{number // 4}" / "model_mano" / f"{number % 4}.obj"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in mesh.tolist()))
+    return tmp_path / "compdata", rotvec[:4].numpy()
+
+
+def test_meshes_become_the_poses_that_made_them_each_once(posed_meshes, tmp_path, made_up_hand, console):
+    folder, rotvec = posed_meshes
+    summary = prepare_meshes([folder], tmp_path / "h.store", body=made_up_hand, console=console)
+    store = PoseStore(summary.path, body=made_up_hand)
+    assert (len(store.train), len(store.validation), len(summary.skipped)) == (3, 1, 0)
+    assert [s.name for s in store.sequences] == ["meshes-train", "meshes-validation"]
+    np.testing.assert_allclose(store.rotvec(), rotvec, atol=0.01)
+
+
+def test_meshes_of_something_else_are_named_and_skipped(posed_meshes, tmp_path, made_up_hand, console):
+    folder, _ = posed_meshes
+    complement(folder / "other")  # 778 points anywhere, in two views
+    (folder / "cut.obj").write_text("v 0 0 0\n")
+    summary = prepare_meshes([folder], tmp_path / "h.store", body=made_up_hand, console=console)
+    assert sorted(skipped.path.name for skipped in summary.skipped) == ["12.obj", "cut.obj"]
+    assert summary.poses == 4
+    with pytest.raises(InputError, match=r"cut\.obj: it holds 1 x 1 x 3 numbers"):
+        prepare_meshes([folder], tmp_path / "s.store", body=made_up_hand, strict=True, console=console)
+    with pytest.raises(
+        InputError, match=r"none of the 1 meshes could be taken; .*mm from any pose of mano-right"
+    ):
+        prepare_meshes([folder / "other"], tmp_path / "s.store", body=made_up_hand, console=console)
+    assert not (tmp_path / "s.store").exists()

@@ -17,7 +17,14 @@ from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
 from mpt.cli.evaluating import Evaluate3DPW, EvaluateFolder, EvaluateFreihand, EvaluateH36M, EvaluateMocap
 from mpt.cli.experiments import ExperimentsList, ExperimentsRun
 from mpt.cli.exporting import Export
-from mpt.cli.preparing import PrepareBody, PrepareDataset, PrepareHands, PrepareMocap, PrepareRendered
+from mpt.cli.preparing import (
+    PrepareBody,
+    PrepareDataset,
+    PrepareHands,
+    PrepareMeshes,
+    PrepareMocap,
+    PrepareRendered,
+)
 from mpt.cli.reconstructing import Demo, Reconstruct
 from mpt.cli.serving import Serve
 from mpt.cli.training import Finetune, Pretrain
@@ -50,6 +57,7 @@ COMMANDS = {
         "Make or check what training reads: pose stores, body files, data sets, rendered pictures.",
         mocap=PrepareMocap,
         hands=PrepareHands,
+        meshes=PrepareMeshes,
         body=PrepareBody,
         dataset=PrepareDataset,
         rendered=PrepareRendered,

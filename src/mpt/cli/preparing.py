@@ -31,6 +31,8 @@ class PrepareMocap:
     """The body that the motion is laid on."""
     fps: float = 30.0
     """Frames looked at per second."""
+    scale: float | None = None
+    """Metres of a unit of BVH and ASF files, 0.01 for centimetres. Default: told by the height."""
     strict: bool = False
     """Stop at a file that cannot be read, instead of skipping it."""
 
@@ -40,7 +42,13 @@ class PrepareMocap:
         from mpt.recipes.prepare import prepare_mocap
 
         summary = prepare_mocap(
-            self.paths, self.out, body=self.body, validation=self.validation, fps=self.fps, strict=self.strict
+            self.paths,
+            self.out,
+            body=self.body,
+            validation=self.validation,
+            fps=self.fps,
+            scale=self.scale,
+            strict=self.strict,
         )
         Console().print(summary.table())
         return OK
@@ -71,6 +79,37 @@ class PrepareHands:
         summary = prepare_hands(self.out, body=self.body, samples=self.samples, seed=self.seed)
         train, validation = (sequence.poses for sequence in summary.sequences)
         print(f"{self.out}: {train:,} poses to train on, {validation:,} to validate ({summary.size:,} bytes)")
+        return OK
+
+
+@dataclass(frozen=True)
+class PrepareMeshes:
+    """Find the poses of meshes that a body was posed to: Complement's and FreiHAND's hands, or any OBJ.
+
+    The meshes' vertices must be the body's, in its order. A mesh that comes again is taken once; what is no
+    pose of the body is named and skipped. Some meshes a second.
+
+    Example: mpt prepare meshes complement/ --body mano_right.safetensors --out hands.store
+    """
+
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH...")]
+    """Files or folders: .obj, FreiHAND's training_verts.json; metres, camera axes."""
+    out: OutFile
+    """The store to write."""
+    body: Annotated[str, arg(metavar="NAME|FILE")]
+    """The body that the meshes were made of."""
+    strict: bool = False
+    """Stop at a mesh that cannot be used, instead of skipping it."""
+
+    def __call__(self) -> int:
+        from mpt.recipes.prepare import prepare_meshes
+
+        summary = prepare_meshes(self.paths, self.out, body=self.body, strict=self.strict)
+        train, validation = (sequence.poses for sequence in summary.sequences)
+        print(
+            f"{self.out}: {train:,} poses to train on, {validation:,} to validate; "
+            f"{len(summary.skipped):,} meshes skipped"
+        )
         return OK
 
 

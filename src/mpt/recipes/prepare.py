@@ -1,4 +1,4 @@
-"""Motion capture, or joint limits where there is none, -> the pose store that training reads."""
+"""Motion capture, posed meshes, or joint limits where there is neither, -> the pose store of training."""
 
 import contextlib
 import math
@@ -17,15 +17,18 @@ from rich.table import Table
 import mpt.bodies
 import mpt.mocap
 from mpt.bodies import Body
+from mpt.bodies.fitting import fit
 from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.bodies.retarget import retarget
-from mpt.datasets import store
+from mpt.datasets import meshes, store
 from mpt.datasets.store import Kind, PoseStore
 from mpt.errors import InputError
 
 # Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
 LIMITS = {"neck": 100, "head": 90, "wrist": 130, "ankle": 110}
-VALIDATION = 0.05  # of drawn poses
+VALIDATION = 0.05  # of poses that are drawn, or fitted to meshes
+FITTED_AT_ONCE = 256
+FAR_M = 0.01  # by which a mesh of another body, or of the other hand, is off
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def prepare_mocap(
     fps: float = 30.0,
     min_change: float = 2.0,
     max_gap: float = 1.0,
+    scale: float | None = None,
     strict: bool = False,
     console: Console | None = None,
 ) -> Summary:
@@ -93,6 +97,7 @@ def prepare_mocap(
     fps: frames looked at per second; motions recorded more slowly keep their own rate.
     min_change: degrees; a pose is dropped while no bone has turned by more since the last one kept, ...
     max_gap: ... but one is kept at least this often, in seconds.
+    scale: metres of a unit of BVH and ASF files, whose own is otherwise told by the person's height.
     strict: stop at a file that cannot be read, instead of naming and skipping it.
 
     Heads, hands and feet that the capture has flipped are put back to rest. Nothing is left behind when it is
@@ -107,14 +112,14 @@ def prepare_mocap(
         raise InputError(
             "no motion was given, files or folders of .bvh, .amc or .npz were expected; name at least one"
         )
-    _check_positive(fps=fps, max_gap=max_gap)
+    _check_positive(fps=fps, max_gap=max_gap, **({} if scale is None else {"scale": scale}))
     sampling = {"fps": fps, "min_change_degrees": min_change, "max_gap_seconds": max_gap}
     skipped = []
     repaired = 0
     with PoseStore.create(out, body=body, sampling=sampling) as writer, _progress(console) as progress:
         for path, source in progress.track(files, description="retargeting"):
             try:
-                motion = mpt.mocap.read(path)
+                motion = mpt.mocap.read(path, scale=scale)
                 motion = motion.resampled(fps) if motion.fps > fps else motion
                 rotvec = retarget(motion, body)[1]
             except InputError as error:
@@ -156,7 +161,7 @@ def prepare_hands(
     _check_positive(samples=samples)
     if seed < 0:
         raise InputError(f"seed is {seed}, a number from 0 up was expected; give one or leave it out")
-    validation = math.ceil(samples * VALIDATION)
+    validation = _held_out(samples)
     sampling = {"samples": samples, "seed": seed}
     with PoseStore.create(out, body=body, sampling=sampling) as writer:
         for part, (split, count) in enumerate((("train", samples - validation), ("validation", validation))):
@@ -170,6 +175,91 @@ def prepare_hands(
                 kind=pose_kind(rotvec, body),
             )
     return Summary(out, out.stat().st_size, tuple(writer.sequences), (), 0)
+
+
+def prepare_meshes(
+    paths: Iterable[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    body: str | os.PathLike | Body,
+    strict: bool = False,
+    console: Console | None = None,
+) -> Summary:
+    """Fit a body to posed meshes that its own vertices make, and write their poses to a pose store.
+
+    paths: Complement's folder, FreiHAND's, any .obj, as ``mpt.datasets.meshes`` reads them. A mesh that comes
+        again, from another side too, is taken once.
+    strict: stop at a mesh that cannot be read or that no pose of the body comes near, instead of naming and
+        skipping it.
+
+    The last twentieth is kept for validation: hands that follow from each other stay on one side of the cut.
+
+    Raises InputError where no mesh is left, or the store cannot be written.
+    """
+    console = console or Console(stderr=True)
+    out = Path(out)
+    body = body if isinstance(body, Body) else mpt.bodies.load(body)
+    vertices, moving = len(body.template), body.with_bones(body.moving_bones)
+    skipped: list[Skipped] = []
+
+    def skip(path: Path, reason: str) -> None:
+        if strict:
+            raise InputError(reason)
+        skipped.append(Skipped(path, reason))
+        console.print(f"skipped {reason}", style="yellow", markup=False, highlight=False)
+
+    with PoseStore.create(out, body=body, sampling={"distinct_metres": meshes.SAME_M}) as writer:
+        with _progress(console) as progress:
+            signatures: dict[Path, np.ndarray] = {}
+            for path in progress.track(meshes.find(paths), description="reading"):
+                try:
+                    signatures[path] = meshes.signature(meshes.read(path, vertices))
+                except InputError as error:
+                    skip(path, str(error))
+            rows_of = _distinct_rows(signatures)
+            count = sum(map(len, rows_of.values()))
+            task = progress.add_task("fitting", total=count)
+            poses = [np.empty((0, len(moving.bones), 3))]
+            for some, sources in meshes.batches(rows_of, vertices, FITTED_AT_ONCE):
+                found = fit(moving, torch.from_numpy(some))
+                near = found.distance < FAR_M
+                for mesh in (~near).nonzero()[:, 0].tolist():
+                    far = (
+                        f"its vertices stay {1000 * found.distance[mesh]:.0f} mm from any pose of {body.name}"
+                    )
+                    skip(
+                        sources[mesh], f"{sources[mesh]}: {far}; name the body that it was made of, in metres"
+                    )
+                poses.append(roma.rotmat_to_rotvec(found.rotations[near]).numpy())
+                progress.advance(task, len(some))
+        rotvec = np.concatenate(poses)
+        if not len(rotvec):
+            raise InputError(f"none of the {len(skipped)} meshes could be taken; {skipped[0].reason}")
+        split_at = len(rotvec) - _held_out(len(rotvec))
+        for split, part in (("train", rotvec[:split_at]), ("validation", rotvec[split_at:])):
+            name = f"meshes-{split}"
+            source = " ".join(Path(path).name for path in paths)
+            writer.add(
+                store.Sequence(name, name, source, 1.0, len(part), len(part), split),
+                rotvec=part,
+                frame=np.arange(len(part)),
+                kind=pose_kind(part, body),
+            )
+    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped), 0)
+
+
+def _held_out(poses: int) -> int:
+    return min(math.ceil(poses * VALIDATION), poses - 1)
+
+
+def _distinct_rows(signatures: dict[Path, np.ndarray]) -> dict[Path, np.ndarray]:
+    """Of each file the rows of meshes that did not come before."""
+    if not signatures:
+        return {}
+    kept = meshes.distinct(np.concatenate(list(signatures.values())))
+    ends = np.cumsum([len(some) for some in signatures.values()])
+    parts = np.split(kept, ends[:-1])
+    return {path: rows for path, part in zip(signatures, parts) if len(rows := np.flatnonzero(part))}
 
 
 def repair(rotvec: np.ndarray, body: Body) -> tuple[np.ndarray, np.ndarray]:
@@ -265,6 +355,7 @@ __all__ = [
     "changed_frames",
     "pose_kind",
     "prepare_hands",
+    "prepare_meshes",
     "prepare_mocap",
     "repair",
 ]
