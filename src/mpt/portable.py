@@ -49,6 +49,8 @@ class Written:
 class Portable(nn.Module):
     """Heatmaps -> :data:`OUTPUTS`, about the root as ``Reconstruction`` has them, before it turns them."""
 
+    triangles: Tensor
+
     def __init__(self, model: Model, looks: Literal[1, 2] = 2) -> None:
         super().__init__()
         self.transformer = copy.deepcopy(model.transformer).cpu()
@@ -82,8 +84,8 @@ class _GatheredRows(nn.Module):
     def forward(self, vertices: Tensor, rows: None = None) -> Tensor:
         """(N, coarse, 3) -> (N, V, 3)."""
         columns = vertices.transpose(0, 1).flatten(1)  # (coarse, N * 3): whole rows are summed
-        full = sum(columns[near] * weight[:, None] for near, weight in zip(self.near.T, self.weight.T))
-        return full.unflatten(1, (-1, 3)).transpose(0, 1)
+        parts = [columns[near] * weight[:, None] for near, weight in zip(self.near.T, self.weight.T)]
+        return sum(parts[1:], parts[0]).unflatten(1, (-1, 3)).transpose(0, 1)
 
 
 def about(model: Model, looks: int) -> dict[str, str]:
@@ -172,9 +174,10 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
         )
     import onnxruntime
 
-    if isinstance(portable.transformer.upsample, SparseUpsampler):
+    upsample = portable.transformer.upsample
+    if isinstance(upsample, SparseUpsampler):
         portable = copy.deepcopy(portable)
-        portable.transformer.upsample = _GatheredRows(portable.transformer.upsample)
+        portable.transformer.add_module("upsample", _GatheredRows(upsample))
     program = torch.onnx.export(
         portable,
         (maps,),
@@ -184,6 +187,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # without a file named, it is returned
     proto = program.model_proto
     proto.producer_name = "mpt"
     for key, value in notes.items():

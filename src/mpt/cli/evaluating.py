@@ -150,8 +150,10 @@ class Evaluate3DPW(EvaluatePhotos):
     def __call__(self) -> int:
         from mpt import bodies
 
-        genders = {"neutral": self.neutral, "female": self.female, "male": self.male}
-        people = {gender: bodies.load(path) for gender, path in genders.items() if path is not None}
+        files: dict[Gender, Path | None] = {"neutral": self.neutral, "female": self.female, "male": self.male}
+        people: dict[Gender, Body] = {
+            gender: bodies.load(path) for gender, path in files.items() if path is not None
+        }
         return _evaluate("3dpw", self, people)
 
 

@@ -255,6 +255,7 @@ def _draw_worst(
     for place, (row, error) in enumerate(worst, start=1):
         shard = next(shard for shard in predictions.shards() if row in shard)
         predicted = predictions.read(shard)[row - shard.start]
+        assert predicted is not None  # or it had no error
         path = folder / f"{place:02d}-sample{row}-{error:.0f}.jpg"
         folder.mkdir(parents=True, exist_ok=True)
         write_picture(path, picture(predictions.samples[row], predicted, model))

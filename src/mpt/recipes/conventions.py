@@ -36,10 +36,17 @@ HIPS_OF_LIMBS = [LIMBS.index(hip) for hip in COCO17.root]
 
 
 class Convention(Protocol):
-    """How errors are counted. ``name`` is short and without spaces, ``says`` the convention in words."""
+    """How errors are counted."""
 
-    name: str
-    says: str
+    @property
+    def name(self) -> str:
+        """Short and without spaces."""
+        ...
+
+    @property
+    def says(self) -> str:
+        """The convention in words."""
+        ...
 
     def knows(self, sample: Sample) -> bool:
         """Whether the data set tells the truth that is asked."""
@@ -273,18 +280,18 @@ def conventions(
         )
     if name == "h36m":
         return [Human36MJoints(body)], []
-    people = {body.metadata["gender"]: body} | {
-        gender: person.to(dtype=torch.float64) for gender, person in (people or {}).items()
-    }
-    _check_people(people)
+    everybody: dict[Gender, Body] = {body.metadata["gender"]: body}
+    for gender, person in (people or {}).items():
+        everybody[gender] = person.to(dtype=torch.float64)
+    _check_people(everybody)
     found: list[Convention] = []
     notes = []
-    if "neutral" in people:
-        found.append(SmplMeshes(body, people, neutral=True))
+    if "neutral" in everybody:
+        found.append(SmplMeshes(body, everybody, neutral=True))
     else:
         notes.append("metro-neutral is left out: it needs --neutral FILE.")
-    if {"female", "male"} <= people.keys():
-        found.append(SmplMeshes(body, people, neutral=False))
+    if {"female", "male"} <= everybody.keys():
+        found.append(SmplMeshes(body, everybody, neutral=False))
     else:
         notes.append("spin-gendered is left out: it needs --female FILE and --male FILE.")
     if not found:

@@ -252,13 +252,12 @@ class Network:
 
     @torch.inference_mode()
     def _meshes(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Predicted | None]:
-        seen = self.eye(looks)
-        found = [i for i, s in enumerate(seen) if s is not None]
+        found = [(i, seen) for i, seen in enumerate(self.eye(looks)) if seen is not None]
         meshes: list[Predicted | None] = [None] * len(looks)
         if not found:
             return meshes
         transformer = self.model.transformer
-        maps = torch.stack([seen[i].heatmaps for i in found]).to(transformer.template_joints.device)
+        maps = torch.stack([seen.heatmaps for _, seen in found]).to(transformer.template_joints.device)
         prediction = (
             transformer.look_twice(maps) if self.looks == 2 else transformer(transformer.prepare(maps))
         )
@@ -271,13 +270,13 @@ class Network:
             part.double().cpu() for part in (prediction.vertices, prediction.regressed, prediction.camera)
         )
         points = weak_perspective(joints, cameras).numpy()
-        for row, i in enumerate(found):
+        for row, (i, seen) in enumerate(found):
             meshes[i] = _in_camera_axes(
                 (vertices[row] - joints[row, self.root].mean(0)).numpy(),
                 points[row],
                 points[row, self.root].mean(0).clip(-2, 2),
                 max(float(cameras[row, 0]), 0.05),
-                seen[i].crop,
+                seen.crop,
                 looks[i][0],
             )
         return meshes
@@ -328,9 +327,13 @@ def _mean(meshes: Sequence[Predicted | None]) -> Predicted | None:
     found = [mesh for mesh in meshes if mesh is not None]
     if not found:
         return None
-    means = (np.mean([getattr(m, part) for m in found], 0) for part in ("vertices_m", "translation_m"))
-    points = np.mean([m.points_px for m in found], 0)
-    return Predicted(*means, points, found[0].focal_px, found[0].principal_px)
+    return Predicted(
+        np.mean([m.vertices_m for m in found], 0),
+        np.mean([m.translation_m for m in found], 0),
+        np.mean([m.points_px for m in found], 0),
+        found[0].focal_px,
+        found[0].principal_px,
+    )
 
 
 # ------------------------------------------------------------------------------------------------- keeping
@@ -423,12 +426,13 @@ def _unpacked(arrays: dict[str, np.ndarray], count: int) -> list[Predicted | Non
         raise ValueError(f"{len(found)} samples where {count} were expected")
     predicted: list[Predicted | None] = [None] * count
     for k, row in enumerate(np.flatnonzero(found)):
+        x, y = arrays["principal_px"][k]
         predicted[row] = Predicted(
             arrays["vertices_m"][k],
             arrays["translation_m"][k],
             arrays["points_px"][k],
             float(arrays["focal_px"][k]),
-            tuple(map(float, arrays["principal_px"][k])),
+            (float(x), float(y)),
         )
     return predicted
 
