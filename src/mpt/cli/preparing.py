@@ -151,7 +151,7 @@ class PrepareBody:
     def _check(self) -> None:
         if (self.file is None) != self.kind.startswith("anny"):
             raise InputError(
-                f"{self.file} was given, but {self.kind} is made without a file: leave it out"
+                f"{self.file} was given, but {self.kind} is made without one: leave the file out"
                 if self.kind.startswith("anny")
                 else f"{self.kind} is made from its official file: name it, as in `mpt prepare body "
                 f"{self.kind} FILE --out FILE`"
@@ -162,8 +162,8 @@ class PrepareBody:
             "smpl": ("gender", "h36m_regressor", "downsampling"),
             "mano": ("downsampling",),
         }
-        for name in {name for names in used.values() for name in names} - set(used[self.kind]):
-            if getattr(self, name) is not None:
+        for name in sorted({name for names in used.values() for name in names}):
+            if getattr(self, name) is not None and name not in used[self.kind]:
                 raise InputError(f"--{name.replace('_', '-')} says nothing about {self.kind}: leave it out")
 
     def _build(self) -> None:
