@@ -73,7 +73,7 @@ class ExperimentsRun:
 
     def __call__(self) -> int:
         from mpt import experiments
-        from mpt.experiments.running import Given, run_cell
+        from mpt.experiments.running import Given, check, run_cell
 
         for name in ("samples", "workers"):
             if (value := getattr(self, name)) is not None and value < (name == "samples"):
@@ -82,6 +82,7 @@ class ExperimentsRun:
         given = Given(
             self.store, self.body, self._folders(), self.weights, self.samples, self.workers, self.device
         )
+        check(cells, given)
         for seed in self.seed:
             for cell in cells:
                 found = run_cell(cell, self.scale, seed, self.out, given)

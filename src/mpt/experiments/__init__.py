@@ -25,11 +25,18 @@ CONFIGURATIONS = {
 """Configuration -> its module, imported when asked for: pre-training must run where no image library is."""
 
 TABLES = {
-    "table3b": "table3",
-    "table3c": "table3",
+    "table1": "table1",
+    "table2": "table2",
+    "table3a": "table3a",
+    "table3b": "table3bc",
+    "table3c": "table3bc",
     "table4": "table4",
+    "table5": "table5",
     "table6": "table7",
     "table7": "table7",
+    "table8": "table8",
+    "figure4a": "figure4",
+    "figure4b": "figure4",
 }
 """Table -> its module."""
 

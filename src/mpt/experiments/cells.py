@@ -22,17 +22,23 @@ PREFIX = {"full": "", "small": "small-", "tiny": "tiny-"}
 
 @dataclass(frozen=True)
 class Stage:
-    """A run that cells share, by its configuration's name, and the stages whose weights it begins with."""
+    """A run that cells share, and the stages whose weights it begins with."""
 
     config: "PretrainConfig | FinetuneConfig"
-    start_from: str = ""
-    """Stage of the transformer's first weights; one of fine-tuning also gives its 2D network."""
-    pose2d: str = ""
-    """Stage of the 2D network's first weights, where they do not come from a file of the user's."""
+    start_from: "Stage | None" = None
+    """Gives the transformer its first weights; if it is one of fine-tuning, the 2D network too."""
+    pose2d: "Stage | None" = None
+    """Gives the 2D network its first weights, where they do not come from a file of the user's."""
 
     @property
     def name(self) -> str:
         return self.config.name
+
+    @property
+    def before(self) -> "list[Stage]":
+        """All that has to be run first, in order."""
+        stages = [part for part in (self.start_from, self.pose2d) if part is not None]
+        return list(dict.fromkeys(s for stage in stages for s in (*stage.before, stage)))
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,16 @@ class Cell:
     name: str
     label: str
     """Of its row, as the paper writes it."""
-    stages: tuple[Stage, ...]
-    """In the order in which they run; the last one's model is measured."""
+    stage: Stage
+    """The last one, whose model is measured."""
     evaluation: Evaluation
     paper: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """The paper's numbers by metric; none where the row is ours."""
+
+    @property
+    def stages(self) -> list[Stage]:
+        """In the order in which they run."""
+        return [*self.stage.before, self.stage]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ names, never under a benchmark's.
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,17 +15,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mpt import bodies, checkpoint, reconstruct
 from mpt.bodies import Body
 from mpt.checkpoint import Model
 from mpt.datasets import rendered
 from mpt.datasets.sample import Sample, Samples
 from mpt.datasets.store import PoseStore
+from mpt.experiments.cells import Cell
+from mpt.experiments.running import BENCHMARKS, Given
 from mpt.heatmaps import DETECTOR
 from mpt.images import Crop
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
+from mpt.recipes.benchmark import benchmark, read_samples
+from mpt.recipes.conventions import conventions
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Eye, Network, Seen, eye_of
+from mpt.recipes.predictions import BATCH, Eye, Network, Seen, digest, eye_of
+from mpt.recipes.pretrain import PretrainConfig
 from mpt.writing import write_whole
 
 Measured = dict[str, dict[str, float]]
@@ -76,13 +83,83 @@ def kept_maps(folder: Path, samples: Samples, name: str, size: int, eye: Callabl
         )
 
 
+def measure(cell: Cell, run: Path, root: Path, given: Given) -> Measured:
+    """What the cell asks of the model in a run folder; the name of a benchmark ends in its convention."""
+    model = checkpoint.load(run, reconstruct.device_named(given.device))
+    body = bodies.load(given.body or json.loads((run / "config.json").read_text())["body"])
+    evaluation, pretrained = cell.evaluation, isinstance(cell.stage.config, PretrainConfig)
+    found: Measured = {}
+    if evaluation.on == "rendered":
+        tuned = run if evaluation.pose2d == "tuned" else None
+        folder = given.data["rendered"]
+        found["rendered"] = on_pictures(model, body, folder, root / "maps", evaluation.pose2d, tuned)
+    elif evaluation.on in BENCHMARKS:
+        found |= on_benchmark(cell, run, model, body, root, given)
+    if pretrained and given.store is not None:
+        found |= on_poses(model, body, given.store)
+    return found
+
+
+def curve(run: Path) -> list[dict[str, float]]:
+    """PA-MPJPE in mm at every validation of a run of fine-tuning, and the photos seen until then."""
+    config = json.loads((run / "config.json").read_text())
+    per_step = config["batch_size"] * config["accumulate"]
+    entries = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [
+        {"step": e["step"], "samples": e["step"] * per_step, "pa_mpjpe_mm": e["pa_mpjpe"]}
+        for e in entries
+        if "pa_mpjpe" in e
+    ]
+
+
+def on_benchmark(cell: Cell, run: Path, model: Model, body: Body, root: Path, given: Given) -> Measured:
+    """Errors on a benchmark of the field; predictions are kept by the run, which several cells may share."""
+    evaluation, weights = cell.evaluation, given.weights if cell.evaluation.pose2d != "tuned" else run
+    transformer = model.transformer
+    rules, notes = conventions(evaluation.on, body)
+    report = benchmark(
+        evaluation.on,
+        rules,
+        read_samples(evaluation.on, given.data[BENCHMARKS[evaluation.on]]),
+        root / "benchmarks" / f"{run.name}-{evaluation.on}-{evaluation.pose2d}",
+        model,
+        body,
+        lambda: eye_of(
+            evaluation.pose2d,
+            model.skeleton,
+            transformer.config.heatmap_size,
+            weights=weights,
+            device=transformer.template_joints.device,
+            features_for=transformer if transformer.config.inputs == "features" else None,
+        ),
+        pose2d=evaluation.pose2d,
+        about={"weights": digest(checkpoint.find(run))},
+        notes=notes,
+    )
+    tables = {table.convention: table for table in report.tables}
+    table = tables.get(evaluation.convention) or report.tables[0]  # another body may know but another one
+    counts = {"samples": table.samples, "not_found": table.not_found}
+    return {f"{evaluation.on} {table.convention}": table.means | counts}
+
+
 def on_pictures(
-    model: Model, body: Body, folder: str | os.PathLike, cache: Path, pose2d: str
+    model: Model,
+    body: Body,
+    folder: str | os.PathLike,
+    cache: Path,
+    pose2d: str,
+    tuned: Path | None = None,
 ) -> dict[str, float]:
-    """Errors on held-out rendered pictures, whose maps the named 2D network draws: zero-shot."""
+    """Errors on held-out rendered pictures, whose maps the named 2D network draws, or the ``tuned`` run's."""
     samples = rendered.read(folder, "validation", body=body)
-    size = model.transformer.config.heatmap_size
-    eye = kept_maps(cache, samples, pose2d, size, lambda: eye_of(pose2d, model.skeleton, size))
+    transformer = model.transformer
+    size, device = transformer.config.heatmap_size, transformer.template_joints.device
+    features_for = transformer if transformer.config.inputs == "features" else None
+    how = {"weights": tuned, "device": device, "features_for": features_for}
+    if tuned is None:
+        eye = kept_maps(cache, samples, pose2d, size, lambda: eye_of(pose2d, model.skeleton, size, **how))
+    else:
+        eye = eye_of(pose2d, model.skeleton, size, **how)
     predict, errors, found = Network(model, eye), ErrorSums(), 0
     for part in batches(len(samples), BATCH):
         some = [samples[i] for i in range(part.start, part.stop)]

@@ -1,24 +1,31 @@
 """Cells are run: stages that are missing, or broken off, and then what is measured.
 
-ROOT/stages/small-pretrain-views-2-seed0/    a run folder, shared by all cells that begin with it
-ROOT/cells/table7-views-2-small-seed0.json   what was measured, and on what
-ROOT/maps/                                   what 2D networks saw of rendered pictures, seen once
+    ROOT/stages/small-pretrain-views-2-seed0/    a run folder, shared by all cells that begin with it
+    ROOT/cells/table7-views-2-small-seed0.json   what was measured, and on what
+    ROOT/maps/                                   what 2D networks saw of rendered pictures, seen once
+    ROOT/benchmarks/                             predictions on the field's benchmarks
+
+A seed is that of all stages of a cell.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mpt import bodies, checkpoint
-from mpt.bodies import Body
 from mpt.errors import InputError
-from mpt.experiments.cells import Cell, Scale, Stage
+from mpt.experiments.cells import Cell, Evaluation, Scale, Stage
 from mpt.recipes.configs import read_config
 from mpt.recipes.loop import Run, console
 from mpt.recipes.pretrain import PretrainConfig, pretrain
 from mpt.writing import write_whole
+
+if TYPE_CHECKING:
+    from mpt.recipes.finetune import FinetuneConfig
+
+BENCHMARKS = {"h36m": "human36m", "3dpw": "3dpw", "freihand": "freihand"}
+"""Benchmark -> its data set."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,15 @@ class Given:
     workers: int = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    @property
-    def names(self) -> dict[str, str]:
-        """What is measured on, by name."""
-        named = dict(self.data) | ({} if self.store is None else {"poses": self.store})
-        return {name: Path(path).name for name, path in sorted(named.items())}
+    def about(self, evaluation: Evaluation) -> dict[str, str]:
+        """What is measured on, by name, and of rendered pictures how many."""
+        found = {} if self.store is None else {"poses": self.store.name}
+        if evaluation.on == "rendered":
+            count = len(list((self.data["rendered"] / "validation").glob("*.npz")))
+            found["rendered"] = f"{count} pictures"
+        elif evaluation.on in BENCHMARKS:
+            found[evaluation.on] = self.data[BENCHMARKS[evaluation.on]].name
+        return found
 
     def changed(self, config: Any) -> Any:
         """A stage's configuration with what the user changes in it."""
@@ -53,22 +64,29 @@ class Given:
 
 def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> dict:
     """Run what is missing of a cell, and measure it; what its file says."""
-    path = root / "cells" / f"{cell.name}-{scale}-seed{seed}.json"
     folders, stages = {}, {}
     for stage in cell.stages:
         folders[stage.name] = run_stage(stage, seed, root, given)
         stages[stage.name] = _about(folders[stage.name])
-    about = {"seed": seed, "stages": stages, "evaluation": vars(cell.evaluation), "given": given.names}
+    last = cell.stage.name
+    about = {
+        "seed": seed,
+        "run": stages[last] | {"stage": last},
+        "evaluation": asdict(cell.evaluation),
+        "given": given.about(cell.evaluation),
+    }
     kept = [json.loads(p.read_text()) for p in sorted((root / "cells").glob(f"*-{scale}-seed{seed}.json"))]
     same = next((k for k in kept if about.items() <= k.items()), None)  # another table's cell may be the same
-    found = {
-        "cell": cell.name,
-        "label": cell.label,
-        "scale": scale,
-        **about,
-        "measured": same["measured"] if same else _measured(cell, folders[cell.stages[-1].name], root, given),
-    }
-    write_whole(path, (json.dumps(found, indent=1) + "\n").encode())
+    found = {"cell": cell.name, "label": cell.label, "scale": scale, **about, "stages": stages}
+    if same:
+        found |= {key: same[key] for key in ("measured", "curve")}
+    else:
+        from mpt.experiments.measuring import curve, measure  # an image library, which pre-training needs not
+
+        found["measured"] = measure(cell, folders[last], root, given)
+        found["curve"] = curve(folders[last]) if cell.evaluation.curve else []
+    content = json.dumps(found, indent=1) + "\n"
+    write_whole(root / "cells" / f"{cell.name}-{scale}-seed{seed}.json", content.encode())
     return found
 
 
@@ -79,6 +97,8 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
     """
     folder = stage_folder(root, stage.name, seed)
     config = replace(given.changed(stage.config), seed=seed)
+    if stage.start_from:
+        config = replace(config, start_from=str(stage_folder(root, stage.start_from.name, seed)))
     begun = (folder / "state.safetensors").exists()
     if begun:
         _check_same(folder, config)
@@ -86,27 +106,98 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
             return folder
         console.print(f"{folder}: going on at step {Run(folder).steps_taken:,}", highlight=False)
     if isinstance(config, PretrainConfig):
-        if given.store is None:
-            raise InputError(
-                f"{stage.name} learns from poses, and none were named: give --store STORE, which "
-                "`mpt prepare mocap` makes"
-            )
+        assert given.store is not None  # ``check`` has seen to it
         pretrain(config, given.store, folder, resume=begun, device=given.device)
+    else:
+        _finetune(config, stage, folder, seed, root, given, resume=begun)
     return folder
+
+
+def _finetune(
+    config: "FinetuneConfig", stage: Stage, folder: Path, seed: int, root: Path, given: Given, resume: bool
+) -> None:
+    from mpt.recipes.finetune import finetune
+
+    weights = stage_folder(root, stage.pose2d.name, seed) if stage.pose2d else None
+    if _needs_weights(stage):
+        weights = given.weights
+    how = {"workers": given.workers, "device": given.device, "pose2d_weights": weights}
+    finetune(config, given.data, folder, resume=resume, **how)
+
+
+def _needs_weights(stage: Stage) -> bool:
+    """Whether its 2D network begins with a file of the user's, not with what another stage has trained."""
+    if isinstance(stage.config, PretrainConfig) or stage.config.network.kind != "higher-hrnet":
+        return False
+    tuned_before = stage.start_from is not None and not isinstance(stage.start_from.config, PretrainConfig)
+    return stage.pose2d is None and not tuned_before
 
 
 def stage_folder(root: Path, name: str, seed: int) -> Path:
     return root / "stages" / f"{name}-seed{seed}"
 
 
+def check(cells: Iterable[Cell], given: Given) -> None:
+    """Refuse at once, in a sentence, what would fail for want of a file after days."""
+    for cell in cells:
+        for stage in cell.stages:
+            _check_stage(stage, given)
+        on = cell.evaluation.on
+        needed = "rendered" if on == "rendered" else BENCHMARKS.get(on)
+        if needed and needed not in given.data:
+            raise InputError(f"{cell.name} is measured on {needed}: {_name_data(needed)}")
+        if cell.evaluation.pose2d == "higher-hrnet" and given.weights is None:
+            raise InputError(f"{cell.name} looks at photos with HigherHRNet: {WEIGHTS}")
+
+
+WEIGHTS = (
+    "give its COCO weights (pose_higher_hrnet_w48_640.pth.tar of the authors' release, HRNet on GitHub) with "
+    "--weights FILE"
+)
+
+
+def _check_stage(stage: Stage, given: Given) -> None:
+    config = given.changed(stage.config)
+    if config.body.endswith(".safetensors") and not Path(config.body).is_file():
+        kind = Path(config.body).stem
+        raise InputError(
+            f"{stage.name} is of the body {kind.upper()}, and {config.body} is not there: make it with "
+            f"`mpt prepare body {kind} FILE` from the official file ({kind}.is.tue.mpg.de) and name it with "
+            "--body FILE"
+        )
+    if isinstance(config, PretrainConfig):
+        if given.store is None:
+            raise InputError(
+                f"{stage.name} learns from poses, and none were named: give --store STORE, which "
+                "`mpt prepare mocap` makes"
+            )
+        return
+    for name in dict.fromkeys([*config.data, config.validation]):
+        if name not in given.data:
+            raise InputError(f"{stage.name} reads {name}: {_name_data(name)}")
+    if _needs_weights(stage) and given.weights is None:
+        raise InputError(f"{stage.name} begins with HigherHRNet as trained on COCO: {WEIGHTS}")
+
+
+def _name_data(name: str) -> str:
+    from mpt.datasets.check import DATASETS
+
+    if name == "rendered":
+        return "name its folder with --rendered DIR, which `mpt prepare rendered` makes"
+    return f"name its folder with --data {name}=DIR ({DATASETS[name].advice})"
+
+
 def _check_same(folder: Path, config: Any) -> None:
     kept = read_config(folder, type(config))
     free = {"accumulate", "batch_size", "parallel"} | ({"samples"} if config.epochs else set())
     for name, value in vars(config).items():
-        if getattr(kept, name) != value and name not in free:
+        before = getattr(kept, name)
+        if name in ("body", "start_from"):  # a path, from wherever it was given
+            before, value = Path(before).name, Path(value).name
+        if before != value and name not in free:
             raise InputError(
-                f"{folder}: holds a run with another {name} ({str(getattr(kept, name))[:60]}, now "
-                f"{str(value)[:60]}); choose another --out, or remove it"
+                f"{folder}: holds a run with another {name} ({str(before)[:60]}, now {str(value)[:60]}); "
+                "choose another --out, or remove it"
             )
 
 
@@ -119,29 +210,11 @@ def _finished(folder: Path, config: Any) -> bool:
 def _about(folder: Path) -> dict:
     """How much a finished run saw, and how long it took; by its own metrics."""
     config = json.loads((folder / "config.json").read_text())
+    per_step = config["batch_size"] * config["accumulate"]
     seconds, before, step = 0.0, 0, 0
     for entry in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()):
         step = entry["step"]
         if "samples_per_s" in entry:
-            seconds += (step - before) * config["batch_size"] * config["accumulate"] / entry["samples_per_s"]
+            seconds += (step - before) * per_step / entry["samples_per_s"]
             before = step
-    return {"steps": step, "batch_size": config["batch_size"], "seconds": round(seconds)}
-
-
-def _measured(cell: Cell, run: Path, root: Path, given: Given) -> dict[str, dict[str, float]]:
-    from mpt.experiments import measuring  # needs an image library, which pre-training does not
-
-    model = checkpoint.load(run)
-    body = _body_of(run, given)
-    found = {}
-    if cell.evaluation.on == "rendered" and "rendered" in given.data:
-        found["rendered"] = measuring.on_pictures(
-            model, body, given.data["rendered"], root / "maps", cell.evaluation.pose2d
-        )
-    if given.store is not None:
-        found |= measuring.on_poses(model, body, given.store)
-    return found
-
-
-def _body_of(run: Path, given: Given) -> Body:
-    return bodies.load(given.body or json.loads((run / "config.json").read_text())["body"])
+    return {"steps": step, "samples": step * per_step, "seconds": round(seconds)}

@@ -65,6 +65,9 @@ VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
     "exact-coordinates": lambda config: _of_coordinates(_under(config, PERFECT)),
     "detector-noise": lambda config: _under(config, HeatmapNoise()),
     "detector-noise-coordinates": lambda config: _of_coordinates(_under(config, HeatmapNoise())),
+    "half-resolution": lambda config: replace(
+        config, model=replace(config.model, heatmap_size=config.model.heatmap_size // 2)
+    ),
     "random-views": lambda config: replace(config, data=replace(config.data, cameras="random")),
 } | {
     f"views-{views}": lambda config, views=views: replace(config, data=replace(config.data, views=views))

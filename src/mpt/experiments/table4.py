@@ -12,7 +12,7 @@ def cells(scale: Scale) -> list[Cell]:
         Cell(
             f"table4-{percent}",
             f"{percent} % of the poses",
-            (pretrained(scale, "" if percent == 100 else f"share-{percent}"),),
+            pretrained(scale, "" if percent == 100 else f"share-{percent}"),
             zero_shot(scale),
             paper(pa_mpjpe=number),
         )

@@ -11,13 +11,13 @@ def cells(scale: Scale) -> list[Cell]:
         Cell(
             f"table7-views-{views}",
             f"{views} view{'s' * (views > 1)}",
-            (pretrained(scale, "" if views == 4 else f"views-{views}"),),
+            pretrained(scale, "" if views == 4 else f"views-{views}"),
             zero_shot(scale),
             paper(*numbers),
         )
         for views, numbers in PAPER.items()
     ]
-    random = (pretrained(scale, "random-views"),)
+    random = pretrained(scale, "random-views")
     return [*found, Cell("table7-views-random", "random views (ours)", random, zero_shot(scale))]
 
 

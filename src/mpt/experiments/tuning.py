@@ -20,8 +20,6 @@ from mpt.recipes.networks import NetworkConfig
 Data = Literal["h36m", "mixed"]
 SETS = {"h36m": ("human36m",), "mixed": ("human36m", "muco3dhp", "up3d", "coco", "mpii")}
 EPOCHS = 80
-FEATURES = {"full": (480, 49), "small": (48, 64), "tiny": (16, 16)}
-"""Channels before the 2D network's first head, and cells of the grid that the transformer sees of them."""
 
 FULL = FinetuneConfig(body="smpl.safetensors", model=PAPER, epochs=EPOCHS)
 FREE = FinetuneConfig(
@@ -34,8 +32,8 @@ FREE = FinetuneConfig(
     optim=OptimConfig(learning_rate=5e-4),
     samples=4800,
     batch_size=16,
-    validation_samples=200,
-    validate_every=50,
+    validation_samples=64,
+    validate_every=20,
     log_every=20,
 )
 TINY = replace(
@@ -62,7 +60,7 @@ def pose2d(scale: Scale) -> Stage:
         transformer_lr=0,
         samples=2 * base.samples,
     )
-    return Stage(config, start_from=pretrained(scale).name)
+    return Stage(config, start_from=pretrained(scale))
 
 
 def tuned(
@@ -73,22 +71,16 @@ def tuned(
     *,
     of: Stage | None = None,
     **changes: Any,
-) -> tuple[Stage, ...]:
-    """Fine-tuning and the stages before it; ``of``: the pre-training to start from, if not the usual one."""
+) -> Stage:
+    """Fine-tuning; ``of``: the pre-training to start from, if not the usual one."""
     config = replace(TUNED[scale], **changes)
     if scale == "full":
         config = replace(config, data=SETS[data])
     elif data == "h36m":
         config = replace(config, share=config.share / 4)
-    name = "-".join(part for part in (data, variant, start) if part)
-    first = of or pretrained(scale)
-    start_from = first.name if start == "pretrained" else ""
-    stage = Stage(replace(config, name=PREFIX[scale] + name), start_from)
-    before = (first,) if start_from else ()
-    if scale == "full":
-        return (*before, stage)
-    network = pose2d(scale)
-    return tuple(dict.fromkeys([pretrained(scale), network, *before, replace(stage, pose2d=network.name)]))
+    name = PREFIX[scale] + "-".join(part for part in (data, variant, start) if part)
+    start_from = (of or pretrained(scale)) if start == "pretrained" else None
+    return Stage(replace(config, name=name), start_from, None if scale == "full" else pose2d(scale))
 
 
 def measured(scale: Scale, *, curve: bool = False) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Table 3: what heatmaps are worth (b, c); the part of it that only pre-trains."""
+"""Tables 3b and 3c: what heatmaps and their masking are worth to pre-training."""
 
 from mpt.experiments.cells import Cell, Scale, Table, paper
 from mpt.experiments.shared import pretrained, zero_shot
@@ -10,19 +10,19 @@ def coordinates(scale: Scale) -> list[Cell]:
         Cell(
             "table3b-coordinates",
             "2D coordinates",
-            (pretrained(scale, "coordinates"),),
+            pretrained(scale, "coordinates"),
             measured,
             paper(139.3, 88.9),
         ),
-        Cell("table3b-heatmaps", "Heatmaps", (pretrained(scale),), measured, paper(88.9, 58.4)),
+        Cell("table3b-heatmaps", "Heatmaps", pretrained(scale), measured, paper(88.9, 58.4)),
         Cell(
             "table3b-one-width",
             "Heatmaps, every blob as Eq. 1 has it (ours)",
-            (pretrained(scale, "one-width"),),
+            pretrained(scale, "one-width"),
             measured,
         ),
         *(
-            Cell(f"table3b-{variant}", f"{label} (ours)", (pretrained(scale, variant),), measured)
+            Cell(f"table3b-{variant}", f"{label} (ours)", pretrained(scale, variant), measured)
             for variant, label in (
                 ("exact-coordinates", "2D coordinates, learned without noise or masking"),
                 ("detector-noise-coordinates", "2D coordinates, noise as a detector's"),
@@ -35,10 +35,8 @@ def coordinates(scale: Scale) -> list[Cell]:
 def masking(scale: Scale) -> list[Cell]:
     measured = zero_shot(scale)
     return [
-        Cell(
-            "table3c-no-masking", "w/o MJM", (pretrained(scale, "no-masking"),), measured, paper(97.7, 64.4)
-        ),
-        Cell("table3c-masking", "w/ MJM", (pretrained(scale),), measured, paper(88.9, 58.4)),
+        Cell("table3c-no-masking", "w/o MJM", pretrained(scale, "no-masking"), measured, paper(97.7, 64.4)),
+        Cell("table3c-masking", "w/ MJM", pretrained(scale), measured, paper(88.9, 58.4)),
     ]
 
 
