@@ -45,7 +45,7 @@ ALONE = {
 }
 """What one process does in four micro-batches a step, and two processes in two each."""
 POSES = ALONE["poses"]
-TORCH_S_OWN = [(name, "ddp") for name in ALONE] + [("poses", "fsdp2"), ("photos", "fsdp2")]
+TORCH_S_OWN = [(name, way) for way in ("ddp", "fsdp2") for name in ALONE]
 DEEPSPEED = [(name, way) for way in ("zero1", "zero2") for name in ("poses", "photos")]
 needs_deepspeed = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed, an extra, is not installed"
