@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, islice
+from itertools import count as counting
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,10 +79,11 @@ def answer(
     name = "photo" if isinstance(photo, np.ndarray) else Path(photo).name
     results.write_json(folder, results.as_json(name, reconstructor.model.name, seconds, people, meshes))
     files = [folder / "overlay.png", folder / "result.json", *(folder / mesh["glb"] for mesh in meshes)]
+    words = _words(len(people), seconds, hands=not reconstructor.model.skeleton.two_sided)
     if len(people) > 1:
         files.append(folder / "everybody.glb")
         write_mesh(files[-1], *_together(people))
-    return Answer(files[0], files[-1] if people else None, tuple(files), _words(len(people), seconds))
+    return Answer(files[0], files[-1] if people else None, tuple(files), words)
 
 
 def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,10 +94,11 @@ def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(vertices), np.concatenate([p.faces + n for p, n in zip(people, before)])
 
 
-def _words(people: int, seconds: results.Seconds) -> str:
-    if not people:
-        return "Nobody was found. Give a photo that shows somebody from head to foot."
-    who = "One person" if people == 1 else f"{people} people"
+def _words(count: int, seconds: results.Seconds, *, hands: bool) -> str:
+    if not count:
+        return f"{'No hand' if hands else 'Nobody'} was found. Give a photo that shows more, from nearer."
+    one, more = ("hand", "hands") if hands else ("person", "people")
+    who = f"One {one}" if count == 1 else f"{count} {more}"
     return (
         f"{who} in {seconds.total:.1f} s: found in {seconds.pose2d:.2f}, lifted in {seconds.mesh:.2f}, the "
         "rest is drawing. Drag the body to turn it."
@@ -113,7 +116,7 @@ class Answers:
 
     def __init__(self, reconstructor: Reconstructor, folder: Path) -> None:
         self.reconstructor, self.folder = reconstructor, folder
-        self._numbers = count()
+        self._numbers = counting()
 
     def __call__(self, photo: str | os.PathLike | np.ndarray, focal_px: float | None = None) -> Answer:
         number = next(self._numbers)

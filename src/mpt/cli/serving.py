@@ -34,8 +34,8 @@ class Serve:
         if not 0 < self.port < 65536:
             raise InputError(f"--port is {self.port}: give a number from 1 to 65535")
         web.gradio_or_advice()
-        assets.get("blazepose")
         reconstructor = networks.reconstructor(self.model, device=self.device)
+        assets.get("blazepose" if reconstructor.model.skeleton.two_sided else "blazepalm")  # before a photo
         web.serve(
             reconstructor,
             self.host,
