@@ -16,6 +16,7 @@ from torch import Tensor
 from mpt.bodies.body import Body
 from mpt.errors import InputError
 
+OWN = 6  # power of the weights: skin that moves with one bone alone tells its turn, other skin misleads
 STEPS = 30
 DONE = 1e-5  # metres by which a step must lower the distance to be followed by another
 SKIN_NOISE = 3e-4  # metres by which meshes are off their body: so much a shape of unit variance weighs
@@ -58,8 +59,8 @@ def _start(body: Body, vertices: Tensor) -> Fit:
     rest, count = body.template, len(vertices)
     turns: list[Tensor] = []
     for bone, parent in enumerate(body.parents):
-        weight = body._dense_skin[:, bone] ** 2
-        if weight.sum() < 1:  # hardly any skin is its own
+        weight = body._dense_skin[:, bone] ** OWN
+        if weight.sum() < 0.1:  # hardly any skin is its own
             turns.append(turns[parent] if parent >= 0 else torch.eye(3).to(rest).expand(count, 3, 3))
             continue
         own = (weight > 0).nonzero()[:, 0]
