@@ -15,7 +15,7 @@ from tyro.conf import subcommand
 from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
 from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
 from mpt.cli.evaluating import Evaluate3DPW, EvaluateFolder, EvaluateFreihand, EvaluateH36M, EvaluateMocap
-from mpt.cli.experiments import ExperimentsList, ExperimentsRun
+from mpt.cli.experiments import ExperimentsList, ExperimentsReport, ExperimentsRun
 from mpt.cli.exporting import Export
 from mpt.cli.preparing import (
     PrepareBody,
@@ -74,7 +74,12 @@ COMMANDS = {
             "folder": EvaluateFolder,
         },
     ),
-    "experiments": _group("Named training configurations.", list=ExperimentsList, run=ExperimentsRun),
+    "experiments": _group(
+        "The paper's tables: run, and printed beside the paper's numbers.",
+        list=ExperimentsList,
+        run=ExperimentsRun,
+        report=ExperimentsReport,
+    ),
     "export": Export,
     "serve": Serve,
     "assets": _group(

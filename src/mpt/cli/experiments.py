@@ -99,3 +99,28 @@ class ExperimentsRun:
                 raise InputError(f"--data {given}: name the data set too, as in --data human36m=DIR")
             folders[name] = Path(folder)
         return folders
+
+
+@dataclass(frozen=True)
+class ExperimentsReport:
+    """Print our tables beside the paper's, and draw Figure 4.
+
+    Example: mpt experiments report runs/experiments --out report.md
+    """
+
+    root: Annotated[Positional[Path], arg(metavar="ROOT")]
+    """What `mpt experiments run` was given as --out."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE.md")] = None
+    """Also write the tables to this file, and the pictures beside it. Default: pictures into ROOT."""
+
+    def __call__(self) -> int:
+        from mpt.experiments import report
+        from mpt.writing import write_whole
+
+        written = report.written(self.root)
+        print(written)
+        if self.out is not None:
+            write_whole(self.out, written.encode(), "choose another --out")
+        for path in report.drawn(self.root, self.root if self.out is None else self.out.parent):
+            print(path)
+        return OK

@@ -2,9 +2,8 @@
 
 from mpt.experiments.cells import Cell, Evaluation, Scale, Table, paper
 from mpt.experiments.shared import pretrained, zero_shot
-from mpt.experiments.tuning import measured, pose2d, tuned
+from mpt.experiments.tuning import label, measured, pose2d, tuned
 
-SETS = {"h36m": "Human3.6M", "mixed": "mixed data sets"}
 STARTS = {"scratch": "from scratch", "pretrained": "pre-trained"}
 PAPER = {
     ("h36m", "scratch"): (59.1, 39.2),
@@ -18,7 +17,7 @@ def cells(scale: Scale) -> list[Cell]:
     rows = [
         Cell(
             f"table2-{data}-{start}",
-            f"{SETS[data]}, {STARTS[start]}",
+            f"{label(scale, data)}, {STARTS[start]}",
             tuned(scale, data, start),
             measured(scale),
             paper(*numbers),

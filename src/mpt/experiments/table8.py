@@ -13,8 +13,16 @@ def cells(scale: Scale) -> list[Cell]:
     half = tuned(scale, "mixed", "pretrained", HALF, of=before, model=before.config.model)
     whole = tuned(scale, "mixed", "pretrained")
     return [
-        Cell("table8-112", "half the resolution, 112 px", half, measured(scale), paper(46.5, 32.7)),
-        Cell("table8-224", "the whole, 224 px", whole, measured(scale), paper(45.3, 31.7)),
+        Cell(
+            "table8-112", f"{before.config.model.heatmap_size} px", half, measured(scale), paper(46.5, 32.7)
+        ),
+        Cell(
+            "table8-224",
+            f"{2 * before.config.model.heatmap_size} px",
+            whole,
+            measured(scale),
+            paper(45.3, 31.7),
+        ),
     ]
 
 

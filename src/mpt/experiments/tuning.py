@@ -19,6 +19,8 @@ from mpt.recipes.networks import NetworkConfig
 
 Data = Literal["h36m", "mixed"]
 SETS = {"h36m": ("human36m",), "mixed": ("human36m", "muco3dhp", "up3d", "coco", "mpii")}
+LABELS = {"h36m": "Human3.6M", "mixed": "mixed data sets"}
+HERE = {"h36m": "a quarter of the pictures", "mixed": "all pictures"}
 EPOCHS = 80
 
 FULL = FinetuneConfig(body="smpl.safetensors", model=PAPER, epochs=EPOCHS)
@@ -81,6 +83,11 @@ def tuned(
     name = PREFIX[scale] + "-".join(part for part in (data, variant, start) if part)
     start_from = (of or pretrained(scale)) if start == "pretrained" else None
     return Stage(replace(config, name=name), start_from, None if scale == "full" else pose2d(scale))
+
+
+def label(scale: Scale, data: Data) -> str:
+    """What a row is trained on, by the paper's name and, at the smaller scales, by what stands for it."""
+    return LABELS[data] if scale == "full" else f"{LABELS[data]} (here {HERE[data]})"
 
 
 def measured(scale: Scale, *, curve: bool = False) -> Evaluation:
