@@ -165,7 +165,7 @@ def drawn(root: Path, out: Path) -> list[Path]:
         figure, axes = pyplot.subplots(figsize=(6.4, 3.6), dpi=150)
         on = "Human3.6M" if scale == "full" else "rendered pictures"
         draw(axes, rows)
-        axes.set(ylabel=f"PA-MPJPE (mm), {on}", ylim=(0, None))
+        axes.set(ylabel=f"PA-MPJPE (mm), {on}", ylim=(0, 1.05 * axes.dataLim.y1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
@@ -192,10 +192,12 @@ def _draw_steps(axes, rows: list[Results]) -> None:
 
 def _draw_shares(axes, rows: list[Results]) -> None:
     """The mean over seeds, with their range."""
+    shares = set()
     for start, colour in COLOURS.items():
         points = []
         for row in rows:
             _, share, of = row.cell.name.split("-")
+            shares.add(float(share))
             for on in {on for result in row.each for on in result["measured"]}:
                 if of == start:
                     values = row.values(on, "pa_mpjpe_mm")
@@ -206,3 +208,4 @@ def _draw_shares(axes, rows: list[Results]) -> None:
             axes.plot(share, mean, "o-", color=colour, label=label)
             axes.vlines(share, low, high, color=colour)
     axes.set(xlabel="share of the training data (%)", xscale="log")
+    axes.set_xticks(sorted(shares), [f"{share:g}" for share in sorted(shares)])
