@@ -20,10 +20,11 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load as load_tensors
 from test_finetune import TINY as PHOTOS
-from test_finetune import body, pictures  # noqa: F401 - fixtures
+from test_finetune import Numbers, body, pictures  # noqa: F401 - fixtures
 from test_pretrain import QUERYING, TINY, write_store
 
-from mpt import bodies, checkpoint
+from mpt import bodies, checkpoint, cli
+from mpt.datasets.mixture import Mixture
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.metrics import ErrorSums
@@ -31,7 +32,7 @@ from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes import parallel
 from mpt.recipes import pretrain as recipe
 from mpt.recipes.evaluate import evaluate_poses
-from mpt.recipes.finetune import FinetuneConfig, finetune
+from mpt.recipes.finetune import FinetuneConfig, finetune, step_order
 from mpt.recipes.loop import LoopConfig, Run
 from mpt.recipes.pretrain import PoseDraw, pretrain
 
@@ -161,10 +162,9 @@ def torchrun(*command) -> subprocess.Popen:
 def two_processes(task: str, folder: Path) -> int:
     running = torchrun(__file__, task, folder)
     try:
-        said = running.communicate(timeout=240)[1]
+        said = running.communicate(timeout=600)[1]  # DeepSpeed's first start compiles
     finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
+        running.terminate()  # where it hangs: torchrun ends its processes
     if running.returncode:
         print(said[-6000:])
     return running.returncode
@@ -289,14 +289,34 @@ def test_the_command_goes_on_by_two_processes_until_ctrl_c(folder):
         os.killpg(running.pid, signal.SIGINT)
         told, said = running.communicate(timeout=60)
     finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
+        running.terminate()
     taken = Run(run).steps_taken
     assert taken >= 4, said
     losses = [entry["step"] for entry in metrics(run) if "loss" in entry]
     assert losses == [*range(1, taken + 1)]
     assert said.count("stopped at step") == 1 and f"{10**6 // 8:,} steps of 4 x 2" in said.replace("\n", "")
     assert told == ""
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_a_micro_batch_has_its_photos_whoever_takes_it(processes):
+    mixture = Mixture([Numbers("a", 7), Numbers("b", 4)], seed=5)
+    alone = list(step_order(mixture, 2, range(1, 5), accumulate=6))
+    each = 6 // processes
+    shares = [
+        list(step_order(mixture, 2, range(1, 5), rank=r, processes=processes, accumulate=each))
+        for r in range(processes)
+    ]
+    steps = range(0, 4 * each, each)
+    assert [batch for at in steps for share in shares for batch in share[at : at + each]] == alone
+    whole = step_order(mixture, 12, range(1, 5))
+    assert [pair for batch in alone for pair in batch] == [pair for step in whole for pair in step]
+
+
+def test_pre_training_needs_no_image_library():
+    code = "import sys, mpt.recipes.pretrain; print(sys.modules.keys() & {'cv2', 'PIL', 'trimesh'})"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "set()\n"
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -318,3 +338,11 @@ def test_zero_without_deepspeed_is_refused(folder, monkeypatch):
         begin(replace(POSES, parallel="zero2"), folder, "refused")
     assert not (folder / "refused").exists()
     parallel.check_installed("fsdp2")
+
+
+def test_the_command_refuses_micro_batches_that_cannot_be(folder, capsys):
+    command = ["pretrain", "--store", str(folder / "poses.store")]
+    assert cli.main([*command, "tiny", "--accumulate", "0"]) == 2
+    assert "--accumulate is 0: give a number above 0" in capsys.readouterr().err
+    assert cli.main([*command, "--resume", str(folder / "poses"), "--accumulate", "2"]) == 2
+    assert "--accumulate was given beside --resume" in capsys.readouterr().err

@@ -8,6 +8,7 @@ Letters: N samples, K joints, V vertices, C coarse ones.
 """
 
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -340,8 +341,13 @@ def _from(mixture: Mixture, place: int) -> Iterator[tuple[int, int]]:
 
 def _loader(photos: PhotoDataset, workers: int, **order) -> DataLoader:
     own = torch.Generator().manual_seed(0)  # or it would draw from the step's random numbers
-    pinned = torch.cuda.is_available()
-    return DataLoader(photos, num_workers=workers, generator=own, pin_memory=pinned, **order)
+    how = {"pin_memory": torch.cuda.is_available(), "worker_init_fn": _outlive_ctrl_c}
+    return DataLoader(photos, num_workers=workers, generator=own, **how, **order)
+
+
+def _outlive_ctrl_c(worker: int) -> None:
+    """A worker ends when its process does, which may have a step to finish first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _next(loaded: Iterator[Example]) -> Example:

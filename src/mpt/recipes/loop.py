@@ -273,6 +273,7 @@ def train(
             save(taken)
             if main:
                 console.print(f"stopped at step {taken:,}; continue with --resume {run.folder}")
+            accelerator.wait_for_everyone()  # torchrun ends all as soon as one has left
             raise
     save(config.steps)
     accelerator.wait_for_everyone()

@@ -26,7 +26,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mpt.errors import InputError
 from mpt.modeling.attention import EncoderLayer
-from mpt.modeling.image_to_mesh import ImageToMesh
 
 Parallel = Literal["ddp", "fsdp2", "zero1", "zero2"]
 Moments = dict[str, dict[str, Tensor]]
@@ -126,7 +125,7 @@ class Fsdp2(Learner):
             self.accelerator.prepare_model(model, evaluation_mode=True)  # the precision that it computes in
         mesh = init_device_mesh(self.accelerator.device.type, (self.accelerator.num_processes,))
         units = [part for part in self.model.modules() if isinstance(part, EncoderLayer)]
-        if isinstance(self.model, ImageToMesh):
+        if hasattr(self.model, "network"):  # an ImageToMesh, which pre-training should not import OpenCV for
             units.append(self.model.network)
         for part in units:
             fully_shard(part, mesh=mesh)
