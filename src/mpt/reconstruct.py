@@ -7,6 +7,7 @@ and then placed where they best project onto the 2D joints.
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,10 @@ from mpt.checkpoint import Model
 from mpt.errors import InputError
 from mpt.images import Crop, apply, read_image
 from mpt.pose2d.base import Person2D, Pose2D
-from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints
-from mpt.skeletons import COCO17, Skeleton
+from mpt.skeletons import Skeleton
 
-FINDERS = {COCO17: BlazePose}  # what finds those with these joints in a photo
 MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
 MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
 MIN_DEPTH_M = 0.15  # nobody's root is nearer to the lens
@@ -79,13 +79,8 @@ class Reconstructor:
     """
 
     def __init__(self, model: Model, pose2d: Pose2D | None = None) -> None:
-        if pose2d is None and model.skeleton not in FINDERS:
-            raise InputError(
-                f"the model {model.name} was made for the joints of {model.skeleton.name}, but photos give "
-                f"those of {' or '.join(s.name for s in FINDERS)}: give another model, or a pose2d of yours"
-            )
         self.model = model
-        self.pose2d = pose2d or FINDERS[model.skeleton](heatmap_size=self.heatmap_size)
+        self.pose2d = pose2d or FINDERS[finder_for(model.skeleton)](heatmap_size=self.heatmap_size)
 
     @property
     def heatmap_size(self) -> int:
@@ -97,12 +92,14 @@ class Reconstructor:
         image: str | os.PathLike | np.ndarray,
         *,
         keypoints: np.ndarray | None = None,
+        mirrored: bool | Sequence[bool] = False,
         focal_px: float | None = None,
     ) -> list[Reconstruction]:
         """Everybody in a photo (a file, or HWC uint8 RGB), the surest first; an empty list where nobody is.
 
         keypoints: (people, J, 3) the model's joints (17 of COCO, 21 of a hand) known from elsewhere, x, y in
             pixels and score in 0-1 (0 is missing); nobody is searched then.
+        mirrored: which hands of ``keypoints`` are left ones, or whether all are.
         focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
             53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
 
@@ -113,7 +110,8 @@ class Reconstructor:
         if keypoints is None:
             people = self.pose2d(image)
         else:
-            people = Keypoints(keypoints, heatmap_size=self.heatmap_size)(image)
+            skeleton, size = self.model.skeleton, self.heatmap_size
+            people = Keypoints(keypoints, skeleton=skeleton, mirrored=mirrored, heatmap_size=size)(image)
         return self.lift(people, (image.shape[1], image.shape[0]), focal_px=focal_px)
 
     @torch.inference_mode()
@@ -141,7 +139,7 @@ class Reconstructor:
         vertices = prediction.vertices.cpu()
         cameras = prediction.camera.double().cpu()
         faces = self.model.faces.numpy()
-        mirrored = [getattr(person, "mirrored", False) for person in people]
+        mirrored = [person.mirrored for person in people]
         for x in (joints[..., 0], vertices[..., 0], cameras[:, 1]):
             x[mirrored] *= -1
         root = joints[:, self.model.skeleton.root].mean(1, keepdim=True)

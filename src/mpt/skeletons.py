@@ -36,6 +36,11 @@ class Skeleton:
         return np.array([self.joints.index(mirror_name(joint)) for joint in self.joints])
 
     @property
+    def of(self) -> tuple[str, str]:
+        """Whose joints these are: one, several."""
+        return ("person", "people") if self.two_sided else ("hand", "hands")
+
+    @property
     def two_sided(self) -> bool:
         """A person has a left and a right; a hand is one or the other."""
         return bool((self.flip != np.arange(len(self))).any())

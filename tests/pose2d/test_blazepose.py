@@ -68,29 +68,6 @@ def test_peaks_are_found_between_cells():
     np.testing.assert_allclose(heights, 0.8, atol=0.08)
 
 
-def test_overlapping_boxes_merge_and_distant_ones_stay():
-    near = np.array([[0, 0], [10, 10], [5, 5.0]])
-    boxes = np.stack([near + 100, near, near + 1])
-    merged = list(blazepose._merge_overlapping(np.array([0.6, 0.9, 0.3]), boxes))
-    assert [score for score, _ in merged] == [0.9, 0.6]
-    np.testing.assert_allclose(merged[0][1], near + 0.25)
-    np.testing.assert_allclose(merged[1][1], near + 100)
-    assert list(blazepose._merge_overlapping(np.zeros(0), np.zeros((0, 3, 2)))) == []
-
-
-@pytest.mark.parametrize("height,width", [(300, 500), (500, 300), (400, 400), (100, 3000)])
-def test_tiles_cover_the_photo_and_stay_on_it(height, width):
-    side = max(height, width) / 3
-    tiles = blazepose._tiles(np.zeros((height, width)), side)
-    covered = np.zeros((height, width), bool)
-    for tile in tiles:
-        low, high = apply(tile.image_from_ndc, np.array([[-1.0, -1], [1, 1]])) + 0.5
-        x0, y0, x1, y1 = np.rint(np.concatenate([low, high])).astype(int)
-        covered[max(y0, 0) : y1, max(x0, 0) : x1] = True
-        assert x0 >= 0 and x1 <= width
-    assert covered.all()
-
-
 def test_an_empty_picture_has_nobody(network):
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
     for image in (np.full_like(noise, 200), noise):

@@ -14,6 +14,7 @@ from PIL import Image
 from mpt import bodies, checkpoint, cli
 from mpt.bodies import smpl
 from mpt.bodies.body import write_body
+from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
 from mpt.datasets.loading import read_crop
 from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import ImageToMesh
@@ -49,6 +50,22 @@ def test_freihand_with_and_without_averaging_and_for_the_server(freihand_folder,
     few = read_samples("freihand", freihand_folder[0], count=2)
     report = benchmark("freihand", [rule], few, tmp_path / "few", model, hand, lambda: eye, pose2d="truth")
     assert report.notes == ("pred.json is left out: it is of the whole set.",) and not report.files
+
+
+def test_the_free_hand_is_measured_on_freihand_s_joints(freihand_folder, tmp_path, capsys):
+    """Drawn poses before FreiHAND's camera, their own 2D joints drawn: as good as on held-out poses."""
+    folder, free = freihand_folder[0], bodies.load("anny-hand")
+    rotations = to_rotations(free, sample_hand_poses(free, 3, torch.Generator().manual_seed(4)))
+    turn = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # seen from above
+    joints = free(rotations, torch.zeros(1, free.shape_count)).joints @ turn.T
+    joints = joints - joints.mean(1, keepdim=True) + torch.tensor([0, 0, 0.5])
+    layouts._json(folder / "evaluation_xyz.json", joints.tolist())
+    command = ["evaluate", "freihand", str(folder), "--model", "mpt-hand", "--out", str(tmp_path / "out")]
+    assert cli.main([*command, "--pose2d", "truth", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    [table] = told["tables"]
+    assert table["samples"] == 3 and table["pa_mpjpe_mm"] < 10
+    assert not any("mpvpe" in name for name in table)
 
 
 def test_models_of_other_joints_and_empty_sets_are_refused(hand, tmp_path):

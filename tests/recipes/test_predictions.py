@@ -9,9 +9,11 @@ from oracles import kept, oracle, write_ignorant_model
 from mpt import checkpoint, reconstruct
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
+from mpt.heatmaps import decode
 from mpt.images import Crop, apply
 from mpt.pose2d.adapters import TopDown
 from mpt.pose2d.base import Person2D
+from mpt.pose2d.keypoints import Keypoints
 from mpt.recipes import predictions as keeping
 from mpt.recipes.benchmark import measure, read_samples
 from mpt.recipes.conventions import conventions
@@ -137,3 +139,44 @@ def test_a_benchmark_places_people_as_a_reconstruction_does(photos):
     pixels = mesh.translation_m[:2] / mesh.translation_m[2] * mesh.focal_px + mesh.principal_px
     hips = mesh.points_px[COCO17.indices("left_hip", "right_hip")].mean(0)
     np.testing.assert_allclose(pixels, hips, atol=1e-3)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_hand_of_a_data_set_is_shown_as_a_right_one_whatever_it_is_taken_for(
+    freihand_folder, left, monkeypatch
+):
+    """A finder that knows the joints takes the hand for a left one: its maps are turned back."""
+    samples = read_samples("freihand", freihand_folder[0])
+    truth = [sample.keypoints for sample in samples]
+
+    class Finder:
+        skeleton = HAND21
+
+        def __init__(self, search, heatmap_size):
+            self.size, self.looked = heatmap_size, 0
+
+        def __call__(self, image):
+            window = Crop(
+                samples[self.looked].crop.center_px, keeping.WINDOW * samples[self.looked].crop.side_px
+            )
+            points = apply(window.crop_from_image(keeping.WINDOW_PX), truth[self.looked].xy_px)
+            self.looked += 1
+            points = np.column_stack([points, np.ones(21)])
+            return Keypoints(points, skeleton=HAND21, mirrored=left, heatmap_size=self.size)(image)
+
+    monkeypatch.setitem(keeping.FINDERS, "blazepalm", Finder)
+    eye = keeping.eye_of("blazepalm", HAND21, 56)
+    for sample, seen in zip(samples, eye([(sample, sample.crop) for sample in samples])):
+        points = apply(seen.crop.crop_from_image(56), sample.keypoints.xy_px)
+        np.testing.assert_allclose(decode(seen.heatmaps[None], step_px=1)[0, :, :2], points, atol=0.3)
+
+
+def test_eyes_of_other_joints_are_refused():
+    with pytest.raises(
+        InputError, match="blazepalm sees the joints of hand21, but the model was made for coco17"
+    ):
+        keeping.eye_of("blazepalm", COCO17, 56)
+    with pytest.raises(
+        InputError, match="blazepose sees the joints of coco17, but the model was made for hand21"
+    ):
+        keeping.eye_of("blazepose", HAND21, 56)

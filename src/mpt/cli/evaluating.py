@@ -96,10 +96,10 @@ class EvaluatePhotos:
     """The data set's folder, in its official layout."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder."""
-    pose2d: Literal["auto", "blazepose", "higher-hrnet", "onnx", "truth"] = "auto"
-    """What gives the heatmaps: blazepose searches for the person around the set's box, the networks look at
-    the box itself, truth draws the set's own 2D joints. auto: the network that was fine-tuned with the model,
-    where its run folder holds one, else blazepose."""
+    pose2d: Literal["auto", "blazepose", "blazepalm", "higher-hrnet", "onnx", "truth"] = "auto"
+    """What gives the heatmaps: blazepose (of hands blazepalm) searches around the set's box, networks look
+    at the box itself, truth draws the set's own 2D joints. auto: the network that was fine-tuned with the
+    model, where its run folder holds one, else blazepose or blazepalm."""
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """The 2D network's: HigherHRNet's official file, or the ONNX file."""
     input_size: Annotated[int, arg(metavar="PX")] = 224
@@ -195,6 +195,7 @@ def _evaluate(
     from rich.console import Console
 
     from mpt import checkpoint, reconstruct
+    from mpt.pose2d.finders import finder_for
     from mpt.recipes import networks
     from mpt.recipes.benchmark import benchmark, read_samples
     from mpt.recipes.conventions import conventions
@@ -213,7 +214,7 @@ def _evaluate(
         pose2d, weights = "tuned", Path(command.model)
         network = weights / networks.FILE
     elif pose2d == "auto":
-        pose2d = "blazepose"
+        pose2d = finder_for(model.skeleton)
     about = {
         "weights": digest(checkpoint.find(command.model)),
         "pose2d_weights": network and digest(network),

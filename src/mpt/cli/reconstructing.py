@@ -25,7 +25,7 @@ Formats = tuple[Literal["glb", "obj", "ply", "npz"], ...]
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Put a 3D body on everybody in a photo.
+    """Put a 3D body on everybody in a photo; with --model mpt-hand, a 3D hand on each hand.
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
     result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
@@ -103,7 +103,8 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
             say(error)
             continue
         results.append(result)
-        print(_summary(result, options.out / name), file=sys.stderr if options.as_json else sys.stdout)
+        summary = _summary(result, options.out / name, reconstructor.model.skeleton.of)
+        print(summary, file=sys.stderr if options.as_json else sys.stdout)
     return results, refused
 
 
@@ -131,9 +132,10 @@ def _reconstruct(
     return result, people
 
 
-def _summary(result: dict, folder: Path) -> str:
+def _summary(result: dict, folder: Path, of: tuple[str, str] = ("person", "people")) -> str:
     count = len(result["people"])
-    who = {0: "nobody was found", 1: "1 person"}.get(count, f"{count} people")
+    nobody = "nobody" if of[0] == "person" else f"no {of[0]}"
+    who = {0: f"{nobody} was found", 1: f"1 {of[0]}"}.get(count, f"{count} {of[1]}")
     return f"{result['image']}: {who} -> {folder / 'overlay.png'} ({result['seconds']['total']:.2f} s)"
 
 
@@ -142,9 +144,10 @@ def _keypoint_file(options: Reconstruct) -> "KeypointFile | None":
         if options.pose2d == "keypoints":
             raise InputError("--pose2d keypoints takes 2D joints from a file: name it with --keypoints FILE")
         return None
+    from mpt import checkpoint
     from mpt.pose2d import keypoints
 
-    return keypoints.read(options.keypoints)
+    return keypoints.read(options.keypoints, checkpoint.load(options.model).skeleton)
 
 
 def _check_pose2d(options: Reconstruct) -> None:
@@ -172,13 +175,15 @@ def _load(
     weights: Path | None = None,
 ) -> "Reconstructor":
     from mpt import assets, reconstruct
+    from mpt.pose2d.finders import FINDERS, finder_for
     from mpt.recipes import networks
 
-    if search:
-        assets.get("blazepose")  # once for all photos, and before the first
     load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
     reconstructor = load(model, device=device)
     networks.check_reads_heatmaps(reconstructor.model)
+    if search:
+        for asset in FINDERS[finder_for(reconstructor.model.skeleton)].assets:
+            assets.get(asset)  # once for all photos, and before the first
     if weights is not None:
         from mpt.pose2d.higher_hrnet import HigherHRNetPose
 

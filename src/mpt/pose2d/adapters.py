@@ -19,8 +19,8 @@ from mpt import heatmaps
 from mpt.errors import InputError
 from mpt.images import Crop, apply
 from mpt.pose2d.base import Person2D
-from mpt.pose2d.blazepose import BlazePose
-from mpt.skeletons import COCO17
+from mpt.pose2d.finders import FINDERS, finder_for
+from mpt.skeletons import COCO17, Skeleton
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -53,8 +53,8 @@ class TopDown:
     Attributes:
         network: images (N, 3, S, S), RGB less ``mean`` over ``std`` -> (N, J, h, w) maps in [0, 1], COCO's
             order; a torch module in eval mode, or any function of tensors.
-        detector: finds the people; BlazePose where None is given, BlazePalm for the 21 joints of hands.
-        joints: J, how many maps the network gives.
+        detector: finds the people, or hands; BlazePose or BlazePalm where None is given.
+        skeleton: whose J joints the network's maps show, in that order.
         input_size: S, the side to which crops are resized for the network.
         heatmap_size: side of the maps returned.
         offset_px: how far, in pixels of the network's input, true joints lie right of and below what the maps
@@ -68,7 +68,7 @@ class TopDown:
         network: Callable[[Tensor], Tensor],
         *,
         detector: Detector | None = None,
-        joints: int = len(COCO17),
+        skeleton: Skeleton = COCO17,
         input_size: int = 224,
         heatmap_size: int = 224,
         mean: Sequence[float] = IMAGENET_MEAN,
@@ -77,8 +77,8 @@ class TopDown:
         device: torch.device | str = "cpu",
     ):
         self.network = network
-        self.detector = detector or BlazePose()
-        self.joints = joints
+        self.detector = detector or FINDERS[finder_for(skeleton)]()
+        self.skeleton = skeleton
         self.input_size = input_size
         self.heatmap_size = heatmap_size
         self.mean, self.std = mean, std
@@ -89,7 +89,7 @@ class TopDown:
         """(H, W, 3) uint8 RGB -> people, the surest first.
 
         Raises:
-            InputError: the network does not give ``joints`` maps for each picture.
+            InputError: the network does not give a map of each joint for each picture.
         """
         return self.look(image, self.detector(image))
 
@@ -118,10 +118,10 @@ class TopDown:
 
     def _maps(self, images: Tensor) -> Tensor:
         maps = self.network(images)
-        if maps.ndim != 4 or maps.shape[:2] != (len(images), self.joints):
+        if maps.ndim != 4 or maps.shape[:2] != (len(images), len(self.skeleton)):
             raise InputError(
                 f"the heatmap network gave {tuple(maps.shape)} for {len(images)} pictures, expected "
-                f"({len(images)}, {self.joints}, height, width): wrap it in a function that gives these"
+                f"({len(images)}, {len(self.skeleton)}, height, width): wrap it in a function that does"
             )
         return maps.float()
 

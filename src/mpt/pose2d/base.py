@@ -1,4 +1,4 @@
-"""What a 2D pose network gives: the people in a photo, each with a heatmap for every COCO joint.
+"""What a 2D pose network gives: the people (or hands) in a photo, each with a heatmap for every joint.
 
 The transformer learns from maps of an upright square crop around the joints (``Crop.around``), so that is
 where every network's maps must arrive. A one-stage detector finds its people itself; a network that wants a
@@ -38,6 +38,7 @@ class Person2D:
     crop: Crop
     heatmaps: np.ndarray
     world_landmarks: np.ndarray | None = None
+    mirrored: bool = False
     mirrored: bool = False
 
 

@@ -8,13 +8,10 @@ that the transformer knows.
 The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), run by LiteRT.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -23,6 +20,8 @@ import numpy as np
 from mpt import assets
 from mpt.images import Crop, apply, compose, invert
 from mpt.pose2d.base import CROP_FACTOR, Person2D
+from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid
+from mpt.pose2d.tiles import shrunk, tiles, whole
 from mpt.skeletons import BLAZEPOSE33, COCO17, remap
 
 DETECTOR_SIZE = 224
@@ -33,7 +32,6 @@ MIN_PRESENCE = 0.5  # landmark network's score from which it is looked at once m
 MIN_SCORE = 0.38  # _Figure.score from which it is one
 MIN_SCORE_INSIDE = 0.5  # the same inside another person, where arms and folds look like little people
 MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
-NMS_IOU = 0.3
 SEARCH_SIZE = 700  # people are searched in a picture shrunk to no less than this: 224 pixels for each third
 
 COCO_LANDMARKS = remap(BLAZEPOSE33, COCO17)
@@ -57,6 +55,9 @@ class BlazePose:
     The networks are loaded, and at the very first time fetched, at the first call.
     """
 
+    skeleton = COCO17
+    assets = ("blazepose",)
+
     def __init__(
         self,
         *,
@@ -76,10 +77,10 @@ class BlazePose:
         """
         found: list[_Figure] = []
         step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
-        small = _shrunk(image, step)
+        small = shrunk(image, step)
         side = max(small.shape[:2])
-        for tiles in ([_whole(small)], _tiles(small, side / 2), _tiles(small, side / 3)):
-            for detection in chain.from_iterable(self._detector(small, tile) for tile in tiles):
+        for squares in ([whole(small)], tiles(small, side / 2), tiles(small, side / 3)):
+            for detection in chain.from_iterable(self._detector(small, tile) for tile in squares):
                 detection = _Detection(detection.score, detection.roi.resized(step))
                 if any(figure.explains(detection) for figure in found):
                     continue
@@ -87,7 +88,7 @@ class BlazePose:
                 if figure and not any(figure.same_as(other) for other in found):
                     found.append(figure)
             found = [figure for figure in found if not any(figure.phantom_of(other) for other in found)]
-            if self.search == "foreground" or (len(tiles) > 1 and len(found) == 1):
+            if self.search == "foreground" or (len(squares) > 1 and len(found) == 1):
                 break
         people = [figure.person(self.heatmap_size) for figure in found]
         return sorted(people, key=lambda person: -person.score)
@@ -102,11 +103,11 @@ class BlazePose:
 
     @cached_property
     def _detector(self) -> "_Detector":
-        return _Detector(_Network(assets.get("blazepose") / "pose_detection.tflite", self.num_threads))
+        return _Detector(Network(assets.get("blazepose") / "pose_detection.tflite", self.num_threads))
 
     @cached_property
     def _landmarker(self) -> "_Landmarker":
-        return _Landmarker(_Network(assets.get("blazepose") / "pose_landmark_full.tflite", self.num_threads))
+        return _Landmarker(Network(assets.get("blazepose") / "pose_landmark_full.tflite", self.num_threads))
 
 
 @dataclass(frozen=True)
@@ -185,53 +186,30 @@ class _Figure:
         return warped
 
 
-class _Network:
-    """A .tflite file: one input picture, outputs in the order of their names."""
-
-    def __init__(self, path: Path, num_threads: int):
-        from ai_edge_litert.interpreter import Interpreter
-
-        with _quiet():
-            self._interpreter = Interpreter(str(path), num_threads=num_threads)
-            self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = sorted(self._interpreter.get_output_details(), key=lambda output: output["name"])
-        self._outputs = [output["index"] for output in outputs]
-
-    def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
-        self._interpreter.set_tensor(self._input, pixels[None])
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
-
-
 class _Detector:
     """A single-shot detector: at each of 2254 anchors a score, a box and four points."""
 
-    def __init__(self, network: _Network):
+    def __init__(self, network: Network):
         self._network = network
         grids = [(DETECTOR_SIZE // 8, 2), (DETECTOR_SIZE // 16, 2), (DETECTOR_SIZE // 32, 6)]
-        self._anchors = np.concatenate([_grid_centers(cells).repeat(n, 0) for cells, n in grids])
+        self._anchors = anchor_centers(grids)
 
     def __call__(self, image: np.ndarray, tile: Crop) -> Iterator[_Detection]:
         """The people whom a square part of the photo shows, overlapping boxes merged."""
         pixels = tile.warp(image, DETECTOR_SIZE).astype(np.float32) / 127.5 - 1
         raw, logits = self._network(pixels)
-        scores = _sigmoid(logits[:, 0])
+        scores = sigmoid(logits[:, 0])
         sure = np.flatnonzero(scores >= MIN_DETECTION)
-        # centre, size and four points, each in units of the picture, all but the size relative to the anchor
-        values = raw[sure].reshape(-1, 6, 2) / DETECTOR_SIZE
-        center = values[:, :1] + self._anchors[sure, None]
-        corners = np.concatenate([center - values[:, 1:2] / 2, center + values[:, 1:2] / 2], 1)
-        points = np.concatenate([corners, values[:, 2:] + self._anchors[sure, None]], 1)
+        points = decode_boxes(raw[sure], self._anchors[sure], DETECTOR_SIZE)
         points_px = apply(tile.image_from_ndc, points * 2 - 1)
-        for score, merged in _merge_overlapping(scores[sure], points_px):
+        for score, merged in merge_overlapping(scores[sure], points_px):
             yield _Detection(score, _region(merged[2], merged[3]))
 
 
 class _Landmarker:
     """Landmarks and their heatmaps inside a region of interest."""
 
-    def __init__(self, network: _Network):
+    def __init__(self, network: Network):
         self._network = network
 
     def __call__(self, image: np.ndarray, roi: Crop, detection_score: float) -> _Figure:
@@ -240,7 +218,7 @@ class _Landmarker:
         # 33 landmarks and two points that tell where to look next, as the detector's do; the rest is unused
         points = landmarks.reshape(39, 5)[:35, :2] / (LANDMARK_SIZE / 2) - 1
         points_px = apply(roi.image_from_ndc, points)
-        maps = _sigmoid(logits[..., COCO_LANDMARKS])
+        maps = sigmoid(logits[..., COCO_LANDMARKS])
         cells, peaks = _peaks(maps)
         joints_px = np.where(
             peaks[:, None] >= MIN_PEAK,
@@ -258,67 +236,11 @@ class _Landmarker:
         )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """LiteRT announces its CPU delegate on stderr, past Python: once for each network of each command."""
-    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nothing)
-
-
 def _region(center: np.ndarray, rim: np.ndarray) -> Crop:
     """The region of interest around a circle: ``rim`` is its point that lies headwards of ``center``."""
     x, y = rim - center
     side = 2 * ROI_FACTOR * float(np.hypot(x, y))
     return Crop((float(center[0]), float(center[1])), max(side, 1.0), float(np.arctan2(x, -y)))
-
-
-def _shrunk(image: np.ndarray, step: int) -> np.ndarray:
-    if step == 1:
-        return image
-    height, width = image.shape[:2]
-    return cv2.resize(image, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
-
-
-def _whole(image: np.ndarray) -> Crop:
-    height, width = image.shape[:2]
-    return Crop(((width - 1) / 2, (height - 1) / 2), max(height, width))
-
-
-def _tiles(image: np.ndarray, side: float) -> list[Crop]:
-    """Squares that cover the photo, neighbours overlapping by at least half."""
-    height, width = image.shape[:2]
-
-    def centers(length: int) -> np.ndarray:
-        if length <= side:
-            return np.array([length / 2])
-        return np.linspace(side / 2, length - side / 2, int(np.ceil((length - side) / (side / 2))) + 1)
-
-    return [Crop((x - 0.5, y - 0.5), side) for y in centers(height) for x in centers(width)]
-
-
-def _merge_overlapping(scores: np.ndarray, points: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-    """Weighted non-maximum suppression: the best, averaged with all that overlap it, then the next best.
-
-    ``points`` (N, 2 + k, 2): two corners of a box first. Yields (best score, (2 + k, 2) mean points).
-    """
-    order = np.argsort(-scores)
-    scores, points = scores[order], points[order]
-    while len(scores):
-        low = np.maximum(points[0, 0], points[:, 0])
-        high = np.minimum(points[0, 1], points[:, 1])
-        common = np.clip(high - low, 0, None).prod(1)
-        areas = (points[:, 1] - points[:, 0]).prod(1)
-        merged = common > NMS_IOU * (areas[0] + areas - common)
-        merged[0] = True
-        weights = scores[merged] / scores[merged].sum()
-        yield float(scores[0]), np.tensordot(weights, points[merged], 1)
-        scores, points = scores[~merged], points[~merged]
 
 
 def _peaks(maps: np.ndarray, reach: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -331,13 +253,3 @@ def _peaks(maps: np.ndarray, reach: int = 2) -> tuple[np.ndarray, np.ndarray]:
     around = padded[y[:, None] + dy + reach, x[:, None] + dx + reach, joints[:, None]] ** 2
     around /= around.sum(1, keepdims=True) + 1e-12
     return np.stack([x + around @ dx, y + around @ dy], 1), maps[y, x, joints]
-
-
-def _grid_centers(cells: int) -> np.ndarray:
-    """(cells * cells, 2) x, y of the cells' centres over a unit square, row by row."""
-    y, x = np.mgrid[:cells, :cells].reshape(2, -1)
-    return (np.stack([x, y], 1) + 0.5) / cells
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))

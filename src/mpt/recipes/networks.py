@@ -20,6 +20,7 @@ from mpt.pose2d.base import Pose2D
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
 from mpt.reconstruct import Reconstructor
+from mpt.skeletons import COCO17, HAND21, Skeleton
 from mpt.writing import write_whole
 
 FORMAT = "mpt-pose2d-1"
@@ -111,7 +112,7 @@ def tuned_pose2d(
     return TopDown(
         maps,
         detector=detector,
-        joints=config.joints,
+        skeleton=_skeleton_of(config),
         input_size=config.input_size,
         heatmap_size=heatmap_size,
         device=device,
@@ -136,6 +137,10 @@ def reconstructor(
         where = made.model.transformer.template_joints.device
         made.pose2d = tuned_pose2d(model, made.heatmap_size, device=where)
     return made
+
+
+def _skeleton_of(config: NetworkConfig) -> Skeleton:
+    return HAND21 if config.joints == len(HAND21) else COCO17
 
 
 def check_reads_heatmaps(model: Model) -> None:

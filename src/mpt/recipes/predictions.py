@@ -38,6 +38,7 @@ from mpt.modeling.image_to_mesh import ImageToMesh
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.pose2d.adapters import TopDown, normalise, resize
 from mpt.pose2d.base import Person2D, Pose2D
+from mpt.pose2d.finders import FINDERS
 from mpt.recipes.loop import batches
 from mpt.recipes.networks import load as load_network
 from mpt.recipes.networks import tuned_pose2d
@@ -181,7 +182,9 @@ class FinderEye:
 
 
 def _match(people: list[Person2D], window: Crop, crop: Crop) -> Seen | None:
-    found = [Seen(_out_of(window, p.crop), torch.from_numpy(p.heatmaps)) for p in people]
+    # A data set's hands are right ones, or shown as such, whatever a finder takes them for.
+    maps = [p.heatmaps[..., ::-1].copy() if p.mirrored else p.heatmaps for p in people]
+    found = [Seen(_out_of(window, p.crop), torch.from_numpy(m)) for p, m in zip(people, maps)]
     best = max(found, key=lambda seen: overlap(seen.crop, crop), default=None)
     return best if best is not None and overlap(best.crop, crop) >= MIN_OVERLAP else None
 
@@ -477,16 +480,15 @@ def eye_of(
     """
     if pose2d == "truth":
         return DrawnEye(skeleton, heatmap_size)
-    if pose2d != "onnx" and skeleton != COCO17:
+    sees = FINDERS[pose2d].skeleton if pose2d in FINDERS else COCO17
+    if pose2d not in ("onnx", "tuned") and skeleton != sees:
         raise InputError(
-            f"{pose2d} sees the joints of {COCO17.name}, but the model was made for {skeleton.name}: "
+            f"{pose2d} sees the joints of {sees.name}, but the model was made for {skeleton.name}: "
             "take --pose2d onnx with a network of these, or truth"
         )
-    if pose2d == "blazepose":
-        from mpt.pose2d.blazepose import BlazePose
-
-        one, everybody = (BlazePose(search=s, heatmap_size=heatmap_size) for s in ("foreground", "all"))
-        return FinderEye((one, everybody))  # the second costs five times as much
+    if pose2d in FINDERS:
+        looks = (FINDERS[pose2d](search=s, heatmap_size=heatmap_size) for s in ("foreground", "all"))
+        return FinderEye(tuple(looks))  # the second costs five times as much
     if weights is None:
         raise InputError(f"--pose2d {pose2d} needs its weights: name them with --weights FILE")
     if pose2d == "higher-hrnet":
@@ -503,5 +505,7 @@ def eye_of(
         from mpt.pose2d.adapters import OnnxNetwork
 
         onnx = OnnxNetwork(weights)
-        network = TopDown(onnx, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size)
+        network = TopDown(
+            onnx, skeleton=skeleton, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size
+        )
     return CropEye(network, skeleton)

@@ -1,0 +1,333 @@
+"""BlazePalm: two small networks that find hands and their 21 landmarks on a CPU (Zhang et al. 2020).
+
+A detector looks at a square picture and gives, for each hand, the box of its palm with the wrist and the
+middle finger's knuckle. A second network looks at the square region of interest so described, turned until
+the hand points up, and gives the landmarks, whether they are a hand's, and whether it is a right one: of a
+photo as it is, though its makers' labels are for mirrored pictures.
+
+The second network gives no heatmaps; they are drawn. It looks twice, the second time at the region that its
+own landmarks propose, and how far a landmark moves from one look to the next tells how wrong it may be. The
+blobs' widths and heights say that much: a detector-like training sample with such a blob is as wrong
+(``mpt.heatmaps.perturb``).
+
+The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), run by LiteRT.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from mpt import assets
+from mpt.images import Crop, apply
+from mpt.pose2d.base import CROP_FACTOR, Person2D
+from mpt.pose2d.blazepose import SEARCH_SIZE, BlazePose
+from mpt.pose2d.keypoints import draw
+from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid
+from mpt.pose2d.tiles import shrunk, tiles
+from mpt.skeletons import COCO17, HAND21
+
+DETECTOR_SIZE = 192
+LANDMARK_SIZE = 224
+MIN_DETECTION = 0.5  # detector score from which a palm is looked at
+MIN_FIRST_PRESENCE = 0.1  # landmark network's score from which it is looked at once more
+MIN_PRESENCE = 0.5  # the second look's score from which it is a hand
+
+MIN_PERSON_PEAK = 0.2  # of a person's wrist or ankle, to be believed
+MAX_HAND = 0.3  # of a person's box: larger hands are not that person's
+FOREARM = 0.12  # of the side of a person's crop: foreshortened forearms are taken to be no shorter
+REACH = 0.7  # forearms between a person's wrist and the wrist of the hand that is found there, at most
+BODY_LOGIT = 2.6  # of 15 people, 14 have left and right told rightly by their bodies
+
+PALM = HAND21.indices(
+    "wrist", "thumb1", "thumb2", "thumb3", "index1", "index2", "middle1", "middle2",
+    "ring1", "ring2", "pinky1", "pinky2",
+)  # fmt: skip
+
+PEAKS = np.linspace(0.95, 0.25, 71)
+STD_PX = np.sqrt(40 / PEAKS)  # pixels of a 224 px crop
+ERROR_PX = (
+    1.11 - 0.9 * PEAKS
+) * STD_PX  # standard deviation along an axis of errors that go with such a peak
+
+
+class BlazePalm:
+    """Finds the hands in a photo and their joint heatmaps; ``mpt.pose2d.base.Pose2D``.
+
+    The detector was made for hands near the camera. Others are looked for where BlazePose finds people's
+    wrists, and where no hand was found at all, on overlapping squares of half the photo's longer side, then
+    of a third. A person's arms also tell left from right better than hands do, and that bare feet are none.
+
+    The heatmaps of a left hand are mirrored (``Person2D.mirrored``).
+
+    Attributes:
+        search: "all", or "foreground" for those alone whom the whole photo shows (a tenth of the time).
+        heatmap_size: side of the maps, pixels.
+        num_threads: threads of each network.
+
+    The networks are loaded, and at the very first time fetched, at the first call.
+    """
+
+    skeleton = HAND21
+    assets = ("blazepalm", "blazepose")
+
+    def __init__(
+        self,
+        *,
+        search: Literal["all", "foreground"] = "all",
+        heatmap_size: int = 224,
+        num_threads: int = 1,
+    ):
+        self.search = search
+        self.heatmap_size = heatmap_size
+        self.num_threads = num_threads
+
+    def __call__(self, image: np.ndarray) -> list[Person2D]:
+        """(H, W, 3) uint8 RGB -> hands, the surest first.
+
+        Raises:
+            InputError: the network files are not there and cannot be fetched.
+        """
+        found = self._hands_in(image, 1)
+        if self.search == "all":
+            people = [p for p in self._body(image) if not any(hand.is_taken_for(p) for hand in found)]
+            arms = [hand for person in people for hand in self._hands_of(image, person, found)]
+            found = _distinct(arms + _without_feet(found, people))
+            for parts in (2, 3):
+                found = found or _without_feet(self._hands_in(image, parts), people)
+        return sorted((hand.person(self.heatmap_size) for hand in found), key=lambda hand: -hand.score)
+
+    def _hands_in(self, image: np.ndarray, parts: int) -> "list[_Hand]":
+        """The hands that squares show whose side is this part of the photo's longer one, the surest first."""
+        step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
+        small = shrunk(image, step)
+        squares = tiles(small, max(small.shape[:2]) / parts)
+        palms = [roi.resized(step) for square in squares for roi in self._detector(small, square)]
+        hands = [hand for palm in palms if (hand := self._hand(image, palm))]
+        return _distinct(sorted(hands, key=lambda hand: -hand.look.presence))
+
+    def _hand(self, image: np.ndarray, roi: Crop) -> "_Hand | None":
+        """The hand in a region of interest, looked at once more where the first look proposes."""
+        first = self._landmarker(image, roi)
+        if first.presence < MIN_FIRST_PRESENCE:
+            return None
+        second = self._landmarker(image, first.next_roi)
+        if second.presence < MIN_PRESENCE:
+            return None
+        moved_px = np.linalg.norm(second.points_px - first.points_px, axis=1)
+        return _Hand(second, moved_px, right=second.right_logit > 0)
+
+    def _hands_of(self, image: np.ndarray, person: Person2D, known: "list[_Hand]") -> "list[_Hand]":
+        """The hands at the ends of a person's arms, left and right as the arms are.
+
+        The arms are believed unless the hands contradict more loudly: then left and right of all the person
+        are exchanged.
+        """
+        found = []
+        for side in ("left", "right"):
+            elbow, wrist = person.joints2d_px[COCO17.indices(f"{side}_elbow", f"{side}_wrist")]
+            if wrist[2] >= MIN_PERSON_PEAK:
+                arm = _Forearm(elbow[:2], wrist[:2], FOREARM * person.crop.side_px)
+                if hand := self._hand_of(image, arm, known):
+                    found.append((wrist[2], replace(hand, right=side == "right")))
+        found.sort(key=lambda pair: -pair[0])  # where both arms claim the same hand, the surer has it
+        hands = _distinct([hand for _, hand in found])
+        agreement = sum(hand.look.right_logit * (1 if hand.right else -1) for hand in hands)
+        exchanged = agreement < -BODY_LOGIT
+        return [replace(hand, right=hand.right != exchanged) for hand in hands]
+
+    def _hand_of(self, image: np.ndarray, arm: "_Forearm", known: "list[_Hand]") -> "_Hand | None":
+        """The hand at the end of a forearm: one that is known, a palm there, or what the arm points at."""
+
+        def palms() -> Iterator[_Hand | None]:
+            return (self._hand(image, roi) for roi in self._detector(image, arm.square(3)))
+
+        def pointed_at() -> Iterator[_Hand | None]:
+            look = self._landmarker(image, arm.square(1.4, turned=True))
+            yield self._hand(image, look.next_roi)
+
+        for hands in (known, palms(), pointed_at()):
+            if there := [hand for hand in hands if hand and arm.ends_in(hand)]:
+                return max(there, key=lambda hand: hand.look.presence)
+        return None
+
+    @cached_property
+    def _body(self) -> BlazePose:
+        return BlazePose(heatmap_size=8, num_threads=self.num_threads)  # its maps are not used
+
+    @cached_property
+    def _detector(self) -> "_Detector":
+        return _Detector(Network(assets.get("blazepalm") / "palm_detection_full.tflite", self.num_threads))
+
+    @cached_property
+    def _landmarker(self) -> "_Landmarker":
+        return _Landmarker(Network(assets.get("blazepalm") / "hand_landmark_full.tflite", self.num_threads))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the landmark network sees in a region. ``points_px`` (21, 2); ``world`` (21, 3) metres."""
+
+    presence: float
+    right_logit: float  # above zero for a right hand
+    points_px: np.ndarray
+    world: np.ndarray
+
+    @property
+    def next_roi(self) -> Crop:
+        """The region to look at next: a square around wrist, thumb and knuckles, turned as the palm is."""
+        index, middle, ring = self.points_px[HAND21.indices("index1", "middle1", "ring1")]
+        rotation = _direction(self.points_px[0], (index + ring) / 4 + middle / 2)
+        c, s = np.cos(rotation), np.sin(rotation)
+        image_from_turned = np.array([[c, -s], [s, c]])
+        turned = self.points_px[PALM] @ image_from_turned
+        low, high = turned.min(0), turned.max(0)
+        return _region(image_from_turned @ ((low + high) / 2), high - low, rotation, shift=0.1, factor=2.0)
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """A hand looked at twice: the second look, and how far it moved the landmarks (21,)."""
+
+    look: _Look
+    moved_px: np.ndarray
+    right: bool
+
+    @property
+    def joints_px(self) -> np.ndarray:
+        return self.look.points_px
+
+    @property
+    def size_px(self) -> float:
+        return float(np.ptp(self.joints_px, axis=0).max())
+
+    def same_as(self, other: "_Hand") -> bool:
+        distances = np.linalg.norm(self.joints_px - other.joints_px, axis=1)
+        return bool(distances.mean() < 0.3 * max(self.size_px, other.size_px))
+
+    def part_of(self, other: "_Hand") -> bool:
+        """It lies inside a hand more than twice as large."""
+        low, high = other.joints_px.min(0), other.joints_px.max(0)
+        middle = self.joints_px.mean(0)
+        return self.size_px < other.size_px / 2 and bool(((low < middle) & (middle < high)).all())
+
+    def is_taken_for(self, person: Person2D) -> bool:
+        """The hand is too large for this person, in whose box it lies: the detector of people fell for it."""
+        x, y, width, height = person.bbox_xywh
+        inside = np.abs(self.joints_px.mean(0) - [x + width / 2, y + height / 2]) < [width / 2, height / 2]
+        return bool(inside.all()) and self.size_px > MAX_HAND * max(width, height)
+
+    def is_foot_of(self, person: Person2D) -> bool:
+        """It lies at an ankle, and farther from the wrists."""
+        joints = person.joints2d_px[COCO17.indices("left_ankle", "right_ankle", "left_wrist", "right_wrist")]
+        distances = np.linalg.norm(joints[:, :2] - self.joints_px.mean(0), axis=1)
+        distances[joints[:, 2] < MIN_PERSON_PEAK] = np.inf
+        return bool(distances[:2].min() < min(self.size_px, distances[2:].min()))
+
+    def person(self, heatmap_size: int) -> Person2D:
+        low, high = self.joints_px.min(0), self.joints_px.max(0)
+        crop = Crop.around(self.joints_px, CROP_FACTOR)
+        # Measured on 371 rendered hands with exact joints, pixels of a 224 px crop.
+        moved = self.moved_px * (224 / crop.side_px)
+        error = 1.8 + 0.4 * moved + 0.4 * moved.mean()
+        peaks, std = np.interp(error, ERROR_PX, PEAKS), np.interp(error, ERROR_PX, STD_PX)
+        joints = np.column_stack([self.joints_px, peaks])
+        return Person2D(
+            bbox_xywh=(*map(float, low), *map(float, high - low)),
+            score=self.look.presence,
+            joints2d_px=joints,
+            crop=crop,
+            heatmaps=draw(joints, crop, heatmap_size, std_px=std, mirrored=not self.right),
+            world_landmarks=self.look.world,
+            mirrored=not self.right,
+        )
+
+
+@dataclass(frozen=True)
+class _Forearm:
+    """A person's forearm in the photo: ``elbow`` and ``wrist`` (2,), no shorter than ``least_px``."""
+
+    elbow: np.ndarray
+    wrist: np.ndarray
+    least_px: float
+
+    @property
+    def length_px(self) -> float:
+        return max(float(np.linalg.norm(self.wrist - self.elbow)), self.least_px, 1.0)
+
+    def square(self, factor: float, *, turned: bool = False) -> Crop:
+        """Where the hand is sought: a square as large as so many forearms, turned until they point up or not."""
+        rotation = _direction(self.elbow, self.wrist)
+        x, y = self.wrist + 0.3 * self.length_px * np.array([np.sin(rotation), -np.cos(rotation)])
+        return Crop((float(x), float(y)), factor * self.length_px, rotation if turned else 0.0)
+
+    def ends_in(self, hand: _Hand) -> bool:
+        return bool(np.linalg.norm(hand.joints_px[0] - self.wrist) < REACH * self.length_px)
+
+
+class _Detector:
+    """A single-shot detector: at each of 2016 anchors a score, a palm's box and seven points."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._anchors = anchor_centers([(DETECTOR_SIZE // 8, 2), (DETECTOR_SIZE // 16, 6)])
+
+    def __call__(self, image: np.ndarray, tile: Crop) -> Iterator[Crop]:
+        """Where hands are in a square part of the photo: regions of interest, overlapping palms merged."""
+        raw, logits = self._network(tile.warp(image, DETECTOR_SIZE).astype(np.float32) / 255)
+        scores = sigmoid(logits[:, 0])
+        sure = np.flatnonzero(scores >= MIN_DETECTION)
+        points = decode_boxes(raw[sure], self._anchors[sure], DETECTOR_SIZE)
+        points_px = apply(tile.image_from_ndc, points * 2 - 1)
+        for _, merged in merge_overlapping(scores[sure], points_px):
+            low, high, wrist, middle_knuckle = merged[[0, 1, 2, 4]]
+            rotation = _direction(wrist, middle_knuckle)
+            yield _region((low + high) / 2, high - low, rotation, shift=0.5, factor=2.6)
+
+
+class _Landmarker:
+    """Landmarks inside a region of interest."""
+
+    def __init__(self, network: Network):
+        self._network = network
+
+    def __call__(self, image: np.ndarray, roi: Crop) -> _Look:
+        pixels = roi.warp(image, LANDMARK_SIZE).astype(np.float32) / 255
+        landmarks, presence, right, world = self._network(pixels)
+        points = landmarks.reshape(21, 3)[:, :2] / (LANDMARK_SIZE / 2) - 1
+        right = np.clip(float(right[0]), 1e-4, 1 - 1e-4)
+        world = world.reshape(21, 3)
+        c, s = np.cos(roi.rotation), np.sin(roi.rotation)
+        return _Look(
+            presence=float(presence[0]),
+            right_logit=float(np.log(right / (1 - right))),
+            points_px=apply(roi.image_from_ndc, points),
+            world=(world - world[0]) @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]),
+        )
+
+
+def _direction(start: np.ndarray, end: np.ndarray) -> float:
+    """The rotation of a region in which ``end`` is right above ``start``."""
+    x, y = end - start
+    return float(np.arctan2(x, -y))
+
+
+def _region(center: np.ndarray, size: np.ndarray, rotation: float, *, shift: float, factor: float) -> Crop:
+    """A turned square about a box (width, height): moved by a share of its height towards the fingers."""
+    x, y = center + shift * size[1] * np.array([np.sin(rotation), -np.cos(rotation)])
+    return Crop((float(x), float(y)), max(factor * float(size.max()), 1.0), rotation)
+
+
+def _distinct(hands: list[_Hand]) -> list[_Hand]:
+    """Each hand once, the first of those that are the same; and no fingers that look like little hands."""
+    kept: list[_Hand] = []
+    for hand in hands:
+        if not any(hand.same_as(other) for other in kept):
+            kept.append(hand)
+    return [hand for hand in kept if not any(hand.part_of(other) for other in kept)]
+
+
+def _without_feet(hands: list[_Hand], people: list[Person2D]) -> list[_Hand]:
+    return [hand for hand in hands if not any(hand.is_foot_of(person) for person in people)]

@@ -1,0 +1,20 @@
+"""Networks that find people, or hands, in a photo by themselves, by name; each draws one set of joints."""
+
+from mpt.errors import InputError
+from mpt.pose2d.blazepalm import BlazePalm
+from mpt.pose2d.blazepose import BlazePose
+from mpt.skeletons import Skeleton
+
+FINDERS = {"blazepose": BlazePose, "blazepalm": BlazePalm}
+
+
+def finder_for(skeleton: Skeleton) -> str:
+    """The name of what finds those who have these joints. Raises InputError where nothing does."""
+    for name, finder in FINDERS.items():
+        if finder.skeleton == skeleton:
+            return name
+    raise InputError(
+        f"the joints of {skeleton.name} were asked of photos, which give those of "
+        f"{' or '.join(finder.skeleton.name for finder in FINDERS.values())}: give another model, or a 2D "
+        "network of these joints"
+    )

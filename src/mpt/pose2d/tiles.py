@@ -1,0 +1,31 @@
+"""Squares of a photo in which a detector looks for what the whole photo shows too small."""
+
+import cv2
+import numpy as np
+
+from mpt.images import Crop
+
+
+def shrunk(image: np.ndarray, step: int) -> np.ndarray:
+    """The photo with ``step`` times fewer pixels along each side, averaged."""
+    if step == 1:
+        return image
+    height, width = image.shape[:2]
+    return cv2.resize(image, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
+
+
+def whole(image: np.ndarray) -> Crop:
+    height, width = image.shape[:2]
+    return Crop(((width - 1) / 2, (height - 1) / 2), max(height, width))
+
+
+def tiles(image: np.ndarray, side: float) -> list[Crop]:
+    """Squares that cover the photo, neighbours overlapping by at least half."""
+    height, width = image.shape[:2]
+
+    def centers(length: int) -> np.ndarray:
+        if length <= side:
+            return np.array([length / 2])
+        return np.linspace(side / 2, length - side / 2, int(np.ceil((length - side) / (side / 2))) + 1)
+
+    return [Crop((x - 0.5, y - 0.5), side) for y in centers(height) for x in centers(width)]
