@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -37,7 +37,6 @@ from mpt.writing import write_whole
 FORMAT = "mpt-state-1"
 console = Console(stderr=True)
 Batch = TypeVar("Batch")
-Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Run:
                 moments.setdefault(name, {})[key] = tensor
         return header["step"], moments
 
-    def shared_out(self, config: Config, processes: int) -> Config:
+    def shared_out(self, config: Any, processes: int) -> Any:
         """The configuration by which so many processes go on with this run: with as many samples a step as
         it began with, and in the same micro-batches where these can be shared out.
         """

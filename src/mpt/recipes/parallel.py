@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -74,7 +74,7 @@ class Learner:
         self.called, _ = self.accelerator.prepare(self.model, adam)
         return adam
 
-    def compiled(self) -> nn.Module:
+    def compiled(self) -> Any:
         return torch.compile(self.called)
 
     def micro_batch(self, last: bool) -> AbstractContextManager:
@@ -124,7 +124,7 @@ class Fsdp2(Learner):
         for model in (self.model, self.copy):
             self.accelerator.prepare_model(model, evaluation_mode=True)  # the precision that it computes in
         mesh = init_device_mesh(self.accelerator.device.type, (self.accelerator.num_processes,))
-        units = [part for part in self.model.modules() if isinstance(part, EncoderLayer)]
+        units: list[Any] = [part for part in self.model.modules() if isinstance(part, EncoderLayer)]
         if hasattr(self.model, "network"):  # an ImageToMesh, which pre-training should not import OpenCV for
             units.append(self.model.network)
         for part in units:
@@ -134,10 +134,9 @@ class Fsdp2(Learner):
         groups = [group | {"params": [sharded[name] for name in group["params"]]} for group in groups]
         return torch.optim.Adam(groups, betas=betas, fused=True)
 
-    @contextmanager
-    def micro_batch(self, last: bool) -> Iterator[None]:
-        self.model.set_requires_gradient_sync(last)
-        yield
+    def micro_batch(self, last: bool) -> AbstractContextManager:
+        self.model.set_requires_gradient_sync(last)  # pyright: ignore[reportCallIssue] - fully_shard's own
+        return nullcontext()
 
     @torch.no_grad()
     def whole(self) -> nn.Module:
@@ -154,6 +153,7 @@ class Zero(Learner):
     def _prepare(self, groups: list[dict], betas: tuple[float, float]) -> torch.optim.Optimizer:
         if self.accelerator.device.type == "cpu":
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        self.adam = torch.optim.Adam(groups, betas=betas, fused=True)
         with redirect_stdout(sys.stderr):
             import deepspeed
             from deepspeed.utils import lazy_init_hp_params_optimizer_state
@@ -161,7 +161,7 @@ class Zero(Learner):
             self.accelerator.prepare_model(self.model, evaluation_mode=True)  # the precision it computes in
             self.called, zero, _, _ = deepspeed.initialize(
                 model=self.model,
-                optimizer=torch.optim.Adam(groups, betas=betas, fused=True),
+                optimizer=self.adam,
                 config={
                     "train_micro_batch_size_per_gpu": 1,  # counts nothing that we use
                     "gradient_accumulation_steps": self.accumulate,
@@ -173,16 +173,16 @@ class Zero(Learner):
             )
         self.shares = list(zip(zero.bit16_groups, zero.single_partition_of_fp32_groups))
         for parameters, share in self.shares:  # DeepSpeed makes them in the first step, too late to resume
-            zero.optimizer.state[share] = {
+            self.adam.state[share] = {
                 "step": torch.zeros((), device=share.device),
                 "exp_avg": torch.zeros_like(share),
                 "exp_avg_sq": torch.zeros_like(share),
             }
-            lazy_init_hp_params_optimizer_state(parameters, share, zero.optimizer.state)
+            lazy_init_hp_params_optimizer_state(parameters, share, self.adam.state)
         return zero
 
-    def compiled(self) -> nn.Module:
-        return self.called
+    def compiled(self) -> Any:
+        return self.called  # as it is
 
     def micro_batch(self, last: bool) -> AbstractContextManager:
         return nullcontext()  # DeepSpeed counts them itself
@@ -201,7 +201,7 @@ class Zero(Learner):
         names = {parameter: name for name, parameter in self.model.named_parameters()}
         return {
             names[parameter]: {
-                "step": self.optimizer.optimizer.state[share]["step"].clone(),
+                "step": self.adam.state[share]["step"].clone(),
                 "exp_avg": safe_get_full_optimizer_state(parameter, "exp_avg"),
                 "exp_avg_sq": safe_get_full_optimizer_state(parameter, "exp_avg_sq"),
             }
@@ -217,7 +217,7 @@ class Zero(Learner):
             for parameter in parameters:
                 for key, value in moments.get(names[parameter], {}).items():
                     if key == "step":
-                        self.optimizer.optimizer.state[share]["step"].copy_(value)
+                        self.adam.state[share]["step"].copy_(value)
                     else:
                         safe_set_full_optimizer_state(parameter, value.to(parameter.device), key)
 
@@ -229,11 +229,11 @@ class Zero2(Zero):
 _WAYS = {"ddp": Learner, "fsdp2": Fsdp2, "zero1": Zero, "zero2": Zero2}
 
 
-def _full(tensor: Tensor) -> Tensor:
+def _full(tensor: Any) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def _like(whole: Tensor, parameter: Tensor) -> Tensor:
+def _like(whole: Tensor, parameter: Any) -> Tensor:
     """A whole moment, shared out as its weight is."""
     whole = whole.to(parameter.device)
     if not hasattr(parameter, "placements") or not whole.ndim:
