@@ -258,7 +258,7 @@ class _Forearm:
         return max(float(np.linalg.norm(self.wrist - self.elbow)), self.least_px, 1.0)
 
     def square(self, factor: float, *, turned: bool = False) -> Crop:
-        """Where the hand is sought: a square as large as so many forearms, turned until they point up or not."""
+        """Where the hand is sought: so many forearms wide, turned until the forearm points up or not."""
         rotation = _direction(self.elbow, self.wrist)
         x, y = self.wrist + 0.3 * self.length_px * np.array([np.sin(rotation), -np.cos(rotation)])
         return Crop((float(x), float(y)), factor * self.length_px, rotation if turned else 0.0)
