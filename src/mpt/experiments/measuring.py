@@ -181,7 +181,7 @@ def on_poses(model: Model, body: Body, path: str | os.PathLike, count: int = POS
     """Errors on held-out poses: perfect maps and a detector's, by random cameras and the paper's four."""
     store = PoseStore(path, body=body)
     rotvec = store.rotvec(spread(store.validation if len(store.validation) else store.train, count))
-    rigs = {"random": None} if len(body.skeleton) != 17 else {"random": None, "s1": "h36m_s1"}
+    rigs = {"random": None} | ({"s1": "h36m_s1"} if body.skeleton.two_sided else {})
     return {
         f"poses-{rig}-{maps}": {
             f"{name}_mm": value

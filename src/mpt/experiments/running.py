@@ -8,6 +8,7 @@
 A seed is that of all stages of a cell.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS = {"h36m": "human36m", "3dpw": "3dpw", "freihand": "freihand"}
 """Benchmark -> its data set."""
+FIRST = "begun-with.json"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> d
     last = cell.stage.name
     about = {
         "seed": seed,
-        "run": stages[last] | {"stage": last},
+        "run": stages[last] | {"stage": last, "weights": digest(folders[last])},
         "evaluation": asdict(cell.evaluation),
         "given": given.about(cell.evaluation),
     }
@@ -100,11 +102,15 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
     if stage.start_from:
         config = replace(config, start_from=str(stage_folder(root, stage.start_from.name, seed)))
     begun = (folder / "state.safetensors").exists()
+    first = {s.name: digest(stage_folder(root, s.name, seed)) for s in (stage.start_from, stage.pose2d) if s}
     if begun:
         _check_same(folder, config)
+        _check_first(folder, first)
         if _finished(folder, config):
             return folder
         console.print(f"{folder}: going on at step {Run(folder).steps_taken:,}", highlight=False)
+    elif first:
+        write_whole(folder / FIRST, json.dumps(first).encode())
     if isinstance(config, PretrainConfig):
         assert given.store is not None  # ``check`` has seen to it
         pretrain(config, given.store, folder, resume=begun, device=given.device)
@@ -199,6 +205,27 @@ def _check_same(folder: Path, config: Any) -> None:
                 f"{folder}: holds a run with another {name} ({str(before)[:60]}, now {str(value)[:60]}); "
                 "choose another --out, or remove it"
             )
+
+
+def _check_first(folder: Path, first: dict[str, str]) -> None:
+    """Refuse a run that was begun with other weights than the stages before it have now."""
+    path = folder / FIRST
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    for name, weights in first.items():
+        if kept.get(name) != weights:
+            raise InputError(
+                f"{folder}: was begun with the weights of another {name}; remove it to run it anew"
+            )
+
+
+def digest(run: Path) -> str:
+    """What tells the weights of a run from others."""
+    digests = (
+        hashlib.sha256(path.read_bytes())
+        for path in sorted(run.glob("*.safetensors"))
+        if path.stem != "state"
+    )
+    return hashlib.sha256(b"".join(d.digest() for d in digests)).hexdigest()[:16]
 
 
 def _finished(folder: Path, config: Any) -> bool:

@@ -48,6 +48,8 @@ TINY = replace(
     validate_every=10,
     log_every=5,
 )
+POSE2D = {"small": 8, "tiny": 1}
+"""How much longer the 2D network alone is trained: a weak one would decide every number behind it."""
 TUNED = {"full": FULL, "small": FREE, "tiny": TINY}
 
 
@@ -60,7 +62,8 @@ def pose2d(scale: Scale) -> Stage:
         weights=FinetuneWeights(vertices=0, joints=0, regressed=0, projected=0),
         optim=OptimConfig(learning_rate=2e-3),
         transformer_lr=0,
-        samples=2 * base.samples,
+        samples=POSE2D[scale] * base.samples,
+        validate_every=10 * base.validate_every,
     )
     return Stage(config, start_from=pretrained(scale))
 
