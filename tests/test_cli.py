@@ -183,6 +183,7 @@ def test_a_progress_bar_leaves_stdout_to_the_results():
         ["prepare", "hands"], ["prepare", "meshes"],
         ["prepare", "dataset"], ["prepare", "rendered"], ["finetune"], ["export"], ["serve"],
         ["evaluate"], ["evaluate", "mocap"], ["experiments"], ["experiments", "list"], ["experiments", "run"],
+        ["experiments", "report"],
         ["assets"], ["assets", "status"], ["assets", "add"], ["assets", "fetch"],
     ],
 )  # fmt: skip
@@ -316,7 +317,7 @@ def test_the_demo_reconstructs_its_own_people_and_knows_how_far_off_they_are(
     if not all(status.present for status in assets.status() if status.asset.name == "blazepose"):
         pytest.skip("BlazePose is not in the cache")
     first = list(islice(scenes.demo_scenes(), 1))  # the others take as long again, each
-    monkeypatch.setattr(scenes, "demo_scenes", lambda: first)
+    monkeypatch.setitem(demo.SCENES, COCO17, lambda: first)
     assert main(["demo", "--model", model, "-o", "shown"]) == 0
     (picture,) = Path("shown").glob("*.png")
     assert (Path("shown") / picture.stem / "person0.glb").is_file()

@@ -22,17 +22,26 @@ class ExperimentsList:
         from rich.table import Table
 
         from mpt import experiments
+        from mpt.experiments.running import needs
 
         table = Table("experiment", "what it is", box=None, pad_edge=False)
+        table.columns[0].no_wrap = True
         for key in experiments.TABLES:
             found = experiments.table(key)
-            table.add_row(f"[bold]{found.name}[/bold]", f"[bold]{found.title}[/bold]")
-            for cell in found.cells("full"):
+            cells = found.cells("full")
+            needed = ", ".join(dict.fromkeys(need for cell in cells for need in needs(cell)))
+            table.add_row(f"[bold]{found.name}[/bold]", f"[bold]{found.title}[/bold]; needs {needed}")
+            for cell in cells:
                 table.add_row(f"  {cell.name}", cell.label)
-        table.add_row("[bold]configurations[/bold]", "")
+        table.add_row("[bold]configurations[/bold]", "for `mpt pretrain` and `mpt finetune`")
         for name, about in experiments.names().items():
             table.add_row(f"  {name}", about)
         Console().print(table)
+        print(
+            "The runs of all cells are configurations too: pretrain-views-2, small-pretrain-views-2, ...\n"
+            "At the scales small and tiny all cells need --store STORE and --rendered DIR alone, and table5 a "
+            "store of hands."
+        )
         return OK
 
 

@@ -156,6 +156,24 @@ def check(cells: Iterable[Cell], given: Given) -> None:
             raise InputError(f"{cell.name} looks at photos with HigherHRNet: {WEIGHTS}")
 
 
+def needs(cell: Cell) -> list[str]:
+    """What a user has to name for a cell, in few words."""
+    found = []
+    for stage in cell.stages:
+        config = stage.config
+        if config.body.endswith(".safetensors"):
+            found.append(Path(config.body).stem.upper())
+        if isinstance(config, PretrainConfig):
+            found.append("poses")
+        else:
+            found += [*config.data, config.validation]
+        if _needs_weights(stage):
+            found.append("HigherHRNet")
+    found += [BENCHMARKS[cell.evaluation.on]] if cell.evaluation.on in BENCHMARKS else []
+    found += ["HigherHRNet"] if cell.evaluation.pose2d == "higher-hrnet" else []
+    return list(dict.fromkeys(found))
+
+
 WEIGHTS = (
     "give its COCO weights (pose_higher_hrnet_w48_640.pth.tar of the authors' release, HRNet on GitHub) with "
     "--weights FILE"
