@@ -39,8 +39,8 @@ class ExperimentsList:
         Console().print(table)
         print(
             "The runs of all cells are configurations too: pretrain-views-2, small-pretrain-views-2, ...\n"
-            "At the scales small and tiny all cells need --store STORE and --rendered DIR alone, and table5 a "
-            "store of hands."
+            "At the scales small and tiny all cells need --store STORE and --rendered DIR alone; table5 a store "
+            "of hands."
         )
         return OK
 
