@@ -62,9 +62,8 @@ def main(model: str = "mpt-hand", count: int = 200, json: Path | None = None) ->
             continue
         seen = found[which]
         sided += seen.mirrored == scene.left
-        back = torch.tensor([-1.0 if scene.left else 1.0, 1, 1])
-        vertices = torch.from_numpy(scene.vertices)
-        joints = hand.regress((vertices * back)[None])[0] * back
+        truth = scene.subject(hand)
+        vertices, joints = torch.from_numpy(truth.vertices), torch.from_numpy(truth.joints)
         vertices, joints = (x - joints[:1] for x in (vertices, joints))
         (mine,) = reconstructor.lift([seen], scene.image.shape[1::-1], focal_px=scene.K[0, 0])
         own = torch.from_numpy(mine.joints3d)

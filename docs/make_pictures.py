@@ -15,7 +15,6 @@ import torch
 
 import mpt
 from mpt import bodies, heatmaps, mocap
-from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.bodies.retarget import retarget
 from mpt.cameras import h36m_s1
 from mpt.export import write_picture
@@ -23,11 +22,10 @@ from mpt.images import Crop
 from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.prepare import repair
 from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view
-from mpt.scenes import demo_scenes, hand_scene
+from mpt.scenes import demo_hands, demo_scenes
 from mpt.skeletons import COCO17
 
 PICTURES = Path(__file__).parent / "pictures"
-SEED = 21
 POSES = (
     ("29/29_01", 30), ("35/35_20", 40), ("06/06_01", 60), ("61/61_daz05", 300),
     ("85/85_14", 330), ("90/90_08", 40), ("127/127_32", 40), ("05/05_06", 120),
@@ -54,19 +52,13 @@ def demo() -> None:
 
 def hands() -> None:
     """Photographed hands, right and left (above), and the meshes found in them (below)."""
-    whole, hand = bodies.load("anny"), bodies.load("anny-hand")
-    poses = sample_hand_poses(hand, 4, torch.Generator().manual_seed(SEED)).numpy()
-    people = whole.sample_shapes(4, torch.Generator().manual_seed(SEED)).numpy()
     reconstruct, columns = mpt.load("mpt-hand"), []
-    for k, (fingers, shape) in enumerate(zip(poses, people)):
-        scene = hand_scene(whole, fingers, shape, np.random.default_rng([SEED, k]))
-        scene = scene.mirrored() if k % 2 else scene
+    for scene in demo_hands():
         found = reconstruct(scene.image, focal_px=scene.K[0, 0])
         figures = [Figure(person.vertices + person.translation_m, person.faces) for person in found]
-        middle = (scene.K[0, 2], scene.K[1, 2])
-        below = overlay(scene.image, figures, Perspective(scene.K[0, 0], middle)) if found else scene.image
-        pixels = scene.vertices @ scene.K.T
-        near = Crop.around(pixels[:, :2] / pixels[:, 2:], 1.4)
+        view = Perspective(scene.K[0, 0], (scene.K[0, 2], scene.K[1, 2]))
+        below = overlay(scene.image, figures, view) if found else scene.image
+        near = Crop.around(scene.people[0].joints2d_px, 1.6)
         columns.append(np.concatenate([near.warp(picture, 220) for picture in (scene.image, below)]))
     write_picture(PICTURES / "hands.png", np.concatenate(columns, 1))
 

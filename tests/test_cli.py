@@ -12,7 +12,7 @@ import torch
 from little_model import standing_joints, write_little_model
 from PIL import Image
 
-from mpt import assets, bodies, results, scenes
+from mpt import assets, bodies, demo, results, scenes
 from mpt.cli import main
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.images import apply

@@ -127,7 +127,7 @@ def test_an_smpl_and_a_mano_body_are_made_from_their_official_files(place, capsy
         (["anny", "smpl.pkl"], "leave the file out"),
         (["mano", "mano.pkl", "--gender", "male"], "--gender says nothing about mano"),
         (["mano", "mano.pkl", "--side", "left"], "--side says nothing about mano"),
-        (["anny-hand", "mano.pkl"], "mano.pkl was given, but anny-hand is made without one: leave the file out"),
+        (["anny-hand", "mano.pkl"], "anny-hand is made without one: leave the file out"),
         (["smpl", "mano.pkl"], "mano.pkl"),
     ):
         refused_body = ["prepare", "body", *args, "--out", "x.safetensors"]

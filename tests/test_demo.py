@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from little_model import standing_joints
 
-from mpt.demo import compare, match
+from mpt.demo import compare, match, scenes
+from mpt.errors import InputError
 from mpt.images import Crop
 from mpt.reconstruct import Reconstruction
 from mpt.scenes import Subject
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, H36M17, HAND21
 
 SIZE = (640, 480)
 
@@ -58,3 +59,10 @@ def test_each_is_matched_with_the_nearest_and_nobody_twice():
 def test_who_is_far_away_is_not_found():
     assert compare([found(subject(1.5))], [subject(-1.5)]) == [None]
     assert compare([], [subject(0)]) == [None]
+
+
+def test_the_demo_has_pictures_for_people_and_hands_alone():
+    assert next(iter(scenes(COCO17))).people[0].joints.shape == (17, 3)
+    assert next(iter(scenes(HAND21))).people[0].joints.shape == (21, 3)
+    with pytest.raises(InputError, match="no pictures for models of h36m17"):
+        next(iter(scenes(H36M17)))

@@ -1,4 +1,4 @@
-"""A photographed hand is the hand's own body in the pose that was asked, and is where the picture shows it."""
+"""A photographed hand is the hand's own body in the pose that was asked, where the picture shows it."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from mpt import bodies
 from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
 from mpt.metrics import pa_mpjpe
-from mpt.scenes import hand_scene
+from mpt.scenes import demo_hands, hand_scene
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,16 @@ def test_in_a_mirror_it_is_the_other_hand(taken):
     there, back = (s.vertices @ s.K.T for s in (scene, once))
     there, back = there[:, :2] / there[:, 2:], back[:, :2] / back[:, 2:]
     np.testing.assert_allclose(back * [-1, 1] + [159, 0], there, atol=1e-3)
+
+
+def test_the_demo_shows_hands_of_both_sides_whose_joints_lie_in_them(hand):
+    names = []
+    for scene in demo_hands():
+        (subject,) = scene.people
+        names.append(scene.name)
+        assert subject.joints.shape == (21, 3) and subject.vertices.shape == (1609, 3)
+        low, high = subject.vertices.min(0) - 0.004, subject.vertices.max(0) + 0.004
+        assert ((subject.joints > low) & (subject.joints < high)).all()
+        pixels = subject.joints @ scene.K.T
+        np.testing.assert_allclose(subject.joints2d_px, pixels[:, :2] / pixels[:, 2:], atol=1e-3)
+    assert names == ["right-hand-1", "left-hand-1", "right-hand-2", "left-hand-2"]

@@ -1,22 +1,33 @@
 """The whole chain on made-up photographs: nobody's picture is needed, and the truth is known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from mpt.errors import InputError
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.reconstruct import Reconstruction
-from mpt.scenes import Subject
-from mpt.skeletons import COCO17
+from mpt.scenes import Scene, Subject, demo_hands, demo_scenes
+from mpt.skeletons import COCO17, HAND21, Skeleton
 
 FAR = 0.5  # 2D joints off by more than this share of a person's size belong to somebody else
 
 
+SCENES = {COCO17: demo_scenes, HAND21: demo_hands}
+
+
+def scenes(skeleton: Skeleton) -> Iterator[Scene]:
+    """The photographs that show what a model of these joints does."""
+    if skeleton not in SCENES:
+        raise InputError(f"the demo has no pictures for models of {skeleton.name}; give another model")
+    yield from SCENES[skeleton]()
+
+
 @dataclass(frozen=True)
 class Errors:
-    """One person's errors in millimetres, about the mid-hip: joints, joints best aligned, vertices."""
+    """Somebody's errors in millimetres, about mid-hip or wrist: joints, joints best aligned, vertices."""
 
     mpjpe_mm: float
     pa_mpjpe_mm: float
@@ -50,7 +61,7 @@ def _distance(person: Reconstruction, subject: Subject) -> float:
 
 
 def _errors(person: Reconstruction, subject: Subject) -> Errors:
-    root = subject.joints[COCO17.root].mean(0)
+    root = subject.joints[person.skeleton.root].mean(0)
     joints, vertices = torch.from_numpy(person.joints3d), torch.from_numpy(person.vertices)
     true_joints = torch.from_numpy(subject.joints - root)
     return Errors(

@@ -225,26 +225,27 @@ class Demo:
         from rich.console import Console
         from rich.table import Table
 
-        from mpt.demo import compare
+        from mpt.demo import compare, scenes
         from mpt.export import write_picture
         from mpt.images import read_image
-        from mpt.scenes import demo_scenes
 
         check_folder(self.out)
         reconstructor = _load(self.model)
-        table = Table("picture", "person", title="Millimetres off the truth, about the mid-hip")
+        skeleton = reconstructor.model.skeleton
+        (one, several), root = skeleton.of, "mid-hip" if skeleton.two_sided else "wrist"
+        table = Table("picture", one, title=f"Millimetres off the truth, about the {root}")
         for heading in ("MPJPE", "PA-MPJPE", "MPVE"):
             table.add_column(heading, justify="right")
         _make_folder(self.out)
-        print("drawing made-up photographs and reconstructing the people in them ...", file=sys.stderr)
-        for scene in demo_scenes():
+        print(f"drawing made-up photographs and reconstructing the {several} in them ...", file=sys.stderr)
+        for scene in scenes(skeleton):
             photo = self.out / f"{scene.name}.png"
             write_picture(photo, scene.image)
             options = Reconstruct((photo,), self.out, model=self.model)
             result, people = _reconstruct(
                 photo, read_image(photo), reconstructor, reconstructor.pose2d, options, self.out / scene.name
             )
-            print(_summary(result, self.out / scene.name))
+            print(_summary(result, self.out / scene.name, skeleton.of))
             for number, errors in enumerate(compare(people, scene.people)):
                 cells = ["not found"] if errors is None else [f"{mm:.0f}" for mm in vars(errors).values()]
                 table.add_row(scene.name, str(number + 1), *cells)

@@ -5,7 +5,7 @@ knows their meshes to the last vertex. No real person or place is in them.
 """
 
 from mpt.scenes.casting import demo_scenes, random_scene
-from mpt.scenes.hands import HandScene, hand_scene
+from mpt.scenes.hands import HandScene, demo_hands, hand_scene
 from mpt.scenes.people import Outfit, random_outfit
 from mpt.scenes.photograph import Actor, Scene, Shot, Subject, photograph
 
@@ -16,6 +16,7 @@ __all__ = [
     "Scene",
     "Shot",
     "Subject",
+    "demo_hands",
     "demo_scenes",
     "hand_scene",
     "photograph",

@@ -1,18 +1,21 @@
 """A right hand photographed from near by, on a dressed body in a place; in a mirror it is a left one."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import roma
 import torch
 
-from mpt.bodies import Body, anny_hand
+from mpt.bodies import Body, anny_hand, load
+from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.scenes.backdrops import PLACES
 from mpt.scenes.people import random_outfit
-from mpt.scenes.photograph import Actor, Shot, photograph, pose_actor
+from mpt.scenes.photograph import Actor, Scene, Shot, Subject, photograph, pose_actor
 from mpt.scenes.poses import POSES, rotations
 
 SIDE_PX = 480
+SEED = 21
 _STANCES = ("waving", "reaching", "standing", "walking", "lunging")
 
 
@@ -27,6 +30,13 @@ class HandScene:
     vertices: np.ndarray
     left: bool = False
 
+    def subject(self, hand: Body) -> Subject:
+        """The truth, by the hand's own body, a right one."""
+        back = torch.tensor([-1.0 if self.left else 1.0, 1, 1])
+        joints = (hand.regress((torch.from_numpy(self.vertices) * back)[None])[0] * back).numpy()
+        pixels = joints @ self.K.T
+        return Subject(self.vertices, joints, pixels[:, :2] / pixels[:, 2:], np.zeros(0))
+
     def mirrored(self) -> "HandScene":
         """The picture in a mirror: the other hand. The optical axis goes through the picture's middle."""
         return replace(
@@ -35,6 +45,18 @@ class HandScene:
             vertices=self.vertices * np.float32([-1, 1, 1]),
             left=not self.left,
         )
+
+
+def demo_hands() -> Iterator[Scene]:
+    """Four made-up photographs of hands, right and left in turn, the same on every call."""
+    whole, hand = load("anny"), load("anny-hand")
+    poses = sample_hand_poses(hand, 4, torch.Generator().manual_seed(SEED)).numpy()
+    people = whole.sample_shapes(4, torch.Generator().manual_seed(SEED)).numpy()
+    for k, (fingers, shape) in enumerate(zip(poses, people)):
+        scene = hand_scene(whole, fingers, shape, np.random.default_rng([SEED, k]))
+        scene = scene.mirrored() if k % 2 else scene
+        side = "left" if scene.left else "right"
+        yield Scene(f"{side}-hand-{k // 2 + 1}", scene.image, scene.K, (scene.subject(hand),))
 
 
 def hand_scene(
