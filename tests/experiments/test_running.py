@@ -197,6 +197,12 @@ def test_wrong_use_of_the_command_is_one_sentence(tmp_path, capsys):
         assert error.startswith("mpt: ") and said in error and error.count("\n") == 1
 
 
+def test_several_processes_are_sent_to_the_stage_itself(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["experiments", "run", "table4"]) == 2
+    assert "torchrun -m mpt pretrain pretrain --out ROOT/stages/pretrain-seed0" in capsys.readouterr().err
+
+
 def test_the_list_shows_every_cell(capsys):
     assert main(["experiments", "list"]) == 0
     printed = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """``mpt experiments``: the paper's tables."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,8 +40,8 @@ class ExperimentsList:
         Console().print(table)
         print(
             "The runs of all cells are configurations too: pretrain-views-2, small-pretrain-views-2, ...\n"
-            "At the scales small and tiny all cells need --store STORE and --rendered DIR alone; table5 a store "
-            "of hands."
+            "At the scales small and tiny cells need --store STORE and --rendered DIR, and table5 a store of "
+            "hands."
         )
         return OK
 
@@ -87,6 +88,11 @@ class ExperimentsRun:
         for name in ("samples", "workers"):
             if (value := getattr(self, name)) is not None and value < (name == "samples"):
                 raise InputError(f"--{name} is {value}: give a number above 0")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError(
+                "`mpt experiments run` is one process; with several, train a stage by itself, as in `torchrun "
+                "-m mpt pretrain pretrain --out ROOT/stages/pretrain-seed0`, and then run its cells"
+            )
         cells = [cell for name in self.names for cell in experiments.cells(name, self.scale)]
         given = Given(
             self.store, self.body, self._folders(), self.weights, self.samples, self.workers, self.device

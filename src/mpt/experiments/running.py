@@ -228,7 +228,9 @@ def _check_same(folder: Path, config: Any) -> None:
 def _check_first(folder: Path, first: dict[str, str]) -> None:
     """Refuse a run that was begun with other weights than the stages before it have now."""
     path = folder / FIRST
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():  # begun by hand, with what was named there
+        return
+    kept = json.loads(path.read_text())
     for name, weights in first.items():
         if kept.get(name) != weights:
             raise InputError(
