@@ -90,8 +90,8 @@ class ExperimentsRun:
                 raise InputError(f"--{name} is {value}: give a number above 0")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError(
-                "`mpt experiments run` is one process; with several, train a stage by itself, as in `torchrun "
-                "-m mpt pretrain pretrain --out ROOT/stages/pretrain-seed0`, and then run its cells"
+                "`mpt experiments run` is one process; with several, train a stage by itself, as in "
+                "`torchrun -m mpt pretrain pretrain --out ROOT/stages/pretrain-seed0`, then run its cells"
             )
         cells = [cell for name in self.names for cell in experiments.cells(name, self.scale)]
         given = Given(
