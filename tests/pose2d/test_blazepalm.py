@@ -233,12 +233,12 @@ def test_what_lies_at_an_ankle_is_a_foot_but_not_where_a_wrist_is_nearer():
     assert not hand.is_foot_of(_somebody(left_wrist=(12.0, 8.0)))
 
 
-def test_photos_of_a_right_hand_are_found_as_such(network, shared_data):
+def test_photos_of_a_right_hand_are_found_as_such(near, shared_data):
     folder = shared_data / "formats" / "freihand"
     content = json.loads((folder / "test_freihand.json").read_text())
     names = {image["id"]: image["file_name"] for image in content["images"]}
     for annotation in content["annotations"]:
-        [hand] = network(read_image(folder / names[annotation["image_id"]]))
+        [hand] = near(read_image(folder / names[annotation["image_id"]]))
         true = np.array(annotation["keypoints"]).reshape(21, 3)[:, :2]
         error = np.linalg.norm(hand.joints2d_px[:, :2] - true, axis=1)
         assert not hand.mirrored and error.mean() < 0.15 * hand.crop.side_px

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mpt.errors import InputError
-from mpt.images import apply
-from mpt.pose2d.keypoints import OPENPOSE18, OPENPOSE25, Keypoints, read
-from mpt.skeletons import COCO17
+from mpt.images import Crop, apply
+from mpt.pose2d.keypoints import OPENPOSE18, OPENPOSE25, Keypoints, draw, read
+from mpt.skeletons import COCO17, HAND21
 
 IMAGE = np.zeros((200, 300, 3), np.uint8)
 
@@ -141,3 +141,104 @@ def test_points_of_another_picture_are_refused(points, shift):
 def test_a_joint_just_outside_the_picture_is_fine(points):
     points[16, :2] = [150, 260]
     assert len(Keypoints(points)(IMAGE)) == 1
+
+
+@pytest.fixture
+def hands() -> np.ndarray:
+    """(2, 21, 3): a left hand and a surer right one."""
+    rng = np.random.default_rng(4)
+    places = rng.uniform([50, 20], [250, 180], (2, 21, 2))
+    return np.concatenate([places, np.tile([[[0.4]], [[0.9]]], (1, 21, 1))], 2)
+
+
+def test_a_left_hands_maps_are_those_of_the_mirrored_picture(hands):
+    right, left = Keypoints(hands, skeleton=HAND21, mirrored=[True, False])(IMAGE)
+    assert (left.mirrored, right.mirrored) == (True, False)
+    for person, points in zip((left, right), hands):
+        np.testing.assert_array_equal(person.joints2d_px, points)
+        assert person.crop == Crop.around(points)
+    [as_right] = Keypoints(hands[0] * [-1, 1, 1] + [299, 0, 0], skeleton=HAND21)(IMAGE)
+    assert not as_right.mirrored
+    np.testing.assert_allclose(left.heatmaps, as_right.heatmaps, atol=1e-5)
+    [unmirrored] = Keypoints(hands[0], skeleton=HAND21)(IMAGE)
+    np.testing.assert_allclose(left.heatmaps, unmirrored.heatmaps[..., ::-1], atol=1e-5)
+    [one] = Keypoints(hands[0], skeleton=HAND21, mirrored=True)(IMAGE)
+    np.testing.assert_array_equal(one.heatmaps, left.heatmaps)
+
+
+def test_who_is_left_out_takes_their_side_along(hands):
+    hands[0, 1:, 2] = 0
+    [person] = Keypoints(hands, skeleton=HAND21, mirrored=[True, False])(IMAGE)
+    assert not person.mirrored
+
+
+def test_sides_that_do_not_fit_are_refused(hands, points):
+    with pytest.raises(InputError, match="has 2 hands, but 3 are said to be mirrored or not"):
+        Keypoints(hands, skeleton=HAND21, mirrored=[True, False, True])
+    with pytest.raises(
+        InputError, match="mirrored is for hands, but the keypoint array has the joints of coco17"
+    ):
+        Keypoints(points, mirrored=True)
+    with pytest.raises(
+        InputError, match=r"\(17, 3\), expected \(people, 21, 3\): .* the 21 joints of hand21"
+    ):
+        Keypoints(points, skeleton=HAND21)
+
+
+def test_each_blob_has_the_width_asked_for(hands):
+    crop = Crop((150.0, 100.0), 400.0)
+    std = np.linspace(2, 9, 21)
+    maps = draw(hands[1], crop, 224, std_px=std)
+    np.testing.assert_allclose(maps.sum((1, 2)), 0.9 * 2 * np.pi * std**2, rtol=1e-2)
+    half = draw(hands[1], crop, 112, std_px=std)
+    np.testing.assert_allclose(half.sum((1, 2)) * 4, maps.sum((1, 2)), rtol=1e-2)
+
+
+def test_openpose_hands_come_with_their_sides(hands, tmp_path):
+    left, right = (hand.ravel().tolist() for hand in hands)
+    body = {"pose_keypoints_2d": [0.0] * 75}
+    people = [
+        body | {"hand_left_keypoints_2d": left, "hand_right_keypoints_2d": right},
+        body | {"hand_left_keypoints_2d": [], "hand_right_keypoints_2d": right},
+    ]
+    write(tmp_path / "photo_keypoints.json", {"people": people})
+    for source in (tmp_path / "photo_keypoints.json", tmp_path):
+        found = read(source, HAND21).of("photo.png")
+        np.testing.assert_array_equal(found.points_px, hands[[0, 1, 1]])
+        np.testing.assert_array_equal(found.mirrored, [True, False, False])
+
+
+def test_coco_wholebody_hands_come_with_their_sides(hands, points, tmp_path):
+    left, right = (hand.ravel().tolist() for hand in hands)
+    entry = {
+        "image_id": 7,
+        "keypoints": points.ravel().tolist(),
+        "lefthand_kpts": left,
+        "righthand_kpts": right,
+    }
+    results = read(write(tmp_path / "results.json", [entry]), HAND21).of("7.jpg")
+    np.testing.assert_array_equal(results.points_px, hands)
+    np.testing.assert_array_equal(results.mirrored, [True, False])
+    content = {"images": [{"id": 7, "file_name": "a.jpg"}], "annotations": [entry]}
+    truth = read(write(tmp_path / "truth.json", content), HAND21).of("a.jpg")
+    np.testing.assert_array_equal(truth.points_px[..., :2], hands[..., :2])
+    assert (truth.points_px[..., 2] == 1).all()
+    np.testing.assert_array_equal(truth.mirrored, [True, False])
+    people = read(tmp_path / "truth.json").of("a.jpg")  # the same file's bodies
+    np.testing.assert_array_equal(people.points_px[0, :, :2], points[:, :2])
+
+
+def test_keypoints_of_21_joints_are_right_hands(hands, tmp_path):
+    entry = {"image_id": 7, "keypoints": hands[0].ravel().tolist()}
+    found = read(write(tmp_path / "hands.json", [entry]), HAND21).of("7.jpg")
+    np.testing.assert_array_equal(found.points_px, hands[:1])
+    assert not found.mirrored.any()
+
+
+def test_files_without_hands_are_refused(points, tmp_path):
+    people = write(tmp_path / "k.json", {"people": [{"pose_keypoints_2d": [0.0] * 75}]})
+    with pytest.raises(InputError, match=r"lefthand_kpts .* nor OpenPose JSON .*hand_left_keypoints_2d"):
+        read(people, HAND21)
+    bodies = write(tmp_path / "k.json", [{"image_id": 1, "keypoints": points.ravel().tolist()}])
+    with pytest.raises(InputError, match="a person with 17 joints, expected the 21 of a hand"):
+        read(bodies, HAND21)

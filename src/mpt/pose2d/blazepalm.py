@@ -48,9 +48,7 @@ PALM = HAND21.indices(
 
 PEAKS = np.linspace(0.95, 0.25, 71)
 STD_PX = np.sqrt(40 / PEAKS)  # pixels of a 224 px crop
-ERROR_PX = (
-    1.11 - 0.9 * PEAKS
-) * STD_PX  # standard deviation along an axis of errors that go with such a peak
+ERROR_PX = (1.11 - 0.9 * PEAKS) * STD_PX  # standard deviation, along an axis, of errors with such a peak
 
 
 class BlazePalm:
@@ -63,7 +61,7 @@ class BlazePalm:
     The heatmaps of a left hand are mirrored (``Person2D.mirrored``).
 
     Attributes:
-        search: "all", or "foreground" for those alone whom the whole photo shows (a tenth of the time).
+        search: "all", or "foreground" for those alone whom the whole photo shows (a twentieth of the time).
         heatmap_size: side of the maps, pixels.
         num_threads: threads of each network.
 
@@ -139,19 +137,13 @@ class BlazePalm:
         return [replace(hand, right=hand.right != exchanged) for hand in hands]
 
     def _hand_of(self, image: np.ndarray, arm: "_Forearm", known: "list[_Hand]") -> "_Hand | None":
-        """The hand at the end of a forearm: one that is known, a palm there, or what the arm points at."""
-
-        def palms() -> Iterator[_Hand | None]:
-            return (self._hand(image, roi) for roi in self._detector(image, arm.square(3)))
-
-        def pointed_at() -> Iterator[_Hand | None]:
-            look = self._landmarker(image, arm.square(1.4, turned=True))
-            yield self._hand(image, look.next_roi)
-
-        for hands in (known, palms(), pointed_at()):
-            if there := [hand for hand in hands if hand and arm.ends_in(hand)]:
-                return max(there, key=lambda hand: hand.look.presence)
-        return None
+        """The hand at the end of a forearm: a known one or a palm there, or else what the arm points at."""
+        palms = [self._hand(image, roi) for roi in self._detector(image, arm.square(3))]
+        if there := [hand for hand in known + palms if hand and arm.ends_in(hand)]:
+            return min(there, key=lambda hand: hand.moved_px.mean())  # tells more than presence
+        look = self._landmarker(image, arm.square(1.4, turned=True))
+        hand = self._hand(image, look.next_roi)
+        return hand if hand and arm.ends_in(hand) else None
 
     @cached_property
     def _body(self) -> BlazePose:
@@ -297,7 +289,7 @@ class _Landmarker:
         pixels = roi.warp(image, LANDMARK_SIZE).astype(np.float32) / 255
         landmarks, presence, right, world = self._network(pixels)
         points = landmarks.reshape(21, 3)[:, :2] / (LANDMARK_SIZE / 2) - 1
-        right = np.clip(float(right[0]), 1e-4, 1 - 1e-4)
+        right = np.clip(float(right[0]), 0.02, 0.98)  # surer than that it errs too often
         world = world.reshape(21, 3)
         c, s = np.cos(roi.rotation), np.sin(roi.rotation)
         return _Look(
