@@ -80,7 +80,9 @@ class Reconstructor:
 
     def __init__(self, model: Model, pose2d: Pose2D | None = None) -> None:
         self.model = model
-        self.pose2d = pose2d or FINDERS[finder_for(model.skeleton)](heatmap_size=self.heatmap_size)
+        self.pose2d = pose2d or FINDERS[finder_for(model.skeleton, model.name)](
+            heatmap_size=self.heatmap_size
+        )
 
     @property
     def heatmap_size(self) -> int:

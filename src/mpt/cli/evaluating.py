@@ -214,7 +214,7 @@ def _evaluate(
         pose2d, weights = "tuned", Path(command.model)
         network = weights / networks.FILE
     elif pose2d == "auto":
-        pose2d = finder_for(model.skeleton)
+        pose2d = finder_for(model.skeleton, model.name)
     about = {
         "weights": digest(checkpoint.find(command.model)),
         "pose2d_weights": network and digest(network),

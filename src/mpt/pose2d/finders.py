@@ -8,13 +8,13 @@ from mpt.skeletons import Skeleton
 FINDERS = {"blazepose": BlazePose, "blazepalm": BlazePalm}
 
 
-def finder_for(skeleton: Skeleton) -> str:
-    """The name of what finds those who have these joints. Raises InputError where nothing does."""
+def finder_for(skeleton: Skeleton, model: str = "") -> str:
+    """The name of what finds those who have these joints, of that model; InputError where nothing does."""
     for name, finder in FINDERS.items():
         if finder.skeleton == skeleton:
             return name
     raise InputError(
-        f"the joints of {skeleton.name} were asked of photos, which give those of "
+        f"the model {model} was made for the joints of {skeleton.name}, but photos give those of "
         f"{' or '.join(finder.skeleton.name for finder in FINDERS.values())}: give another model, or a 2D "
         "network of these joints"
     )
