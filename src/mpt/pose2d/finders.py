@@ -8,7 +8,7 @@ from mpt.skeletons import Skeleton
 FINDERS = {"blazepose": BlazePose, "blazepalm": BlazePalm}
 
 
-def finder_for(skeleton: Skeleton, model: str = "") -> str:
+def finder_for(skeleton: Skeleton, model: str = "given") -> str:
     """The name of what finds those who have these joints, of that model; InputError where nothing does."""
     for name, finder in FINDERS.items():
         if finder.skeleton == skeleton:
