@@ -185,7 +185,8 @@ def _draw_steps(axes, rows: list[Results]) -> None:
         start = row.cell.name.rpartition("-")[2]
         for k, result in enumerate(row.each):
             points = [(point["step"], point["pa_mpjpe_mm"]) for point in result["curve"]]
-            label = f"{row.cell.label} ({len(row.each)} seeds)" if k == 0 else None
+            count = len(row.each)
+            label = f"{row.cell.label} ({count} seed{'s' * (count > 1)})" if k == 0 else None
             axes.plot(*zip(*points), color=COLOURS[start], label=label, linewidth=1.5)
     axes.set(xlabel="step of fine-tuning", xlim=(0, None))
 
