@@ -119,7 +119,7 @@ def _the_joints_of(skeleton: Skeleton) -> str:
 class KeypointFile:
     """The people of each photo that a keypoint file names. ``people``: file name or stem -> (N, J, 3).
 
-    ``mirrored``: the same names -> (N,) which hands are left ones; empty where the joints are people's.
+    ``mirrored``: the same names -> (N,) which of them are left hands.
     """
 
     path: Path
