@@ -133,3 +133,11 @@ def test_the_foreground_alone_is_a_part_of_all(network, shared_data):
     image = read_image(shared_data / "images" / "coco" / "000000040083.jpg")
     [front] = BlazePose(search="foreground")(image)
     assert any(np.allclose(front.joints2d_px, person.joints2d_px) for person in network(image))
+
+
+def test_the_network_s_own_3d_turns_with_the_picture(network, skier):
+    (upright,) = network(skier)
+    (turned,) = network(np.ascontiguousarray(np.rot90(skier, -1)))  # clockwise: x, y -> -y, x
+    expected = upright.world_landmarks @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    assert np.linalg.norm(turned.world_landmarks - expected, axis=1).mean() < 0.1
+    assert np.linalg.norm(turned.world_landmarks - upright.world_landmarks, axis=1).mean() > 0.3

@@ -25,7 +25,7 @@ from mpt.images import Crop, apply
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.blazepose import SEARCH_SIZE, BlazePose
 from mpt.pose2d.keypoints import draw
-from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid
+from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid, upright
 from mpt.pose2d.tiles import shrunk, tiles
 from mpt.skeletons import COCO17, HAND21
 
@@ -291,12 +291,11 @@ class _Landmarker:
         points = landmarks.reshape(21, 3)[:, :2] / (LANDMARK_SIZE / 2) - 1
         right = np.clip(float(right[0]), 0.02, 0.98)  # surer than that it errs too often
         world = world.reshape(21, 3)
-        c, s = np.cos(roi.rotation), np.sin(roi.rotation)
         return _Look(
             presence=float(presence[0]),
             right_logit=float(np.log(right / (1 - right))),
             points_px=apply(roi.image_from_ndc, points),
-            world=(world - world[0]) @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]),
+            world=upright(world - world[0], roi.rotation),
         )
 
 

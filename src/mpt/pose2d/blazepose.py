@@ -20,7 +20,7 @@ import numpy as np
 from mpt import assets
 from mpt.images import Crop, apply, compose, invert
 from mpt.pose2d.base import CROP_FACTOR, Person2D
-from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid
+from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid, upright
 from mpt.pose2d.tiles import shrunk, tiles, whole
 from mpt.skeletons import BLAZEPOSE33, COCO17, remap
 
@@ -232,7 +232,7 @@ class _Landmarker:
             next_roi=_region(points_px[33], points_px[34]),
             joints_px=np.column_stack([joints_px, peaks]),
             maps=maps,
-            world=world.reshape(39, 3)[:33].copy(),
+            world=upright(world.reshape(39, 3)[:33], roi.rotation),
         )
 
 

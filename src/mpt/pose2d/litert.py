@@ -85,3 +85,9 @@ def merge_overlapping(scores: np.ndarray, points: np.ndarray) -> Iterator[tuple[
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+
+
+def upright(points: np.ndarray, rotation: float) -> np.ndarray:
+    """3D points (N, 3) in the axes of a region turned by ``rotation`` radians -> in the photo's."""
+    c, s = np.cos(rotation), np.sin(rotation)
+    return points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
