@@ -323,3 +323,11 @@ def test_the_demo_reconstructs_its_own_people_and_knows_how_far_off_they_are(
     assert (Path("shown") / picture.stem / "person0.glb").is_file()
     printed = capsys.readouterr().out
     assert "PA-MPJPE" in printed and "not found" not in printed
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_traceback():
+    command = subprocess.Popen(
+        [sys.executable, "-m", "mpt", "experiments", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    command.stdout.close()
+    assert command.stderr.read() == b"" and command.wait(60) in (0, 1)

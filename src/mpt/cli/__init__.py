@@ -4,6 +4,7 @@ Whatever is slow to import is imported when a command runs, so that ``--help`` a
 """
 
 import difflib
+import os
 import sys
 import warnings
 from contextlib import suppress
@@ -97,7 +98,12 @@ def main(args: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             _show_notes()
-            return _parsed(args)()
+            code = _parsed(args)()
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so at its end
+        return OK
     except InputError as error:
         say(error)
         return REFUSED
