@@ -9,8 +9,12 @@ import torch
 import mpt
 from mpt import bodies, checkpoint, results
 from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
+from mpt.cli import main
 from mpt.errors import InputError
+from mpt.export import write_picture
 from mpt.metrics import pa_mpjpe
+from mpt.pose2d.keypoints import Keypoints
+from mpt.reconstruct import Reconstructor
 from mpt.skeletons import HAND21
 
 SIZE = (400, 300)
@@ -102,3 +106,15 @@ def test_a_hand_is_looked_at_once(reconstructor, truth):
     maps = torch.rand(2, 21, transformer.config.heatmap_size, transformer.config.heatmap_size)
     for once, again in zip(transformer(transformer.prepare(maps)), transformer.look_twice(maps)):
         torch.testing.assert_close(once, again)
+
+
+def test_a_network_of_other_joints_is_refused(reconstructor, tmp_path, capsys):
+    people = Keypoints(np.ones((1, 17, 3)) * [100, 100, 1])
+    with pytest.raises(InputError, match="draws 17 joints, and the model mpt-hand reads the 21 of hand21"):
+        Reconstructor(reconstructor.model, people)(PHOTO)
+    photo = tmp_path / "photo.png"
+    write_picture(photo, PHOTO)
+    out = ["--out", str(tmp_path / "out"), "--pose2d"]
+    for model, pose2d in (("mpt-hand", "blazepose"), ("mpt-small", "blazepalm")):
+        assert main(["reconstruct", str(photo), "--model", model, *out, pose2d]) == 2
+        assert f"--pose2d {pose2d} finds those with the joints of" in capsys.readouterr().err

@@ -79,6 +79,12 @@ class Reconstructor:
     """
 
     def __init__(self, model: Model, pose2d: Pose2D | None = None) -> None:
+        if model.transformer.config.inputs == "features":
+            raise InputError(
+                f"the model {model.name} reads image features of the 2D network in its run folder, not "
+                "heatmaps: measure it on a data set's photos with `mpt evaluate`, or give one that reads "
+                "heatmaps"
+            )
         self.model = model
         self.pose2d = pose2d or FINDERS[finder_for(model.skeleton, model.name)](
             heatmap_size=self.heatmap_size
@@ -126,6 +132,12 @@ class Reconstructor:
         if not people:
             return []
         transformer = self.model.transformer
+        drawn = len(people[0].heatmaps)
+        if drawn != transformer.joint_count:
+            raise InputError(
+                f"the 2D network draws {drawn} joints, and the model {self.model.name} reads the "
+                f"{transformer.joint_count} of {self.model.skeleton.name}: give one that fits the other"
+            )
         maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
         prediction = transformer.look_twice(maps.to(transformer.template_joints.device))
 

@@ -45,12 +45,10 @@ class EvaluateMocap:
     def __call__(self) -> int:
         from mpt import heatmaps, reconstruct
         from mpt.recipes.evaluate import evaluate_poses
-        from mpt.recipes.networks import check_reads_heatmaps
 
         if self.samples < 1:
             raise InputError(f"--samples is {self.samples}: give a number above 0")
         model = reconstruct.load(self.model, device=self.device).model
-        check_reads_heatmaps(model)
         body = _body_of(model)
         bones, rotvec = _poses(self.path, body, self.samples)
         noise = heatmaps.DETECTOR if self.noise == "detector" else None

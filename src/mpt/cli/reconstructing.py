@@ -43,9 +43,9 @@ class Reconstruct:
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder of `mpt pretrain` or `mpt finetune`."""
-    pose2d: Literal["auto", "blazepose", "higher-hrnet", "keypoints"] = "auto"
+    pose2d: Literal["auto", "blazepose", "blazepalm", "higher-hrnet", "keypoints"] = "auto"
     """What draws the people's 2D joints. auto: the network that was fine-tuned with the model, where its run
-    folder holds one, else BlazePose, which also finds the people for the others."""
+    folder holds one, else BlazePose, which also finds the people for the others; of hands BlazePalm."""
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """HigherHRNet's official COCO weights, for --pose2d higher-hrnet."""
     keypoints: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -180,9 +180,14 @@ def _load(
 
     load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
     reconstructor = load(model, device=device)
-    networks.check_reads_heatmaps(reconstructor.model)
+    finder = finder_for(reconstructor.model.skeleton, reconstructor.model.name)
+    if pose2d in FINDERS and pose2d != finder:
+        raise InputError(
+            f"--pose2d {pose2d} finds those with the joints of {FINDERS[pose2d].skeleton.name}, the model "
+            f"{reconstructor.model.name} reads {reconstructor.model.skeleton.name}: take {finder}, or auto"
+        )
     if search:
-        for asset in FINDERS[finder_for(reconstructor.model.skeleton)].assets:
+        for asset in FINDERS[finder].assets:
             assets.get(asset)  # once for all photos, and before the first
     if weights is not None:
         from mpt.pose2d.higher_hrnet import HigherHRNetPose

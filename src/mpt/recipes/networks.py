@@ -11,7 +11,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from mpt import reconstruct
-from mpt.checkpoint import Model, read_whole
+from mpt.checkpoint import read_whole
 from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import merge
 from mpt.pose2d import higher_hrnet
@@ -132,7 +132,6 @@ def reconstructor(
         InputError: no such model, a broken one, one of image features, no such device.
     """
     made = reconstruct.load(model, device=device, pose2d=pose2d)
-    check_reads_heatmaps(made.model)
     if pose2d is None and tuned_here(model):
         where = made.model.transformer.template_joints.device
         made.pose2d = tuned_pose2d(model, made.heatmap_size, device=where)
@@ -141,12 +140,3 @@ def reconstructor(
 
 def _skeleton_of(config: NetworkConfig) -> Skeleton:
     return HAND21 if config.joints == len(HAND21) else COCO17
-
-
-def check_reads_heatmaps(model: Model) -> None:
-    """Refuse a model of image features where it is given heatmaps."""
-    if model.transformer.config.inputs == "features":
-        raise InputError(
-            f"the model {model.name} reads image features of the 2D network in its run folder, not heatmaps: "
-            "measure it on a data set's photos with `mpt evaluate`, or give one that reads heatmaps"
-        )
