@@ -10,7 +10,7 @@ from mpt import bodies
 from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.cameras import HAND_CAMERAS
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
-from mpt.datasets.widening import NO_WIDENING, Widening, widener
+from mpt.datasets.widening import NO_WIDENING, Widening, widener_of
 from mpt.errors import InputError
 from mpt.heatmaps import PERFECT
 
@@ -34,7 +34,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def moving(hand, widening: Widening):
-    return widener(hand.with_bones(hand.moving_bones), widening)
+    bones = hand.with_bones(hand.moving_bones)
+    return widener_of(bones)(bones, widening)
 
 
 @pytest.mark.parametrize("inputs", ["patches", "joints", "coordinates"])
@@ -91,4 +92,4 @@ def test_each_edge_of_the_picture_leaves_enough_of_a_hand(hand):
 def test_a_body_of_unknown_anatomy_is_refused(hand):
     roles = {("tail" if role == "wrist" else role): bone for role, bone in hand.roles.items()}
     with pytest.raises(InputError, match=r"grows from 'tail'.*pelvis or wrist"):
-        widener(replace(hand, roles=roles), NO_WIDENING)
+        widener_of(replace(hand, roles=roles))

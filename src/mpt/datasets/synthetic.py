@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mpt.bodies import Body
 from mpt.cameras import Cameras, RandomCameras, h36m_s1
-from mpt.datasets.widening import Widening, rotation, widener
+from mpt.datasets.widening import Widening, widener_of
 from mpt.heatmaps import HeatmapNoise, add_floor, add_floor_to_marginals, perturb, render, render_marginals
 
 
@@ -75,7 +75,7 @@ class Synthesizer:
         self.coarse_index = body.coarsened(coarse_vertices).index.to(device)
         self.skeleton = body.skeleton
         self.rig = h36m_s1(config.views).to(device)
-        self.widen = widener(self.body, config.widening)
+        self.widen = widener_of(self.body)(self.body, config.widening)
 
     def __call__(self, rotvec: Tensor, generator: torch.Generator | None = None) -> SyntheticBatch:
         """(N, B, 3) stored local rotations, radians -> N samples."""
@@ -150,4 +150,4 @@ class Synthesizer:
         tilted = about * math.radians(config.tilt_deg) * (u[:, :1] < config.tilt)
         quaternion = torch.randn(n, 4, generator=generator, device=self.device)
         anyhow = roma.unitquat_to_rotmat(quaternion / quaternion.norm(dim=-1, keepdim=True))
-        return torch.where((u[:, 1] < config.turn)[:, None, None], anyhow, rotation(tilted))
+        return torch.where((u[:, 1] < config.turn)[:, None, None], anyhow, roma.rotvec_to_rotmat(tilted))

@@ -181,9 +181,9 @@ class PersonWidener(Widener):
         flex, spread, turn, bend = angles.unbind(-1)  # (N, 2) each
         axis = torch.eye(3, device=self.device)
         hip = (
-            rotation(-flex[..., None] * axis[0])
-            @ rotation((self.side * spread)[..., None] * axis[2])
-            @ rotation((self.side * turn)[..., None] * axis[1])
+            roma.rotvec_to_rotmat(-flex[..., None] * axis[0])
+            @ roma.rotvec_to_rotmat((self.side * spread)[..., None] * axis[2])
+            @ roma.rotvec_to_rotmat((self.side * turn)[..., None] * axis[1])
         )
         drawn = torch.zeros(n, len(self.roles), 3, device=self.device)
         drawn[:, self.hip_bones] = roma.rotmat_to_rotvec(hip)
@@ -200,7 +200,7 @@ class PersonWidener(Widener):
         forward = torch.tensor([0.0, 0.0, 1.0], device=self.device).expand_as(self.arm_rest)
         hinge = torch.linalg.cross(self.arm_rest, forward)
         drawn = torch.zeros(n, len(self.roles), 3, device=self.device)
-        drawn[:, self.shoulder_bones] = roma.rotmat_to_rotvec(swing @ rotation(twist))
+        drawn[:, self.shoulder_bones] = roma.rotmat_to_rotvec(swing @ roma.rotvec_to_rotmat(twist))
         drawn[:, self.elbow_bones] = torch.deg2rad(145 * u[..., 4:5].sqrt()) * hinge
         return drawn
 
@@ -226,15 +226,15 @@ WIDENERS = {"pelvis": PersonWidener, "wrist": HandWidener}
 """By the role of the root bone."""
 
 
-def widener(body: Body, config: Widening) -> Widener:
-    """What widens the poses of a body's bones, in their order. Raises InputError for an unknown anatomy."""
+def widener_of(body: Body) -> type[Widener]:
+    """What widens the poses of such a body. Raises InputError for an unknown anatomy."""
     root = {bone: role for role, bone in body.roles.items()}.get(body.bones[0])
     if root not in WIDENERS:
         raise InputError(
             f"the body {body.name} grows from {root or body.bones[0]!r}; known are bodies whose root "
             f"bone has the role {' or '.join(WIDENERS)}: name it so in the body's roles"
         )
-    return WIDENERS[root](body, config)
+    return WIDENERS[root]
 
 
 _LEG_LIMITS_DEG = (  # hip flexion, spread, outward turn; knee flexion
@@ -242,11 +242,6 @@ _LEG_LIMITS_DEG = (  # hip flexion, spread, outward turn; knee flexion
     ((70.0, 105.0), (-6.0, 25.0), (-15.0, 20.0), (55.0, 115.0)),  # on a chair
     ((90.0, 130.0), (5.0, 45.0), (-5.0, 35.0), (105.0, 150.0)),  # squatting
 )
-
-
-def rotation(rotvec: Tensor) -> Tensor:
-    """(..., 3) axis-angle -> (..., 3, 3)."""
-    return roma.rotvec_to_rotmat(rotvec)
 
 
 def _between_directions(a: Tensor, b: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from mpt.bodies import Body
 from mpt.cameras import RandomCameras
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
-from mpt.datasets.widening import NO_WIDENING, widener
+from mpt.datasets.widening import NO_WIDENING, widener_of
 from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.modeling.mesh_transformer import MeshTransformer
@@ -45,11 +45,11 @@ def evaluate_poses(
     was_training = model.training
     model.eval()
     device = model.template_joints.device
-    bodily = widener(body.with_bones(bones), NO_WIDENING)
+    usual = widener_of(body).cameras
     virtual = cameras == "h36m_s1"
     data = SyntheticConfig(
         cameras="h36m_s1" if virtual else "random",
-        random_cameras=bodily.cameras if virtual or cameras is None else cameras,
+        random_cameras=usual if virtual or cameras is None else cameras,
         widening=NO_WIDENING,
         noise=noise or PERFECT,
         truncation=0.0,
