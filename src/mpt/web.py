@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpt import results
+from mpt import demo, results
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
 from mpt.images import read_image
 from mpt.reconstruct import Reconstruction, Reconstructor
-from mpt.scenes import demo_scenes
+from mpt.skeletons import COCO17, Skeleton
 
 if TYPE_CHECKING:
     import gradio
@@ -79,7 +79,7 @@ def answer(
     name = "photo" if isinstance(photo, np.ndarray) else Path(photo).name
     results.write_json(folder, results.as_json(name, reconstructor.model.name, seconds, people, meshes))
     files = [folder / "overlay.png", folder / "result.json", *(folder / mesh["glb"] for mesh in meshes)]
-    words = _words(len(people), seconds, hands=not reconstructor.model.skeleton.two_sided)
+    words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
     if len(people) > 1:
         files.append(folder / "everybody.glb")
         write_mesh(files[-1], *_together(people))
@@ -94,10 +94,10 @@ def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(vertices), np.concatenate([p.faces + n for p, n in zip(people, before)])
 
 
-def _words(count: int, seconds: results.Seconds, *, hands: bool) -> str:
+def _words(count: int, seconds: results.Seconds, one: str, more: str) -> str:
     if not count:
-        return f"{'No hand' if hands else 'Nobody'} was found. Give a photo that shows more, from nearer."
-    one, more = ("hand", "hands") if hands else ("person", "people")
+        nobody = "Nobody" if one == "person" else f"No {one}"
+        return f"{nobody} was found. Give a photo that shows more, from nearer."
     who = f"One {one}" if count == 1 else f"{count} {more}"
     return (
         f"{who} in {seconds.total:.1f} s: found in {seconds.pose2d:.2f}, lifted in {seconds.mesh:.2f}, the "
@@ -106,9 +106,9 @@ def _words(count: int, seconds: results.Seconds, *, hands: bool) -> str:
 
 
 @cache
-def example(number: int) -> np.ndarray:
+def example(number: int, skeleton: Skeleton = COCO17) -> np.ndarray:
     """One of the demo's made-up photographs, HWC uint8; a few seconds, the first time."""
-    return next(islice(demo_scenes(), number % EXAMPLES, None)).image
+    return next(islice(demo.scenes(skeleton), number % EXAMPLES, None)).image
 
 
 class Answers:
@@ -140,7 +140,7 @@ def page(answers: Answers) -> "gradio.Blocks":
     def take(number: int):
         path = answers.folder / f"example{number % EXAMPLES}.png"
         if not path.exists():
-            write_picture(path, example(number % EXAMPLES))
+            write_picture(path, example(number % EXAMPLES, answers.reconstructor.model.skeleton))
         return str(path), number + 1
 
     with gr.Blocks(title="mpt", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S)) as blocks:

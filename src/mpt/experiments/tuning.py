@@ -8,9 +8,8 @@ trains first, with the pre-trained transformer frozen behind it: what that stage
 from dataclasses import replace
 from typing import Any, Literal
 
-from mpt.datasets import rendered
-from mpt.datasets.augment import BODY
 from mpt.experiments.cells import PREFIX, Evaluation, Scale, Stage
+from mpt.experiments.finetuning import rendered_pretrained
 from mpt.experiments.shared import BASE, pretrained
 from mpt.modeling.mesh_transformer import PAPER
 from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights
@@ -24,20 +23,7 @@ HERE = {"h36m": "a quarter of the pictures", "mixed": "all pictures"}
 EPOCHS = 80
 
 FULL = FinetuneConfig(body="smpl.safetensors", model=PAPER, epochs=EPOCHS)
-FREE = FinetuneConfig(
-    model=BASE["small"].model,
-    network=NetworkConfig("small", width=24, input_size=128, std_cells=1.5),
-    data=(rendered.NAME,),
-    validation=rendered.NAME,
-    validation_split="validation",
-    augment=replace(BODY, flip=0),
-    optim=OptimConfig(learning_rate=5e-4),
-    samples=4800,
-    batch_size=16,
-    validation_samples=64,
-    validate_every=20,
-    log_every=20,
-)
+FREE = replace(rendered_pretrained(), model=BASE["small"].model, start_from="")
 TINY = replace(
     FREE,
     model=BASE["tiny"].model,
