@@ -24,7 +24,8 @@ from mpt.recipes import networks
 from mpt.recipes import predictions as keeping
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions
-from mpt.recipes.predictions import DrawnEye, Predictions
+from mpt.recipes.eyes import DrawnEye
+from mpt.recipes.predictions import Predictions
 from mpt.skeletons import HAND21
 
 pytest_plugins = ["benchmark_sets"]

@@ -14,10 +14,12 @@ from mpt.images import Crop, apply
 from mpt.pose2d.adapters import TopDown
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.keypoints import Keypoints
+from mpt.recipes import eyes
 from mpt.recipes import predictions as keeping
 from mpt.recipes.benchmark import measure, read_samples
 from mpt.recipes.conventions import conventions
-from mpt.recipes.predictions import CropEye, DrawnEye, FinderEye, Network, Predictions
+from mpt.recipes.eyes import CropEye, DrawnEye, FinderEye
+from mpt.recipes.predictions import Network, Predictions
 from mpt.skeletons import COCO17, HAND21
 
 pytest_plugins = ["benchmark_sets"]
@@ -78,11 +80,11 @@ def test_people_who_are_not_found_are_counted_and_not_averaged(tdpw_folder, peop
 def test_a_found_person_is_matched_by_overlap(tmp_path):
     crop = Crop((100.0, 80.0), 60.0)
     sample = Sample("x", np.zeros((200, 300, 3), np.uint8), crop)
-    window = Crop(crop.center_px, keeping.WINDOW * crop.side_px)
+    window = Crop(crop.center_px, eyes.WINDOW * crop.side_px)
 
     def person(center, side):
-        x, y = apply(window.crop_from_image(keeping.WINDOW_PX), np.array(center))
-        own = Crop((x, y), side * keeping.WINDOW_PX / window.side_px)
+        x, y = apply(window.crop_from_image(eyes.WINDOW_PX), np.array(center))
+        own = Crop((x, y), side * eyes.WINDOW_PX / window.side_px)
         return Person2D((0, 0, 1, 1), 1.0, np.zeros((17, 3)), own, np.zeros((17, 8, 8), np.float32))
 
     others = [person((125.0, 80.0), 30.0), person((98.0, 82.0), 55.0), person((70.0, 80.0), 20.0)]
@@ -117,7 +119,7 @@ def test_a_turned_crop_gives_the_same_mesh_before_the_camera(freihand_folder, ha
     network = Network(model, DrawnEye(HAND21, 56))
     crop = samples[0].crop
     seen = DrawnEye(HAND21, 56)([(samples[0], crop)])[0].heatmaps
-    network.eye = lambda looks: [keeping.Seen(own, seen) for _, own in looks]
+    network.eye = lambda looks: [eyes.Seen(own, seen) for _, own in looks]
     [upright] = network([samples[0]])
     [turned] = network([replace(samples[0], crop=replace(crop, rotation=np.pi / 2))])
     x, y, z = upright.vertices_m.T
@@ -157,15 +159,15 @@ def test_a_hand_of_a_data_set_is_shown_as_a_right_one_whatever_it_is_taken_for(
 
         def __call__(self, image):
             window = Crop(
-                samples[self.looked].crop.center_px, keeping.WINDOW * samples[self.looked].crop.side_px
+                samples[self.looked].crop.center_px, eyes.WINDOW * samples[self.looked].crop.side_px
             )
-            points = apply(window.crop_from_image(keeping.WINDOW_PX), truth[self.looked].xy_px)
+            points = apply(window.crop_from_image(eyes.WINDOW_PX), truth[self.looked].xy_px)
             self.looked += 1
             points = np.column_stack([points, np.ones(21)])
             return Keypoints(points, skeleton=HAND21, mirrored=left, heatmap_size=self.size)(image)
 
-    monkeypatch.setitem(keeping.FINDERS, "blazepalm", Finder)
-    eye = keeping.eye_of("blazepalm", HAND21, 56)
+    monkeypatch.setitem(eyes.FINDERS, "blazepalm", Finder)
+    eye = eyes.eye_of("blazepalm", HAND21, 56)
     for sample, seen in zip(samples, eye([(sample, sample.crop) for sample in samples])):
         points = apply(seen.crop.crop_from_image(56), sample.keypoints.xy_px)
         np.testing.assert_allclose(decode(seen.heatmaps[None], step_px=1)[0, :, :2], points, atol=0.3)
@@ -175,8 +177,8 @@ def test_eyes_of_other_joints_are_refused():
     with pytest.raises(
         InputError, match="blazepalm sees the joints of hand21, but the model was made for coco17"
     ):
-        keeping.eye_of("blazepalm", COCO17, 56)
+        eyes.eye_of("blazepalm", COCO17, 56)
     with pytest.raises(
         InputError, match="blazepose sees the joints of coco17, but the model was made for hand21"
     ):
-        keeping.eye_of("blazepose", HAND21, 56)
+        eyes.eye_of("blazepose", HAND21, 56)

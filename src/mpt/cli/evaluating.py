@@ -197,7 +197,8 @@ def _evaluate(
     from mpt.recipes import networks
     from mpt.recipes.benchmark import benchmark, read_samples
     from mpt.recipes.conventions import conventions
-    from mpt.recipes.predictions import digest, eye_of, process
+    from mpt.recipes.eyes import eye_of
+    from mpt.recipes.predictions import digest, process
 
     for option in ("samples", "input_size"):
         if (value := getattr(command, option)) is not None and value < 1:

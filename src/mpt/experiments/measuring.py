@@ -29,8 +29,9 @@ from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions
 from mpt.recipes.evaluate import evaluate_poses, spread
+from mpt.recipes.eyes import Eye, Seen, eye_of
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Eye, Network, Seen, digest, eye_of
+from mpt.recipes.predictions import BATCH, Network, digest
 from mpt.recipes.pretrain import PretrainConfig
 from mpt.writing import write_whole
 

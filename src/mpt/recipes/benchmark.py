@@ -25,8 +25,9 @@ from mpt.export import write_picture
 from mpt.images import Crop, apply
 from mpt.recipes.conventions import TITLES, Convention, Name
 from mpt.recipes.evaluate import PoseErrors, spread
+from mpt.recipes.eyes import Eye
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Eye, Network, Predicted, Predictions, Predictor
+from mpt.recipes.predictions import BATCH, Network, Predicted, Predictions, Predictor
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17
 from mpt.writing import write_whole
