@@ -10,9 +10,9 @@ from tolerance import assert_close
 
 from mpt.cameras import (
     RandomCameras,
+    aim,
     fit_translation,
     h36m_s1,
-    ray_rotation,
     view_rotation,
     weak_perspective,
 )
@@ -245,14 +245,14 @@ def test_fit_translation_is_the_least_squares_optimum():
     assert (found - place).norm() < 0.1
 
 
-def test_ray_rotation_takes_the_axis_to_the_ray_the_shortest_way():
+def test_aim_takes_the_axis_to_the_ray_the_shortest_way():
     direction = points(30)
     direction[:, 2] = direction[:, 2].abs()
     direction = direction / direction.norm(dim=1, keepdim=True)
-    rotation = ray_rotation(direction)
+    rotation = aim(direction)
     axis = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     assert_rotations(rotation)
     assert_close(rotation @ axis, direction)
     angle = torch.acos((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2)
     assert_close(angle, torch.acos(direction[:, 2]))
-    assert_close(ray_rotation(axis[None])[0], torch.eye(3, dtype=torch.float64))
+    assert_close(aim(axis[None])[0], torch.eye(3, dtype=torch.float64))

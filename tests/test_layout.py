@@ -16,7 +16,7 @@ STOREYS = (
     ("mocap",),
     ("bodies",),
     ("cameras",),
-    ("heatmaps", "images", "render", "scenes"),
+    ("heatmaps", "images", "views", "render", "scenes"),
     ("datasets", "export"),
     ("pose2d", "modeling"),
     ("losses", "metrics"),

@@ -15,11 +15,13 @@ from mpt.images import Crop, apply
 from mpt.pose2d.base import Person2D
 from mpt.reconstruct import Reconstructor, _place
 from mpt.skeletons import COCO17, H36M17
+from mpt.views import Pinhole
 
 SIZE = (640, 480)
 FOCAL = 800.0
 PHOTO = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
 MIDDLE = (np.array(SIZE) - 1) / 2
+CAMERA = Pinhole.of_size(SIZE, FOCAL)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_one_wild_joint_does_not_move_the_body(reconstructor):
     wild = joints.copy()
     wild[9, :2] += [150, -120]
     person = Person2D((0, 0, 1, 1), 1.0, wild, Crop.around(joints), np.zeros(0))
-    place = _place(model_sees.joints3d, -0.3, person, FOCAL, MIDDLE, np.array([0, 0, 4.0]))
+    place = _place(model_sees.joints3d, -0.3, person, CAMERA, np.array([0, 0, 4.0]))
     np.testing.assert_allclose(place, model_sees.translation_m, atol=0.1)
 
 
@@ -122,14 +124,14 @@ def test_absurd_2d_joints_fall_back_to_the_weak_perspective_camera(case):
         seen[:, :2] = 2 * MIDDLE - seen[:, :2]
     guess = np.array([0.1, 0.2, 5.0])
     person = Person2D((0, 0, 1, 1), 1.0, seen, Crop(tuple(MIDDLE), 300), np.zeros(0))
-    np.testing.assert_array_equal(_place(joints3d, -0.3, person, FOCAL, MIDDLE, guess), guess)
+    np.testing.assert_array_equal(_place(joints3d, -0.3, person, CAMERA, guess), guess)
 
 
 def test_nobody_is_placed_in_the_lens():
     joints = np.zeros((17, 3))
     seen = np.zeros((17, 3))
     person = Person2D((0, 0, 1, 1), 1.0, seen, Crop(tuple(MIDDLE), 300), np.zeros(0))
-    place = _place(joints, -0.9, person, FOCAL, MIDDLE, np.array([0.01, 0.0, 0.2]))
+    place = _place(joints, -0.9, person, CAMERA, np.array([0.01, 0.0, 0.2]))
     np.testing.assert_allclose(place, [0.05, 0.0, 1.0])
 
 

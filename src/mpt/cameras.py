@@ -212,13 +212,13 @@ def fit_translation(
     return torch.linalg.lstsq(system[:, :3], system[:, 3:]).solution[:, 0]
 
 
-def ray_rotation(direction: Tensor) -> Tensor:
-    """(N, 3, 3) smallest rotations that take the optical axis (0, 0, 1) to unit ``direction`` (N, 3).
+def aim(rays: Tensor) -> Tensor:
+    """(N, 3, 3) smallest rotations that take the optical axis (0, 0, 1) to rays (N, 3) of any length, z > 0.
 
-    A crop away from the picture's middle is seen along its own ray; a prediction made as if the camera had
-    been turned to it is brought back to the true camera's axes by this rotation.
+    A crop away from the picture's middle is seen along its own ray; what is told in the axes of a camera that
+    is aimed along it is brought to the true camera's axes by this rotation, and back by its transpose.
     """
-    x, y, z = direction.unbind(-1)
+    x, y, z = (rays / rays.norm(dim=-1, keepdim=True)).unbind(-1)
     k = 1 / (1 + z)
     rows = [1 - k * x * x, -k * x * y, x, -k * x * y, 1 - k * y * y, y, -x, -y, z]
     return torch.stack(rows, -1).unflatten(-1, (3, 3))

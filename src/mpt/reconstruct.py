@@ -1,20 +1,19 @@
 """Photo or keypoints -> people with meshes: the 2D network finds and draws them, the transformer lifts them.
 
-The transformer predicts as if its camera looked at the person. Somebody away from the picture's middle is
-seen along another ray, so joints and mesh are turned by the rotation that takes the optical axis to that ray,
-and then placed where they best project onto the 2D joints.
+The transformer answers as if its camera were aimed at the person. Joints and mesh are brought to the axes of
+the photo's camera (``mpt.views``), and then placed where they best project onto the 2D joints.
 """
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from mpt import checkpoint
-from mpt.cameras import fit_translation, ray_rotation, weak_perspective
+from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
 from mpt.errors import InputError
 from mpt.images import Crop, apply, read_image
@@ -22,6 +21,7 @@ from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints
 from mpt.skeletons import Skeleton
+from mpt.views import Pinhole, camera_from_network
 
 MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
 MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
@@ -42,7 +42,7 @@ class Reconstruction:
         joints3d: (J, 3) float32, regressed from the mesh.
         translation_m: (3,) to add to joints and vertices: where the root is.
         focal_px: focal length in pixels, and whether it was assumed.
-        principal_px: (x, y) of the picture's middle, where the optical axis is taken to be.
+        principal_px: (x, y) where the optical axis meets the picture: its middle, if nobody said otherwise.
         camera: (s, tx, ty), the weak-perspective camera ``s * (xy + t)`` into the crop's [-1, 1] that comes
             nearest to the perspective one.
         crop: the upright square that the transformer saw.
@@ -69,7 +69,7 @@ class Reconstruction:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) in the axes of ``vertices`` -> pixels (..., 2) of the photo."""
-        return _project(points + self.translation_m, self.focal_px, np.array(self.principal_px))
+        return Pinhole((self.focal_px,) * 2, self.principal_px).project(points + self.translation_m)
 
 
 class Reconstructor:
@@ -102,6 +102,7 @@ class Reconstructor:
         keypoints: np.ndarray | None = None,
         mirrored: bool | Sequence[bool] = False,
         focal_px: float | None = None,
+        principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
         """Everybody in a photo (a file, or HWC uint8 RGB), the surest first; an empty list where nobody is.
 
@@ -110,6 +111,7 @@ class Reconstructor:
         mirrored: which hands of ``keypoints`` are left ones, or whether all are.
         focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
             53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
+        principal_px: (x, y) where the optical axis meets the picture; its middle, if not given.
 
         Raises:
             InputError: no picture, keypoints of another shape or picture, a focal length not above zero.
@@ -120,11 +122,17 @@ class Reconstructor:
         else:
             skeleton, size = self.model.skeleton, self.heatmap_size
             people = Keypoints(keypoints, skeleton=skeleton, mirrored=mirrored, heatmap_size=size)(image)
-        return self.lift(people, (image.shape[1], image.shape[0]), focal_px=focal_px)
+        size_wh = image.shape[1], image.shape[0]
+        return self.lift(people, size_wh, focal_px=focal_px, principal_px=principal_px)
 
     @torch.inference_mode()
     def lift(
-        self, people: list[Person2D], size_wh: tuple[int, int], *, focal_px: float | None = None
+        self,
+        people: list[Person2D],
+        size_wh: tuple[int, int],
+        *,
+        focal_px: float | None = None,
+        principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
         """People found in a photo of ``size_wh`` pixels -> their meshes, all in one batch."""
         if focal_px is not None and not (math.isfinite(focal_px) and focal_px > 0):
@@ -147,8 +155,9 @@ class Reconstructor:
                 "get or train it again"
             )
 
-        focal = focal_px or math.hypot(*size_wh)
-        middle = np.array([(side - 1) / 2 for side in size_wh])
+        camera = Pinhole.of_size(size_wh, focal_px)
+        if principal_px is not None:
+            camera = replace(camera, principal_px=principal_px)
         joints = prediction.regressed.double().cpu()
         vertices = prediction.vertices.cpu()
         cameras = prediction.camera.double().cpu()
@@ -161,13 +170,12 @@ class Reconstructor:
 
         reconstructions = []
         for i, person in enumerate(people):
-            root_px = apply(person.crop.image_from_ndc, at_root[i])
-            ray = np.append((root_px - middle) / focal, 1.0)
-            turn = ray_rotation(torch.from_numpy(ray / np.linalg.norm(ray))[None])[0]
-            joints3d = ((joints[i] - root[i]) @ turn.T).numpy()
-            mesh = ((vertices[i] - root[i].float()) @ turn.T.float()).numpy()
-            depth = 2 * focal / (max(float(cameras[i, 0]), 0.05) * person.crop.side_px)
-            translation = _place(joints3d, mesh[:, 2].min(), person, focal, middle, ray * depth)
+            turn = camera_from_network(camera, person.crop, at_root[i])
+            joints3d = (joints[i] - root[i]).numpy() @ turn.T
+            mesh = (vertices[i] - root[i].float()).numpy() @ turn.T.astype(np.float32)
+            ray = camera.ray(apply(person.crop.image_from_ndc, at_root[i]))
+            depth = 2 * camera.mean_focal_px / (max(float(cameras[i, 0]), 0.05) * person.crop.side_px)
+            translation = _place(joints3d, mesh[:, 2].min(), person, camera, ray * depth)
             reconstructions.append(
                 Reconstruction(
                     skeleton=self.model.skeleton,
@@ -175,10 +183,10 @@ class Reconstructor:
                     faces=faces[:, ::-1].copy() if mirrored[i] else faces,
                     joints3d=joints3d.astype(np.float32),
                     translation_m=translation,
-                    focal_px=float(focal),
-                    focal_assumed=focal_px is None,
-                    principal_px=(float(middle[0]), float(middle[1])),
-                    camera=_weak_camera(joints3d, translation, focal, middle, person.crop),
+                    focal_px=camera.mean_focal_px,
+                    focal_assumed=camera.assumed,
+                    principal_px=camera.principal_px,
+                    camera=_weak_camera(joints3d, translation, camera, person.crop),
                     crop=person.crop,
                     joints2d_px=person.joints2d_px,
                     score=person.score,
@@ -214,7 +222,7 @@ def device_named(name: str) -> torch.device:
 
 
 def _place(
-    joints: np.ndarray, nearest: float, person: Person2D, focal: float, middle: np.ndarray, guess: np.ndarray
+    joints: np.ndarray, nearest: float, person: Person2D, camera: Pinhole, guess: np.ndarray
 ) -> np.ndarray:
     """(3,) where the root of joints (J, 3) is: where they best project onto the person's 2D joints.
 
@@ -225,33 +233,28 @@ def _place(
     points, score = person.joints2d_px[:, :2], person.joints2d_px[:, 2]
     used = score >= MIN_SCORE
     if used.sum() >= MIN_JOINTS:
-        placed = _fit(joints, points, score * used, focal, middle)
-        error_px = np.linalg.norm(_project(joints + placed, focal, middle) - points, axis=-1)
+        placed = _fit(joints, points, score * used, camera)
+        error_px = np.linalg.norm(camera.project(joints + placed) - points, axis=-1)
         near = used & (error_px <= max(3 * np.median(error_px[used]), 0.02 * person.crop.side_px))
         if MIN_JOINTS <= near.sum() < used.sum():
-            placed = _fit(joints, points, score * near, focal, middle)
+            placed = _fit(joints, points, score * near, camera)
         if placed[2] >= least and 1 / FACTOR < placed[2] / guess[2] < FACTOR:
             return placed
     return guess * (max(guess[2], least) / guess[2])
 
 
-def _fit(
-    joints: np.ndarray, points: np.ndarray, weights: np.ndarray, focal: float, middle: np.ndarray
-) -> np.ndarray:
-    arrays = (torch.from_numpy(np.asarray(a, np.float64)) for a in (joints, points, weights, middle))
-    joints, points, weights, middle = arrays
-    return fit_translation(joints, points, weights, focal, middle).numpy()
-
-
-def _project(points: np.ndarray, focal: float, middle: np.ndarray) -> np.ndarray:
-    return points[..., :2] / np.maximum(points[..., 2:], 1e-3) * focal + middle
+def _fit(joints: np.ndarray, points: np.ndarray, weights: np.ndarray, camera: Pinhole) -> np.ndarray:
+    joints, points, weights, middle = (
+        torch.from_numpy(np.asarray(a, np.float64)) for a in (joints, points, weights, camera.principal_px)
+    )
+    return fit_translation(joints, points, weights, camera.mean_focal_px, middle).numpy()
 
 
 def _weak_camera(
-    joints: np.ndarray, translation: np.ndarray, focal: float, middle: np.ndarray, crop: Crop
+    joints: np.ndarray, translation: np.ndarray, camera: Pinhole, crop: Crop
 ) -> tuple[float, float, float]:
     """(s, tx, ty) of least squares: joints (J, 3) -> where the perspective camera sees them in the crop."""
-    seen = apply(crop.ndc_from_image, _project(joints + translation, focal, middle))
+    seen = apply(crop.ndc_from_image, camera.project(joints + translation))
     xy, xy_mean, seen_mean = joints[:, :2], joints[:, :2].mean(0), seen.mean(0)
     spread = xy - xy_mean
     s = max(float((spread * (seen - seen_mean)).sum() / np.square(spread).sum().clip(1e-9)), 1e-3)

@@ -14,6 +14,7 @@ from mpt.datasets.loading import PhotoDataset, read_crop
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample
 from mpt.images import Crop, apply
 from mpt.skeletons import COCO17, H36M17, SMPL24
+from mpt.views import Pinhole, camera_from_network
 
 AUGMENTATIONS = st.builds(
     Augmentation,
@@ -35,13 +36,22 @@ def pixels(xyz: np.ndarray) -> np.ndarray:
     return PER_METRE * xyz[:, :2] + MIDDLE
 
 
+def axes(augmentation: Augmentation, crop: Crop = CROP) -> np.ndarray:
+    """Camera axes -> the network's, for somebody on the optical axis, in the middle of the crop."""
+    camera = Pinhole((1000.0, 1000.0), crop.center_px)
+    shown = augmentation.crop(crop)
+    return camera_from_network(camera, shown, np.zeros(2), mirrored=augmentation.flip).T
+
+
+UPRIGHT = Crop(CROP.center_px, CROP.side_px)
+
+
 @settings(max_examples=50, deadline=None)
 @given(AUGMENTATIONS)
 def test_projecting_augmented_3d_is_augmenting_projected_2d(augmentation):
     crop = augmentation.crop(CROP)
     seen = augmentation.ndc(apply(crop.ndc_from_image, pixels(XYZ)), H36M17)
-    before = Augmentation(rotation=CROP.rotation)  # the crop was turned already
-    joints = augmentation.joints(before.joints(Joints3D(H36M17, XYZ, KNOWN)))
+    joints = augmentation.joints(Joints3D(H36M17, XYZ, KNOWN), axes(augmentation))
     projected = joints.xyz_m[:, :2] * PER_METRE / (crop.side_px / 2)
     shift = seen - projected  # where the camera looks: one for all joints
     np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-9)
@@ -54,8 +64,8 @@ def test_the_posed_and_augmented_skeleton_is_the_augmented_posed_skeleton(augmen
     pose = np.random.default_rng(1).normal(0, 0.6, (24, 3))
     parameters = BodyParameters("smpl", pose, np.zeros(10))
     posed = Joints3D(SMPL24, forward_kinematics(pose), np.ones(24, bool))
-    both = forward_kinematics(augmentation.parameters(parameters).pose)
-    np.testing.assert_allclose(both, augmentation.joints(posed).xyz_m, atol=1e-6)
+    both = forward_kinematics(augmentation.parameters(parameters, axes(augmentation)).pose)
+    np.testing.assert_allclose(both, augmentation.joints(posed, axes(augmentation)).xyz_m, atol=1e-6)
 
 
 def forward_kinematics(pose: np.ndarray) -> np.ndarray:
@@ -75,20 +85,21 @@ def forward_kinematics(pose: np.ndarray) -> np.ndarray:
 
 def test_a_flip_twice_is_no_flip():
     flip = Augmentation(flip=True)
-    joints = flip.joints(flip.joints(Joints3D(COCO17, XYZ, KNOWN)))
+    turn = axes(flip, UPRIGHT)
+    joints = flip.joints(flip.joints(Joints3D(COCO17, XYZ, KNOWN), turn), turn)
     assert (joints.xyz_m == XYZ).all() and (joints.known == KNOWN).all()
     points = GENERATOR.normal(size=(17, 3))
     assert (flip.ndc(flip.ndc(points, COCO17), COCO17) == points).all()
     image = GENERATOR.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     assert (flip.image(flip.image(image)) == image).all()
     pose = GENERATOR.normal(0, 0.5, (24, 3))
-    twice = flip.parameters(flip.parameters(BodyParameters("smpl", pose, np.zeros(10)))).pose
+    twice = flip.parameters(flip.parameters(BodyParameters("smpl", pose, np.zeros(10)), turn), turn).pose
     np.testing.assert_allclose(twice, pose, atol=1e-9)
 
 
 def test_no_augmentation_changes_nothing():
     none = Augmentation()
-    assert (none.joints(Joints3D(COCO17, XYZ, KNOWN)).xyz_m == XYZ).all()
+    assert (none.joints(Joints3D(COCO17, XYZ, KNOWN), axes(none, UPRIGHT)).xyz_m == XYZ).all()
     assert none.crop(CROP) == CROP
     image = GENERATOR.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     assert (none.image(image) == image).all()
@@ -134,9 +145,9 @@ def test_draws_keep_to_the_lineages_bounds():
 def test_hands_and_given_vertices_are_never_mirrored():
     flip = Augmentation(flip=True)
     with pytest.raises(ValueError, match="left one"):
-        flip.parameters(BodyParameters("mano", np.zeros((16, 3)), np.zeros(10)))
+        flip.parameters(BodyParameters("mano", np.zeros((16, 3)), np.zeros(10)), axes(flip))
     with pytest.raises(ValueError, match="cannot be mirrored"):
-        flip.vertices(np.zeros((778, 3)))
+        flip.vertices(np.zeros((778, 3)), axes(flip))
 
 
 def test_gain_brightens_a_colour_and_stops_at_white():

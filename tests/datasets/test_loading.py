@@ -74,11 +74,13 @@ def test_an_augmentation_follows_from_seed_index_and_draw(mixture):
 
 def test_an_example_without_augmentation_is_the_sample(mixture):
     sample = mixture[4]
-    example = PhotoDataset(mixture, H36M17)[4]
+    dataset = PhotoDataset(mixture, H36M17)
+    example = dataset[4]
     xy = apply(sample.crop.ndc_from_image, sample.keypoints.on(H36M17).xy_px)
     np.testing.assert_allclose(example.points, xy, atol=1e-5)
     joints = sample.joints.on(H36M17).xyz_m
-    np.testing.assert_allclose(example.joints, joints - joints[HIPS].mean(0), atol=1e-5)
+    turn = dataset.camera_from_network(sample, sample.crop)
+    np.testing.assert_allclose(example.joints.numpy() @ turn.T, joints - joints[HIPS].mean(0), atol=1e-5)
     shown = (example.image * STD[:, None, None] + MEAN[:, None, None]) * 255
     cropped = read_crop(sample.image, sample.crop, 224)
     np.testing.assert_allclose(shown.permute(1, 2, 0), cropped, atol=1e-3)
@@ -89,11 +91,14 @@ def test_smpl_poses_turn_and_mirror_with_their_joints(tmp_path):
     layouts.tdpw(tmp_path)
     samples = tdpw.read(tmp_path, "test")
     augmentation = Augmentation(flip=True, rotation=0.5)
-    example = PhotoDataset(samples, SMPL24).example(samples[0], augmentation)
-    expected = augmentation.joints(samples[0].joints).xyz_m
+    dataset = PhotoDataset(samples, SMPL24)
+    example = dataset.example(samples[0], augmentation)
+    axes = dataset.camera_from_network(samples[0], augmentation.crop(samples[0].crop), mirrored=True).T
+    expected = augmentation.joints(samples[0].joints, axes).xyz_m
     hips = SMPL24.indices("left_hip", "right_hip")
     np.testing.assert_allclose(example.joints, expected - expected[hips].mean(0), atol=1e-5)
-    np.testing.assert_allclose(example.pose, augmentation.parameters(samples[0].parameters).pose, atol=1e-6)
+    pose = augmentation.parameters(samples[0].parameters, axes).pose
+    np.testing.assert_allclose(example.pose, pose, atol=1e-6)
 
 
 def test_neck_and_thorax_are_one_place(tmp_path):
@@ -109,8 +114,9 @@ def test_hands_have_vertices_about_the_wrist(tmp_path):
     dataset = PhotoDataset(samples, HAND21, model="mano", vertices=778, size=32)
     example = dataset[1]
     wrist = truth["xyz"][1, 0]
-    np.testing.assert_allclose(example.vertices, truth["verts"][1] - wrist, atol=1e-6)
-    np.testing.assert_allclose(example.joints, truth["xyz"][1] - wrist, atol=1e-6)
+    turn = dataset.camera_from_network(samples[1], samples[1].crop).T
+    np.testing.assert_allclose(example.vertices, (truth["verts"][1] - wrist) @ turn.T, atol=1e-6)
+    np.testing.assert_allclose(example.joints, (truth["xyz"][1] - wrist) @ turn.T, atol=1e-6)
     assert example.vertices_known and not example.parameters_known and example.pose.shape == (16, 3)
     mean = np.full((15, 3), 0.1)
     known = PhotoDataset(samples, HAND21, model="mano", hand_mean=mean, size=32)[1]

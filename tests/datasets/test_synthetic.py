@@ -45,6 +45,13 @@ def at(body, role: str) -> int:
     return body.moving_bones.index(body.roles[role])
 
 
+def shortest_turn(ray: torch.Tensor) -> torch.Tensor:
+    """(3, 3) the rotation about one axis that takes (0, 0, 1) to a ray, by its angle."""
+    axis = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]), ray)
+    angle = torch.atan2(axis.norm(), ray[2])
+    return roma.rotvec_to_rotmat(axis / axis.norm() * angle)
+
+
 def hips_middle(joints: torch.Tensor) -> torch.Tensor:
     return joints[:, COCO17.indices("left_hip", "right_hip")].mean(1)
 
@@ -89,10 +96,14 @@ def test_targets_are_the_posed_body_turned_by_a_camera_of_the_rig(body, make):
     centered = posed.joints - hips_middle(posed.joints)[:, None]
     used = set()
     for n in range(12):
-        in_each = centered[n] @ rig.rotation.mT  # (4, 17, 3)
+        to_root = rig.world_to_camera(torch.zeros(4, 1, 3))[:, 0]
+        turn = torch.stack([shortest_turn(ray).T for ray in to_root]) @ rig.rotation  # (4, 3, 3)
+        in_each = centered[n] @ turn.mT  # (4, 17, 3)
         (camera,) = ((in_each - batch.joints[n]).abs().amax((1, 2)) < 1e-4).nonzero()[:, 0]
         used.add(int(camera))
-        seen = (vertices[n] - hips_middle(posed.joints)[n]) @ rig.rotation[camera].T
+        off_axis = torch.rad2deg(torch.atan(to_root[camera, :2].norm() / to_root[camera, 2]))
+        assert 4 < off_axis < 8  # these cameras look over people's heads
+        seen = (vertices[n] - hips_middle(posed.joints)[n]) @ turn[camera].T
         assert_close(torch.cat([batch.coarse, batch.vertices], 1)[n], seen)
 
         # the crop's points are the camera's pixels, moved and scaled alike in x and y

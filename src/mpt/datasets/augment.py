@@ -1,7 +1,8 @@
 """Random changes of a photo and of everything known about it, together: the augmentation of METRO's lineage.
 
-A photo is turned and scaled by its crop, then perhaps mirrored; what stands in camera axes is turned about
-the viewing direction and mirrored alike. Under weak perspective the two agree exactly.
+A photo is turned and scaled by its crop, then perhaps mirrored; what stands in camera axes is brought to
+those in which the network answers for that crop (``mpt.views``): ``axes`` below, (3, 3), with the mirror of a
+flip. Under weak perspective the two agree exactly.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,7 @@ import torch
 from mpt.datasets.sample import BodyParameters, Joints3D
 from mpt.images import Crop
 from mpt.skeletons import SMPL24, Skeleton
-
-MIRROR = np.diag([-1.0, 1.0, 1.0])
+from mpt.views import MIRROR
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,6 @@ class Augmentation:
             bool(flip), 0.0 if upright else float(np.radians(turn)), float(scale), tuple(gain.tolist())
         )
 
-    @property
-    def camera(self) -> np.ndarray:
-        """(3, 3) linear map of camera axes: a turn about the viewing direction, then perhaps the mirror."""
-        c, s = np.cos(self.rotation), np.sin(self.rotation)
-        turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
-        return MIRROR @ turn if self.flip else turn
-
     def crop(self, crop: Crop) -> Crop:
         """The turned and scaled crop. The mirror is not in it: see :meth:`image` and :meth:`ndc`."""
         return Crop(crop.center_px, crop.side_px * self.scale, crop.rotation + self.rotation)
@@ -84,21 +77,21 @@ class Augmentation:
         mirrored[:, 0] *= -1
         return mirrored
 
-    def joints(self, joints: Joints3D) -> Joints3D:
+    def joints(self, joints: Joints3D, axes: np.ndarray) -> Joints3D:
         """3D joints turned, mirrored, left and right exchanged."""
-        xyz = joints.xyz_m @ self.camera.T
+        xyz = joints.xyz_m @ axes.T
         if not self.flip:
             return Joints3D(joints.skeleton, xyz, joints.known)
         order = joints.skeleton.flip
         return Joints3D(joints.skeleton, xyz[order], joints.known[order])
 
-    def vertices(self, vertices_m: np.ndarray) -> np.ndarray:
+    def vertices(self, vertices_m: np.ndarray, axes: np.ndarray) -> np.ndarray:
         """(V, 3) vertices turned. A mirrored mesh has other vertex numbers, so there is no flip of one."""
         if self.flip:
             raise ValueError("vertices given by a data set cannot be mirrored; augment it with flip=0")
-        return vertices_m @ self.camera.T
+        return vertices_m @ axes.T
 
-    def parameters(self, parameters: BodyParameters) -> BodyParameters:
+    def parameters(self, parameters: BodyParameters, axes: np.ndarray) -> BodyParameters:
         """The pose of the turned and mirrored body; its template counts as symmetric, as SMPL's nearly is."""
         pose = np.array(parameters.pose, dtype=np.float64)
         if self.flip:
@@ -106,8 +99,7 @@ class Augmentation:
                 raise ValueError("a mirrored right hand is a left one; augment hands with flip=0")
             pose = pose[SMPL24.flip] * [1, -1, -1]
         # With the mirror M, the turn T and the root R: M T R M = (M T M)(M R M), and M R M is the line above.
-        turn = self.camera @ MIRROR if self.flip else self.camera
-        pose[0] = _then(turn, pose[0])
+        pose[0] = _then(axes @ MIRROR if self.flip else axes, pose[0])
         return BodyParameters(
             parameters.model, pose, parameters.betas, parameters.gender, parameters.about_mean
         )

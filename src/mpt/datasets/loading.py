@@ -6,7 +6,8 @@
 Letters: K joints, P bones, V vertices, S image size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from mpt.datasets.sample import Joints3D, Sample
 from mpt.errors import InputError
 from mpt.images import Crop, apply, compose
 from mpt.skeletons import Skeleton
+from mpt.views import Pinhole, camera_from_network
 
 # ImageNet's mean and standard deviation of RGB in [0, 1], which the 2D networks were trained with.
 MEAN = torch.tensor([0.485, 0.456, 0.406])
@@ -32,8 +34,8 @@ FLIPPED = np.array([[-1.0, 0, 0], [0, 1, 0]])
 class Example(NamedTuple):
     """What a network sees of a sample and what it should say; a DataLoader stacks these.
 
-    Every ``..._known`` tells where ground truth exists; what is not known is 0. 3D is in camera axes, metres,
-    about the root: the middle of the hips, or a hand's wrist.
+    Every ``..._known`` tells where ground truth exists; what is not known is 0. 3D is in the axes in which
+    the network answers (``mpt.views``), metres, about the root: the middle of the hips, or a hand's wrist.
     """
 
     image: Tensor
@@ -47,7 +49,7 @@ class Example(NamedTuple):
     joints_known: Tensor
     """(K,) bool"""
     pose: Tensor
-    """(P, 3) axis-angle of SMPL or MANO, its root in camera axes."""
+    """(P, 3) axis-angle of SMPL or MANO, its root in the network's axes."""
     betas: Tensor
     """(10,)"""
     gender: Tensor
@@ -111,9 +113,10 @@ class PhotoDataset(torch.utils.data.Dataset):
         crop = augmentation.crop(sample.crop)
         pixels = read_crop(sample.image, crop, self.size, mirrored=sample.mirrored)
         image = torch.from_numpy(augmentation.image(pixels)).permute(2, 0, 1).float() / 255
+        axes = self.camera_from_network(sample, crop, mirrored=augmentation.flip).T
         vertices = sample.vertices_m if self.vertices else None
-        joints, root = self._joints(sample, augmentation)
-        pose, betas, gender, parameters_known = self._parameters(sample, augmentation)
+        joints, root = self._joints(sample, augmentation, axes)
+        pose, betas, gender, parameters_known = self._parameters(sample, augmentation, axes)
         vertices_known = vertices is not None and root is not None
         from_ndc = compose(crop.image_from_ndc, FLIPPED) if augmentation.flip else crop.image_from_ndc
         points = self._points(sample, crop, augmentation)
@@ -128,12 +131,29 @@ class PhotoDataset(torch.utils.data.Dataset):
             torch.tensor(GENDERS.index(gender)),
             torch.tensor(parameters_known),
             _float(
-                augmentation.vertices(vertices) - root if vertices_known else np.zeros((self.vertices, 3))
+                augmentation.vertices(vertices, axes) - root
+                if vertices_known
+                else np.zeros((self.vertices, 3))
             ),
             torch.tensor(vertices_known),
             _float(from_ndc),
             index,
         )
+
+    def camera_from_network(self, sample: Sample, crop: Crop, *, mirrored: bool = False) -> np.ndarray:
+        """(3, 3): the axes in which the network answers for such a crop -> the camera's own."""
+        root = apply(crop.ndc_from_image, self._root_px(sample))
+        return camera_from_network(camera_of(sample), crop, root, mirrored=mirrored)
+
+    def _root_px(self, sample: Sample) -> np.ndarray:
+        """(2,) where the root is seen; the crop's middle where the sample does not tell."""
+        if sample.root_px is not None:
+            return sample.root_px
+        if sample.keypoints is not None:
+            keypoints = sample.keypoints.on(self.skeleton)
+            if (keypoints.confidence[self.root] > 0).all():
+                return keypoints.xy_px[self.root].mean(0)
+        return np.array(sample.crop.center_px)
 
     def _points(self, sample: Sample, crop: Crop, augmentation: Augmentation) -> np.ndarray:
         """(K, 3) joints in the crop's [-1, 1] and their confidence."""
@@ -144,7 +164,9 @@ class PhotoDataset(torch.utils.data.Dataset):
         points = augmentation.ndc(np.column_stack([ndc, keypoints.confidence]), self.skeleton)
         return np.where(points[:, 2:] > 0, points, 0)
 
-    def _joints(self, sample: Sample, augmentation: Augmentation) -> tuple[Joints3D, np.ndarray | None]:
+    def _joints(
+        self, sample: Sample, augmentation: Augmentation, axes: np.ndarray
+    ) -> tuple[Joints3D, np.ndarray | None]:
         """Joints about the root, and the root (3,) as it was; nothing is known where the root is not."""
         joints = sample.joints.on(self.skeleton) if sample.joints is not None else None
         if (
@@ -157,22 +179,32 @@ class PhotoDataset(torch.utils.data.Dataset):
         if joints is None or not joints.known[self.root].all():
             shape = len(self.skeleton)
             return Joints3D(self.skeleton, np.zeros((shape, 3)), np.zeros(shape, bool)), None
-        joints = augmentation.joints(joints)
+        joints = augmentation.joints(joints, axes)
         root = joints.xyz_m[self.root].mean(0)
         xyz = np.where(joints.known[:, None], joints.xyz_m - root, 0)
         return Joints3D(self.skeleton, xyz, joints.known), root
 
     def _parameters(
-        self, sample: Sample, augmentation: Augmentation
+        self, sample: Sample, augmentation: Augmentation, axes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, str, bool]:
         parameters = sample.parameters
         unusable = parameters is None or parameters.model != self.model
         if unusable or (parameters.about_mean and self.hand_mean is None):
             return np.zeros((BONES[self.model], 3)), np.zeros(10), "neutral", False
-        pose = augmentation.parameters(parameters).pose
+        pose = augmentation.parameters(parameters, axes).pose
         if parameters.about_mean:
             pose = np.concatenate([pose[:1], pose[1:] + self.hand_mean])
         return pose, parameters.betas, parameters.gender, True
+
+
+def camera_of(sample: Sample) -> Pinhole:
+    """The sample's camera where it is known, else the one that a reconstruction assumes of such a photo."""
+    if sample.intrinsics is not None:
+        return Pinhole.of(sample.intrinsics)
+    if isinstance(sample.image, np.ndarray):
+        return Pinhole.of_size(sample.image.shape[1::-1])
+    with _opened(sample.image) as photo:
+        return Pinhole.of_size(photo.size)
 
 
 def read_crop(image: Path | np.ndarray, crop: Crop, size: int, *, mirrored: bool = False) -> np.ndarray:
@@ -193,18 +225,25 @@ def read_crop(image: Path | np.ndarray, crop: Crop, size: int, *, mirrored: bool
 
 def _decode(path: Path, most: float) -> tuple[np.ndarray, int]:
     """Pixels (H, W, 3), and the whole factor, at most ``most``, by which they are fewer on each side."""
+    with _opened(path) as picture:
+        width = picture.width
+        shrink = next((k for k in (8, 4, 2) if k <= most and min(picture.size) >= k), 1)
+        if picture.format == "JPEG" and shrink > 1:
+            picture.draft("RGB", (picture.width // shrink, picture.height // shrink))
+        pixels = np.array(picture.convert("RGB"))
+    return pixels, round(width / pixels.shape[1])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A photo to be decoded or measured; one that is missing or broken is named."""
     try:
         with Image.open(path) as picture:
-            width = picture.width
-            shrink = next((k for k in (8, 4, 2) if k <= most and min(picture.size) >= k), 1)
-            if picture.format == "JPEG" and shrink > 1:
-                picture.draft("RGB", (picture.width // shrink, picture.height // shrink))
-            pixels = np.array(picture.convert("RGB"))
+            yield picture
     except FileNotFoundError:
         raise InputError(f"{path}: this photo is missing; put it there") from None
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: is no whole picture ({error}); download it again") from None
-    return pixels, round(width / pixels.shape[1])
 
 
 def _float(array: np.ndarray) -> Tensor:

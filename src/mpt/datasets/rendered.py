@@ -8,7 +8,7 @@
 
 People in motion-captured poses, dressed, placed, lit and photographed at random (``mpt.scenes``). Nobody
 real is in them: numbers that come from them are to be called numbers on rendered pictures. Each is what the
-scene's camera would have taken had it been aimed at the person, so its camera axes are those of the crop.
+scene's camera would have taken had it been aimed at the person's box.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from mpt.bodies import Body
-from mpt.cameras import ray_rotation
+from mpt.cameras import aim
 from mpt.datasets.files import AbsentError, first_of, one_of, with_images
 from mpt.datasets.sample import Joints3D, Keypoints, Sample, Samples
 from mpt.datasets.store import PoseStore
@@ -149,8 +149,8 @@ def _aimed(scene: Scene) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for _ in range(3):  # the middle of the box moves a little with every turn
         rays = person.joints @ turn
         rays = rays[:, :2] / rays[:, 2:]
-        aim = turn @ [*(rays.min(0) + rays.max(0)) / 2, 1]
-        turn = ray_rotation(torch.from_numpy(aim / np.linalg.norm(aim))[None])[0].numpy()
+        middle = turn @ [*(rays.min(0) + rays.max(0)) / 2, 1]
+        turn = aim(torch.from_numpy(middle[None]))[0].numpy()
     joints = person.joints @ turn
     rays = joints[:, :2] / joints[:, 2:]
     focal = SIZE / (MARGIN * np.ptp(rays, axis=0).max())

@@ -83,6 +83,8 @@ class Sample:
         crop: the square that the networks see, before augmentation.
         vertices_m: (V, 3) in camera axes, metres, where the set gives them itself.
         intrinsics: (3, 3) pinhole matrix in pixels, lens distortion left out.
+        root_px: (2,) where the root is seen, where the set tells it better than by ``keypoints``: of a
+            person the middle of the hips, of a hand the wrist.
         mirrored: all of this describes the photo's mirror image, left to right (sets of left hands).
     """
 
@@ -94,6 +96,7 @@ class Sample:
     parameters: BodyParameters | None = None
     vertices_m: np.ndarray | None = None
     intrinsics: np.ndarray | None = None
+    root_px: np.ndarray | None = None
     subject: str = ""
     sequence: str = ""
     frame: int = -1

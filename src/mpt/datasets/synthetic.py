@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mpt.bodies import Body
-from mpt.cameras import Cameras, RandomCameras, h36m_s1
+from mpt.cameras import Cameras, RandomCameras, aim, h36m_s1
 from mpt.datasets.widening import Widening, widener_of
 from mpt.heatmaps import HeatmapNoise, add_floor, add_floor_to_marginals, perturb, render, render_marginals
 
@@ -43,7 +43,9 @@ class SyntheticConfig:
 
 @dataclass(frozen=True)
 class SyntheticBatch:
-    """N samples; camera axes, metres about the true mid-hip; crop coordinates in [-1, 1]."""
+    """N samples; metres about the true mid-hip, in the axes of a camera aimed at it, in which the network
+    answers (``mpt.views``); crop coordinates in [-1, 1].
+    """
 
     seen: Tensor  # heatmaps (N, K, S, S), marginals (N, K, 2, S) or coordinates (N, K, 3)
     joints: Tensor  # (N, K, 3)
@@ -100,7 +102,8 @@ class Synthesizer:
         root = joints[:, self.skeleton.root].mean(1, keepdim=True)
         joints, vertices = joints - root, vertices - root
         projected = cameras.project(cameras.world_to_camera(joints))
-        joints, vertices = joints @ cameras.rotation.mT, vertices @ cameras.rotation.mT
+        network_from_world = cameras.rotation.mT @ aim(cameras.translation)  # of rows; the root is the origin
+        joints, vertices = joints @ network_from_world, vertices @ network_from_world
 
         visible = self._visible(n, generator)
         points = self._crop(projected, visible, generator)

@@ -33,6 +33,7 @@ NAME = "3dpw"
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 GENDERS = {"m": "male", "f": "female"}
 LEAST_DETECTED = 6
+HIPS = SMPL24.root
 
 OPENPOSE18 = Skeleton(
     "openpose18",
@@ -79,6 +80,7 @@ class TdpwSamples(Samples):
         index = self.checked(index)
         track, t = self.tracks[self.rows[index, 0]], self.rows[index, 1]
         xy, confidence = track.keypoints[t, :, :2], track.keypoints[t, :, 2].clip(0, 1)
+        hips = track.xyz_m[t, HIPS].mean(0, keepdims=True)
         detected = xy[confidence > 0]
         if len(detected) < LEAST_DETECTED:
             detected = project(track.xyz_m[t][track.known[t]], track.intrinsics)
@@ -90,6 +92,7 @@ class TdpwSamples(Samples):
             joints=Joints3D(SMPL24, track.xyz_m[t], track.known[t]),
             parameters=BodyParameters("smpl", track.pose[t], track.betas, track.gender),
             intrinsics=track.intrinsics,
+            root_px=project(hips, track.intrinsics)[0] if track.known[t, HIPS].all() else None,
             subject=str(track.person),
             sequence=track.sequence,
             frame=int(track.frames[t]),

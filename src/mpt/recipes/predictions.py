@@ -21,17 +21,18 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from mpt.cameras import ray_rotation, weak_perspective
+from mpt.cameras import weak_perspective
 from mpt.checkpoint import Model
+from mpt.datasets.loading import camera_of
 from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
 from mpt.images import Crop, apply
 from mpt.recipes.eyes import Eye, FeatureEye, FinderEye
 from mpt.recipes.loop import batches
+from mpt.views import Pinhole, camera_from_network
 from mpt.writing import write_whole
 
 FORMAT = "mpt-predictions-1"
@@ -129,42 +130,26 @@ class Network:
                 points[row, self.root].mean(0).clip(-2, 2),
                 max(float(cameras[row, 0]), 0.05),
                 seen.crop,
-                looks[i][0],
+                camera_of(looks[i][0]),
             )
         return meshes
 
 
 def _in_camera_axes(
-    vertices: np.ndarray, points: np.ndarray, root: np.ndarray, scale: float, crop: Crop, sample: Sample
+    vertices: np.ndarray, points: np.ndarray, root: np.ndarray, scale: float, crop: Crop, camera: Pinhole
 ) -> Predicted:
-    """A mesh as seen along the crop's own axis, upright in the crop -> as it stands before the camera.
+    """A mesh in the network's axes -> as it stands before the camera.
 
-    ``points`` (K, 2) and ``root`` (2,) are in the crop's [-1, 1]. The camera is the sample's where it is
-    known; else its focal length is the photo's diagonal, as for any photo.
+    ``points`` (K, 2) and ``root`` (2,) are in the crop's [-1, 1].
     """
-    focal, principal = _camera(sample)
-    ray = np.append((apply(crop.image_from_ndc, root) - principal) / focal, 1.0)
-    turn = ray_rotation(torch.from_numpy(ray / np.linalg.norm(ray))[None])[0].numpy()
-    c, s = math.cos(crop.rotation), math.sin(crop.rotation)
-    turn = turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    focal = camera.mean_focal_px
     return Predicted(
-        vertices @ turn.T,
-        ray * 2 * focal / (scale * crop.side_px),
+        vertices @ camera_from_network(camera, crop, root).T,
+        camera.ray(apply(crop.image_from_ndc, root)) * 2 * focal / (scale * crop.side_px),
         apply(crop.image_from_ndc, points),
         focal,
-        (float(principal[0]), float(principal[1])),
+        camera.principal_px,
     )
-
-
-def _camera(sample: Sample) -> tuple[float, np.ndarray]:
-    if sample.intrinsics is not None:
-        return float(np.diag(sample.intrinsics)[:2].mean()), sample.intrinsics[:2, 2]
-    if isinstance(sample.image, np.ndarray):
-        size = np.array(sample.image.shape[1::-1])
-    else:
-        with Image.open(sample.image) as photo:
-            size = np.array(photo.size)
-    return float(np.hypot(*size)), (size - 1) / 2
 
 
 def _views(crop: Crop) -> list[Crop]:
