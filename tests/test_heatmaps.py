@@ -10,6 +10,7 @@ from tolerance import assert_close
 
 from mpt.heatmaps import (
     DETECTOR,
+    PAPER_NOISE,
     PAPER_STD_PX,
     PERFECT,
     Blobs,
@@ -286,3 +287,27 @@ def test_noise_on_a_hand_moves_fingers_as_on_a_person_limbs():
     assert alike(second, third) > 0.3 > alike(third, neighbour)  # errors run along a finger
     assert (drawn.peak[:, HAND21.index("index1"), 1] == 0).all()  # a knuckle has no second peak, ...
     assert (drawn.peak[:, HAND21.index("index4"), 1] > 0).any()  # ... a tip may
+
+
+def test_the_paper_s_noise_is_eq_1_in_every_sample():
+    """1,000 samples: one width and height, up to int(0.3 * 17) joints masked, a jitter of each joint's own."""
+    points, visible = torch.full((1000, 17, 2), 112.0), torch.ones(1000, 17, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    drawn, floor = perturb(points, visible, COCO17, PAPER_NOISE, 224, generator)
+    peak, std = drawn.peak[:, :, 0], drawn.std[:, :, 0]
+    assert ((peak == 0) | (peak == 1)).all() and (drawn.peak[:, :, 1:] == 0).all()
+    assert (std - 3 / math.sqrt(2)).abs().max() < 1e-6
+    masked = (peak == 0).sum(1)
+    counts = torch.bincount(masked, minlength=6) / 1000
+    assert masked.max() == 5 and abs(counts[5] - 0.1 / 5.1) < 0.02  # int(U(0, 1) * 0.3 * 17)
+    assert (counts[:5] - 1 / 5.1).abs().max() < 0.04
+    off = (drawn.points[:, :, 0] - points).flatten(1)
+    assert off.std() == pytest.approx(4 / math.sqrt(3), rel=0.05)  # deviations from 0 to 4 px, evenly
+    own = (off / off.std(1, keepdim=True)).T.corrcoef().fill_diagonal_(0)
+    assert own.abs().max() < 0.15  # no joint's error follows another's
+    assert floor.min() >= 0 and floor.max() <= 0.004
+    maps = render(blobs(drawn.points[:3, :, 0].round(), std[:3, :, 0]), 224)
+    cells, at = torch.arange(224.0), drawn.points[:3, :, 0].round()[..., None]
+    x, y = (cells - at).square().unbind(2)
+    eq_1 = torch.exp(-(x[:, :, None] + y[..., None]) / 9)
+    assert (maps - eq_1).abs().max() < 1e-6

@@ -121,6 +121,12 @@ class HeatmapNoise:
     """Both legs below the hips exchanged, left for right."""
     floor: float = 0.004
     """Standard deviation of the per-pixel Gaussian noise (cut at zero), up to."""
+    std_jitter: float = 0.15
+    """Varied samples: standard deviation of the logarithm of a joint's width about its sample's."""
+    stretch: float = 0.17
+    """All but clean samples: standard deviation of the logarithm of a blob's width along either axis."""
+    face_together: float = 0.8
+    """What the face's joints share of their error; the rest, so that squares add up to one, is their own."""
 
 
 PERFECT = HeatmapNoise(clean_share=1.0, detector_share=0.0)
@@ -130,10 +136,19 @@ DETECTOR = HeatmapNoise(clean_share=0.0, detector_share=1.0)
 """What a detector like BlazePose gives."""
 
 PAPER_NOISE = HeatmapNoise(
-    clean_share=0.0, detector_share=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0
+    clean_share=0.0,
+    detector_share=0.0,
+    std_px=(PAPER_STD_PX, PAPER_STD_PX),
+    std_jitter=0.0,
+    stretch=0.0,
+    peak=(1.0, 1.0),
+    face_together=0.0,
+    limb_miss=0.0,
+    limb_ghost=0.0,
+    swap_share=0.0,
 )
-"""The paper's three kinds alone: masked joints, jitter, Gaussian noise. Their magnitudes are ours, and so is
-the range of widths and heights: real detectors draw wider and lower blobs than Eq. 1."""
+"""The paper's (Section 3.1.2): Eq. 1's blobs in every sample, some joints masked, each of the others moved by
+a jitter of its own, Gaussian noise on the maps; nothing else. The three magnitudes are ours, see above."""
 
 
 def perturb(
@@ -175,12 +190,14 @@ def perturb(
     low = torch.where(guessed, 0.25 + 0.25 * uniform(n, joints), low)
     wide = (40 / low).sqrt() * (0.82 + 0.4 * uniform(n, 1))
     least, most = (math.log(s) for s in noise.std_px)
-    varied_std = torch.exp(least + (most - least) * uniform(n, 1) + 0.15 * normal(n, joints))
+    log_std = least + (most - least) * uniform(n, 1)
+    varied_std = torch.exp(log_std + noise.std_jitter * normal(n, joints))
     varied_peak = noise.peak[0] + (noise.peak[1] - noise.peak[0]) * uniform(n, joints) ** 0.7
     rank = uniform(n, joints).argsort(-1).argsort(-1)
     masked = rank < (uniform(n, 1) * noise.mask_ratio * joints).floor()
 
-    std = torch.where(detector, wide, varied_std)[..., None] * torch.exp(0.17 * normal(n, joints, 2))
+    stretch = torch.exp(noise.stretch * normal(n, joints, 2))
+    std = torch.where(detector, wide, varied_std)[..., None] * stretch
     std = unit * torch.where(clean[..., None], PAPER_STD_PX, std)
     peak = torch.where(detector, low * (visible | guessed), varied_peak * (visible & ~masked))
     peak = torch.where(clean, visible.float(), peak)
@@ -198,8 +215,10 @@ def perturb(
     miss = limb & (uniform(n, joints) < noise.limb_miss * faint)
     size_of_error = torch.where(miss, 25.0, size_of_error)
     found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, confused], found)
+    shared = noise.face_together
+    own = math.sqrt(1 - shared**2)
     unit_error = torch.where(
-        face[:, None], 0.6 * normal(n, joints, 2) + 0.8 * normal(n, 1, 2), normal(n, joints, 2)
+        face[:, None], own * normal(n, joints, 2) + shared * normal(n, 1, 2), normal(n, joints, 2)
     )
     error = list((size_of_error[..., None] * unit_error).unbind(1))
     for joint, parent in enumerate(skeleton.parents):

@@ -9,10 +9,12 @@ from mpt import experiments
 from mpt.cameras import h36m_s1
 from mpt.errors import InputError
 from mpt.experiments.cells import SCALES
+from mpt.heatmaps import PAPER_NOISE
 from mpt.modeling.mesh_transformer import PAPER
 from mpt.recipes.finetune import FinetuneConfig
 from mpt.recipes.pretrain import PretrainConfig
 
+WIDTHS = {f"data.noise.{name}" for name in ("std_px", "std_jitter", "stretch", "peak", "face_together")}
 CELLS = {
     scale: [c for table in experiments.TABLES for c in experiments.cells(table, scale)] for scale in SCALES
 }
@@ -81,6 +83,7 @@ def test_the_full_scale_is_the_papers():
     plain = config("pretrain")
     assert (plain.model, plain.epochs, plain.optim.learning_rate) == (PAPER, 10, 2e-4)
     assert (plain.data.cameras, plain.data.views, plain.poses.share) == ("h36m_s1", 4, 1)
+    assert plain.data.noise == PAPER_NOISE and differing(plain, config("paper")) == {"body"}
     mixed = config("mixed-pretrained")
     assert mixed.data == ("human36m", "muco3dhp", "up3d", "coco", "mpii") and mixed.epochs == 80
     assert (mixed.network.kind, mixed.network.width, mixed.network.input_size) == ("higher-hrnet", 48, 224)
@@ -93,6 +96,7 @@ def test_a_row_differs_from_the_usual_pre_training_in_what_it_is_about(prefix):
     for name, changed in (
         ("no-masking", {"data.noise.mask_ratio"}),
         ("coordinates", {"model.inputs"}),
+        ("many-widths", WIDTHS),
         ("share-20", {"poses.share"}),
         ("views-1", {"data.views"}),
         ("views-8", {"data.views"}),

@@ -11,12 +11,13 @@ import official
 import pytest
 import roma
 import torch
+from oracles import Knowing
 from safetensors.torch import load as load_tensors
 from tolerance import assert_close
 from torch.utils.data import DataLoader
 
 import mpt
-from mpt import bodies, checkpoint, losses
+from mpt import bodies, checkpoint, cli, losses
 from mpt.bodies import smpl
 from mpt.datasets import rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
@@ -28,6 +29,7 @@ from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes import finetune as recipe
 from mpt.recipes import networks
 from mpt.recipes.configs import read_config
+from mpt.recipes.conventions import convention_of
 from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights, PhotoBatch, Truth, finetune, truth_of
 from mpt.recipes.loop import OptimConfig, Run
 from mpt.recipes.networks import NetworkConfig
@@ -72,8 +74,9 @@ def pictures(body, tmp_path_factory):
             root = posed.joints[0, body.skeleton.root].mean(0)
             joints, vertices = (posed.joints[0] - root).numpy(), (posed.vertices[0] - root).numpy()
             noise = np.random.default_rng(k).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-            truth = {"vertices": vertices.astype(np.float16), "joints": joints, "K": np.eye(3)}
-            truth["points"] = (joints[:, :2] * 100 + 127.5).astype(np.float32)
+            K = np.array([[400.0, 0, 127.5], [0, 400, 127.5], [0, 0, 1]])
+            truth = {"vertices": vertices.astype(np.float16), "joints": joints, "K": K}
+            truth["points"] = (joints[:, :2] * 100 + [140.0, 120.0]).astype(np.float32)
             rendered._write_picture(folder / split / f"{k:06d}.jpg", noise, truth)
     return folder
 
@@ -126,7 +129,16 @@ def test_a_run_folder_holds_both_networks_ready_for_use(finished, body):
         if "loss" in entry:
             assert entry["loss"] == pytest.approx(sum(entry[name] for name in terms), rel=1e-5)
         else:
-            assert entry.keys() >= {"mpjpe", "pa_mpjpe", "mpve", "points_px"}
+            assert entry.keys() >= {"mpjpe_mm", "pa_mpjpe_mm", "mpve_mm", "points_px"}
+
+
+def test_the_validation_finds_what_mpt_evaluate_finds(finished, pictures, tmp_path, capsys):
+    assert cli.main(["evaluate", "rendered", str(pictures), "--model", str(finished), "--json", "--worst",
+                     "0", "--out", str(tmp_path), "--device", "cpu"]) == 0  # fmt: skip
+    [table] = json.loads(capsys.readouterr().out)["tables"]
+    last = metrics(finished)[-1]
+    for name in ("mpjpe_mm", "pa_mpjpe_mm", "mpve_mm"):
+        assert table[name] == pytest.approx(last[name], abs=0.01)
 
 
 def test_a_photo_is_reconstructed_by_the_network_that_was_tuned(finished):
@@ -368,18 +380,16 @@ def test_a_share_of_the_samples_is_the_same_one_in_every_run(pictures, body):
 
 def test_perfect_predictions_have_no_error(pictures, body):
     held_out = recipe.read_set("rendered", "validation", {"rendered": pictures}, body)
-    loader = DataLoader(recipe.photo_dataset(held_out, TINY, body), batch_size=2)
-    truth = truth_of(next(iter(loader)), body)
-
-    class Knowing(torch.nn.Module):
-        def forward(self, images):
-            maps = mpt.heatmaps.render(mpt.heatmaps.blobs((truth.points + 1) * 32 - 0.5, 2.0), 64)
-            prediction = SimpleNamespace(vertices=truth.vertices + 1, regressed=truth.joints + 1)
-            return SimpleNamespace(prediction=prediction, heatmaps=(maps,))
-
-    means = recipe.evaluate_photos(Knowing(), body, loader).means()
-    assert means.keys() == {"mpve", "points_px", "mpjpe", "pa_mpjpe"}
-    assert all(value < 0.01 for value in means.values())
+    examples = recipe.photo_dataset(held_out, TINY, body)
+    truth = truth_of(next(iter(DataLoader(examples, batch_size=2))), body)
+    model = recipe.build(TINY, body)
+    maps = mpt.heatmaps.render(mpt.heatmaps.blobs((truth.points + 1) * 16 - 0.5, 1.5), 32)
+    model.network.forward = lambda images: [maps]
+    model.transformer.forward = lambda seen: Knowing(held_out, examples, body).answer(range(2))
+    means = recipe.evaluate_photos(model, held_out, convention_of(held_out, body), body, TINY.network).means()
+    assert means.keys() == {"mpjpe_mm", "pa_mpjpe_mm", "mpve_mm", "points_px"}
+    points = means.pop("points_px")
+    assert points < 0.5 and all(value < 0.3 for value in means.values())  # half precision of the truth
 
 
 # ------------------------------------------------------------------------------------------------- refusals

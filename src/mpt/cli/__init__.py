@@ -15,7 +15,14 @@ from tyro.conf import subcommand
 
 from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
 from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
-from mpt.cli.evaluating import Evaluate3DPW, EvaluateFolder, EvaluateFreihand, EvaluateH36M, EvaluateMocap
+from mpt.cli.evaluating import (
+    Evaluate3DPW,
+    EvaluateFolder,
+    EvaluateFreihand,
+    EvaluateH36M,
+    EvaluateMocap,
+    EvaluateRendered,
+)
 from mpt.cli.experiments import ExperimentsList, ExperimentsReport, ExperimentsRun
 from mpt.cli.exporting import Export
 from mpt.cli.preparing import (
@@ -72,6 +79,7 @@ COMMANDS = {
             "h36m": EvaluateH36M,
             "3dpw": Evaluate3DPW,
             "freihand": EvaluateFreihand,
+            "rendered": EvaluateRendered,
             "folder": EvaluateFolder,
         },
     ),

@@ -171,6 +171,19 @@ class EvaluateFreihand(EvaluatePhotos):
 
 
 @dataclass(frozen=True)
+class EvaluateRendered(EvaluatePhotos):
+    """Measure a model on the held-out pictures of `mpt prepare rendered`, whose meshes are known exactly.
+
+    Nobody real is in them: these are numbers on rendered pictures, not on photos.
+
+    Example: mpt evaluate rendered pictures --model runs/tuned
+    """
+
+    def __call__(self) -> int:
+        return _evaluate("rendered", self)
+
+
+@dataclass(frozen=True)
 class EvaluateFolder(EvaluatePhotos):
     """Measure where a model puts the joints of people in photos that COCO keypoints label.
 
@@ -224,7 +237,7 @@ def _evaluate(
     report = benchmark(
         name,
         rules,
-        read_samples(name, command.folder, count=command.samples),
+        read_samples(name, command.folder, body=body, count=command.samples),
         out,
         model,
         body,

@@ -16,6 +16,7 @@ CONFIGURATIONS = {
     "mpt-small": "pretraining",
     "mpt-hand": "pretraining",
     "paper": "pretraining",
+    "paper-detector-noise": "pretraining",
     "paper-random-views": "pretraining",
     "tiny": "pretraining",
     "rendered-pose2d": "finetuning",

@@ -25,7 +25,7 @@ from mpt.experiments.cells import Cell
 from mpt.experiments.running import BENCHMARKS, Given
 from mpt.heatmaps import DETECTOR
 from mpt.images import Crop
-from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
+from mpt.metrics import ErrorSums
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions
 from mpt.recipes.evaluate import evaluate_poses, spread
@@ -107,9 +107,9 @@ def curve(run: Path) -> list[dict[str, float]]:
     per_step = config["batch_size"] * config["accumulate"]
     entries = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return [
-        {"step": e["step"], "samples": e["step"] * per_step, "pa_mpjpe_mm": e["pa_mpjpe"]}
+        {"step": e["step"], "samples": e["step"] * per_step, "pa_mpjpe_mm": e["pa_mpjpe_mm"]}
         for e in entries
-        if "pa_mpjpe" in e
+        if "pa_mpjpe_mm" in e
     ]
 
 
@@ -162,19 +162,13 @@ def on_pictures(
     else:
         eye = eye_of(pose2d, model.skeleton, size, **how)
     predict, errors, found = Network(model, eye), ErrorSums(), 0
+    [rule], _ = conventions("rendered", body)
     for part in batches(len(samples), BATCH):
         some = [samples[i] for i in range(part.start, part.stop)]
         pairs = [(s, p) for s, p in zip(some, predict(some)) if p is not None]
-        if not pairs:
-            continue
-        found += len(pairs)
-        mine = torch.from_numpy(np.stack([p.vertices_m for _, p in pairs])).float()
-        vertices = torch.from_numpy(np.stack([s.vertices_m for s, _ in pairs]))
-        true = torch.from_numpy(np.stack([s.joints.xyz_m for s, _ in pairs]))
-        joints = body.regress(mine)
-        errors.add(
-            mpjpe_mm=mpjpe(joints, true), pa_mpjpe_mm=pa_mpjpe(joints, true), mpve_mm=mpjpe(mine, vertices)
-        )
+        if pairs:
+            found += len(pairs)
+            errors.add(**rule.errors(*zip(*pairs)))
     return errors.means() | {"samples": found, "not_found": len(samples) - found}
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from mpt.cameras import HAND_CAMERAS
 from mpt.datasets.synthetic import SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
+from mpt.heatmaps import PAPER_NOISE, HeatmapNoise
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import LossWeights, PosesConfig, PretrainConfig
@@ -42,18 +43,23 @@ def mpt_hand() -> PretrainConfig:
     )
 
 
+PAPER_DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0, noise=PAPER_NOISE)
+"""Four virtual cameras, Eq. 1's maps, masked joint modelling, Gaussian noise, jitter, and nothing else."""
+
+
 def paper() -> PretrainConfig:
-    """The paper's pre-training: 784 patch tokens, four Human3.6M views, 10 epochs of 2 M meshes x 4."""
-    return PretrainConfig(
-        name="paper",
-        model=PAPER,
-        data=SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0),
-    )
+    """The paper's pre-training: 784 patch tokens, four Human3.6M views, Eq. 1's maps, 10 epochs."""
+    return PretrainConfig(name="paper", model=PAPER, data=PAPER_DATA, epochs=10)
+
+
+def paper_detector_noise() -> PretrainConfig:
+    """The paper's pre-training on maps as wide, faint and wrong as a detector's (ours)."""
+    return replace(paper(), name="paper-detector-noise", data=replace(PAPER_DATA, noise=HeatmapNoise()))
 
 
 def paper_random_views() -> PretrainConfig:
-    """The paper's transformer with our random cameras, widened poses and detector-like noise."""
-    return replace(paper(), name="paper-random-views", data=SyntheticConfig(), poses=RARE)
+    """The paper's transformer with our random cameras, widened poses and detector-like noise (ours)."""
+    return replace(paper(), name="paper-random-views", data=SyntheticConfig(), poses=RARE, epochs=0.0)
 
 
 def tiny() -> PretrainConfig:

@@ -3,25 +3,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from mpt.datasets.synthetic import SyntheticConfig
-from mpt.datasets.widening import NO_WIDENING
 from mpt.experiments.cells import PREFIX, Evaluation, Scale, Stage
-from mpt.heatmaps import PAPER_NOISE, PAPER_STD_PX, PERFECT, HeatmapNoise
-from mpt.modeling.mesh_transformer import PAPER, SMALL
+from mpt.experiments.pretraining import PAPER_DATA, paper
+from mpt.heatmaps import PERFECT, HeatmapNoise
+from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import PosesConfig, PretrainConfig
 
-MESHES, EPOCHS = 2_000_000, 10
-EQ_1 = (PAPER_STD_PX, PAPER_STD_PX)
-DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0, noise=PAPER_NOISE)
-"""The paper's: four virtual cameras, masked joint modelling, Gaussian noise, jitter, and nothing else."""
-
-FULL = PretrainConfig(
-    body="smpl.safetensors", model=PAPER, data=DATA, samples=EPOCHS * MESHES * 4, epochs=EPOCHS
-)
+FULL = replace(paper(), body="smpl.safetensors")
 FREE = PretrainConfig(
     model=replace(SMALL, hidden=(128,), layers=3),
-    data=DATA,
+    data=PAPER_DATA,
     optim=OptimConfig(learning_rate=1e-3),
     samples=200_000,
     batch_size=128,
@@ -45,6 +37,12 @@ shorter. At the smaller scales, where no run sees every pose, all are equally lo
 """
 
 
+MANY_WIDTHS = replace(
+    HeatmapNoise(), clean_share=0.0, detector_share=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0
+)
+"""The paper's three kinds of noise on blobs 2 to 8 px wide and 0.25 to 1 high, as detectors draw them."""
+
+
 def _of_coordinates(config: PretrainConfig) -> PretrainConfig:
     return replace(config, model=replace(config.model, inputs="coordinates"))
 
@@ -58,9 +56,7 @@ VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
     "no-masking": lambda config: replace(
         config, data=replace(config.data, noise=replace(config.data.noise, mask_ratio=0.0))
     ),
-    "one-width": lambda config: replace(
-        config, data=replace(config.data, noise=replace(config.data.noise, std_px=EQ_1, peak=(1.0, 1.0)))
-    ),
+    "many-widths": lambda config: _under(config, MANY_WIDTHS),
     "coordinates": lambda config: _of_coordinates(config),
     "exact-coordinates": lambda config: _of_coordinates(_under(config, PERFECT)),
     "detector-noise": lambda config: _under(config, HeatmapNoise()),

@@ -16,9 +16,9 @@ def coordinates(scale: Scale) -> list[Cell]:
         ),
         Cell("table3b-heatmaps", "Heatmaps", pretrained(scale), measured, paper(88.9, 58.4)),
         Cell(
-            "table3b-one-width",
-            "Heatmaps, every blob as Eq. 1 has it (ours)",
-            pretrained(scale, "one-width"),
+            "table3b-many-widths",
+            "Heatmaps, blobs of many widths and heights (ours)",
+            pretrained(scale, "many-widths"),
             measured,
         ),
         *(

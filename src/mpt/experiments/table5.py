@@ -10,13 +10,14 @@ from dataclasses import replace
 from mpt.cameras import HAND_CAMERAS
 from mpt.datasets.augment import HAND
 from mpt.experiments.cells import PREFIX, Cell, Evaluation, Scale, Stage, Table, paper
-from mpt.experiments.shared import BASE, DATA
+from mpt.experiments.pretraining import PAPER_DATA
+from mpt.experiments.shared import BASE
 from mpt.experiments.tuning import FULL
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.pretrain import LossWeights
 
 COARSE = 195
-POSES = replace(DATA, cameras="random", random_cameras=HAND_CAMERAS)
+POSES = replace(PAPER_DATA, cameras="random", random_cameras=HAND_CAMERAS)
 """Hands are seen from anywhere; the paper does not say how it saw Complement's."""
 
 

@@ -1,4 +1,5 @@
-"""The benchmarks, predicted and measured: Human3.6M, 3DPW, FreiHAND, and any folder with COCO keypoints.
+"""The benchmarks, predicted and measured: Human3.6M, 3DPW, FreiHAND, rendered pictures, and any folder with
+COCO keypoints.
 
 Errors are of each sample, their means those of all samples. Nothing is chosen here: a model comes as it is,
 picked on validation data.
@@ -17,7 +18,7 @@ from rich.table import Table as RichTable
 
 from mpt.bodies import Body
 from mpt.checkpoint import Model
-from mpt.datasets import coco, freihand, human36m, tdpw
+from mpt.datasets import coco, freihand, human36m, rendered, tdpw
 from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
@@ -95,13 +96,17 @@ def _shown(name: str, value: float) -> str:
     return f"{value:.1f}" if name.endswith(("_mm", "_px", "_percent")) else f"{value:.3f}"
 
 
-def read_samples(name: Name, folder: Path, *, count: int | None = None, strict: bool = False) -> Samples:
+def read_samples(
+    name: Name, folder: Path, *, body: Body | None = None, count: int | None = None, strict: bool = False
+) -> Samples:
     """The samples that a benchmark is measured on; at most ``count``, evenly from all.
 
-    A folder of photos holds one COCO keypoint file (.json).
+    A folder of photos holds one COCO keypoint file (.json); rendered pictures must show ``body``.
     """
     if name == "folder":
         samples = _read_folder(folder, strict)
+    elif name == "rendered":
+        samples = rendered.read(folder, "validation", strict=strict, body=body)
     else:
         module = {"h36m": human36m, "3dpw": tdpw, "freihand": freihand}[name]
         samples = module.read(folder, "test", strict=strict)
@@ -207,7 +212,7 @@ def benchmark(
         wait()
     if rank:
         return None
-    tables, notes, files, errors = [], list(notes), [], []
+    tables, notes, files, errors = [], [*notes, _axes(samples)], [], []
     for predictions, views in kept:
         for rule in rules:
             table, each = measure(predictions, rule, views, looks)
@@ -219,6 +224,14 @@ def benchmark(
     report = Report(name, model.name, pose2d, len(samples), tuple(tables), tuple(notes), tuple(files))
     write_whole(out / "report.json", (json.dumps(report.as_json(), indent=1) + "\n").encode())
     return report
+
+
+def _axes(samples: Samples) -> str:
+    """In which axes the errors are counted, and how meshes come into them."""
+    ray = "Meshes are turned to the axes of the photo's camera by the ray through the person's root: "
+    if samples[0].intrinsics is not None:
+        return ray + "the camera is known."
+    return ray + "no camera is known, so the focal length is taken to be the photo's diagonal."
 
 
 def _network(model: Model, eye: Callable[[], Eye], averaged: bool, looks: Literal[1, 2]) -> Predictor:

@@ -1,6 +1,8 @@
 """The field's conventions: how errors are counted on Human3.6M, 3DPW, FreiHAND, and on labelled photos.
 
-Figures are comparable only under one convention, so each has a name and says in words what it does.
+Figures are comparable only under one convention, so each has a name and says in words what it does. All of
+them count in the axes of the photo's camera, to which a network's answer is brought by the ray through the
+person's root (``mpt.views``).
 """
 
 from collections.abc import Sequence
@@ -15,20 +17,22 @@ from torch import Tensor
 from mpt.alignment import procrustes
 from mpt.bodies import Body
 from mpt.bodies.smpl import Gender, h36m17_to_lsp14
-from mpt.datasets import freihand
-from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample
+from mpt.datasets import freihand, human36m, tdpw
+from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample, Samples
 from mpt.errors import InputError
 from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
 from mpt.recipes.predictions import Predicted
 from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
 
-Name = Literal["h36m", "3dpw", "freihand", "folder"]
+Name = Literal["h36m", "3dpw", "freihand", "folder", "rendered"]
 TITLES = {
     "h36m": "Human3.6M, protocol 2: S9 and S11, frontal camera",
     "3dpw": "3DPW, test set",
     "freihand": "FreiHAND, evaluation set",
     "folder": "photos with COCO keypoints",
+    "rendered": "rendered pictures, held out",
 }
+BENCHMARK_OF_SET: dict[str, Name] = {human36m.NAME: "h36m", tdpw.NAME: "3dpw", freihand.NAME: "freihand"}
 NO_REFLECTION = "PA by a similarity of each sample, no reflection"
 PELVIS = H36M17.index("pelvis")
 LIMBS = [COCO17.index(joint) for joint in COCO17.joints[5:]]
@@ -131,6 +135,31 @@ class SmplMeshes:
             rows = [i for i, other in enumerate(genders) if other == gender]
             vertices[rows] = self.people[gender].forward(pose[rows], betas[rows]).vertices
         return vertices
+
+
+@dataclass(frozen=True)
+class OwnMeshes:
+    """The set's own meshes of the model's body, and the joints beside them."""
+
+    body: Body
+    name: str = "own-mesh"
+
+    @property
+    def says(self) -> str:
+        return (
+            f"the joints of {self.body.skeleton.name} by the body's regressor on the predicted mesh, about "
+            f"the root, against the set's own; vertices about it too; {NO_REFLECTION}"
+        )
+
+    def knows(self, sample: Sample) -> bool:
+        return sample.vertices_m is not None and sample.joints is not None and bool(sample.joints.known.all())
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        mesh, truth = _vertices(predicted), _stack([sample.vertices_m for sample in samples])
+        joints, true = self.body.regress(mesh), _stack([sample.joints.xyz_m for sample in samples])
+        roots = [x[:, self.body.skeleton.root].mean(1, keepdim=True) for x in (joints, true)]
+        errors = _of_joints(joints - roots[0], true - roots[1])
+        return errors | {"mpve_mm": mpjpe(mesh - roots[0], truth - roots[1])}
 
 
 @dataclass(frozen=True)
@@ -269,6 +298,8 @@ def conventions(
     body = body.to(dtype=torch.float64)
     if name == "freihand":
         return [Hands(body)], []
+    if name == "rendered":
+        return [OwnMeshes(body)], []
     if name == "folder":
         return [Reprojection()], []
     if body.metadata.get("shape_space") != "smpl":
@@ -300,6 +331,28 @@ def conventions(
             "made by `mpt prepare body smpl`"
         )
     return found, notes
+
+
+def convention_of(samples: Samples, body: Body) -> Convention:
+    """By which a model of this body is validated on a data set: the first that `mpt evaluate` has for it,
+    else what the first sample allows. Raises InputError as :func:`conventions` does, or where it allows none.
+    """
+    if name := BENCHMARK_OF_SET.get(samples.dataset):
+        return conventions(name, body)[0][0]
+    body = body.to(dtype=torch.float64)
+    candidates: list[Convention] = [OwnMeshes(body)]
+    if body.skeleton == COCO17:
+        neutral = body.metadata.get("gender") == "neutral" and H36M17.name in body.regressors
+        candidates += [SmplMeshes(body, {"neutral": body}, neutral=True)] if neutral else []
+        candidates += [LimbJoints(body)]
+    else:
+        candidates += [Hands(body)]
+    found = next((rule for rule in candidates if rule.knows(samples[0])), None)
+    if found is None:
+        raise InputError(
+            f"{samples.dataset} tells too few joints in 3D to validate by: choose a data set with 3D truth"
+        )
+    return found
 
 
 def _check_people(people: dict[Gender, Body]) -> None:

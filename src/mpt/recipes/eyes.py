@@ -20,8 +20,8 @@ from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.pose2d.adapters import TopDown, normalise, resize
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS
+from mpt.recipes.networks import NetworkConfig, as_pose2d, tuned_pose2d
 from mpt.recipes.networks import load as load_network
-from mpt.recipes.networks import tuned_pose2d
 from mpt.skeletons import COCO17, Skeleton
 
 READERS = 4  # threads that decode photos
@@ -163,6 +163,14 @@ def _read(looks: Sequence[tuple[Sample, Crop, int]]) -> list[np.ndarray]:
         return list(pool.map(lambda x: read_crop(x[0].image, x[1], x[2], mirrored=x[0].mirrored), looks))
 
 
+def eye_on(model: ImageToMesh, config: NetworkConfig, skeleton: Skeleton) -> Eye:
+    """The eye of a 2D network and a transformer in one, as they are now."""
+    if model.transformer.config.inputs == "features":
+        return FeatureEye(model, config.input_size)
+    device, size = model.transformer.template_joints.device, model.transformer.config.heatmap_size
+    return CropEye(as_pose2d(model.network, config, size, device=device), skeleton)
+
+
 def eye_of(
     pose2d: str,
     skeleton: Skeleton,
@@ -200,7 +208,7 @@ def eye_of(
     elif pose2d == "tuned" and features_for is not None:
         tuned, config = load_network(weights)
         tuned = tuned.to(device).eval().requires_grad_(False)
-        return FeatureEye(ImageToMesh(tuned, features_for), config.input_size)
+        return eye_on(ImageToMesh(tuned, features_for), config, skeleton)
     elif pose2d == "tuned":
         network = tuned_pose2d(weights, heatmap_size, device=device)
     else:

@@ -9,7 +9,7 @@ Letters: N samples, K joints, V vertices, C coarse ones.
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -24,22 +24,28 @@ from torch.utils.data import DataLoader
 from mpt import bodies, checkpoint, heatmaps
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
+from mpt.checkpoint import Model
 from mpt.datasets import check, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
 from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.mixture import Mixture
-from mpt.datasets.sample import Samples, Subset
+from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
+from mpt.images import Crop, apply
 from mpt.losses import heatmap_loss, l1_where_known
-from mpt.metrics import ErrorSums, gathered, mpjpe, pa_mpjpe
-from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput, merge
+from mpt.metrics import ErrorSums
+from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
 from mpt.recipes import networks
+from mpt.recipes.conventions import Convention, convention_of
 from mpt.recipes.evaluate import spread
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
+from mpt.recipes.eyes import Seen, eye_on
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, console, train
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
+from mpt.recipes.predictions import BATCH, Network
 from mpt.recipes.pretrain import LossWeights, start, take_weights
+from mpt.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ def finetune(
         config = replace(config, samples=round(config.epochs * mixture.epoch_size))
     held_out = read_set(config.validation, config.validation_split, data, body)
     checked = Subset(held_out, spread(np.arange(len(held_out)), config.validation_samples))
+    rule = convention_of(held_out, body)
 
     accelerator = start(config.precision, device, config.parallel)
     device, processes = accelerator.device, accelerator.num_processes
@@ -170,8 +177,7 @@ def finetune(
 
     def validate(model: ImageToMesh) -> dict[str, float]:
         share = Subset(checked, np.arange(rank, len(checked), processes))
-        shown = photo_dataset(share, config, body)
-        return evaluate_photos(model, body, _loader(shown, workers, batch_size=config.batch_size)).means()
+        return evaluate_photos(model, share, rule, body, config.network).means()
 
     def save_model(model: ImageToMesh) -> None:
         networks.save(Path(out) / networks.FILE, model.network, config.network)
@@ -183,6 +189,7 @@ def finetune(
             body=body.name,
             body_hash=body.hash,
             info={"recipe": asdict(config), "photos": {s.dataset: len(s) for s in mixture.sets}},
+            dtype=torch.float32,  # `mpt evaluate` then finds what the validation found
         )
 
     coarse_index = body.coarsened(config.model.coarse_vertices).index
@@ -195,7 +202,8 @@ def finetune(
         console.print(
             f"[bold]{config.name}[/bold]: 2D network {millions[0]:.1f} M and transformer {millions[1]:.1f} M "
             f"parameters, photos: {shown}; {len(checked):,} held out, {steps:,} steps of "
-            f"{config.batch_size} x {micro_batches} on {device} ({accelerator.mixed_precision})",
+            f"{config.batch_size} x {micro_batches} on {device} ({accelerator.mixed_precision})\n"
+            f"validated by {rule.name}: {rule.says}",
             highlight=False,
         )
         if not resume:
@@ -425,43 +433,45 @@ def objective(
 
 
 @torch.no_grad()
-def evaluate_photos(model: ImageToMesh, body: Body, loader: DataLoader) -> ErrorSums:
-    """Errors on photos, in millimetres: of regressed joints about the root, over the joints that every sample
-    knows; of vertices about the root, where a mesh is known; and ``points_px``: of the 2D network's joints,
-    in pixels of a crop of 224. Of several processes each gives its share, and gets the errors of all.
+def evaluate_photos(
+    model: ImageToMesh, samples: Samples, rule: Convention, body: Body, network: NetworkConfig
+) -> ErrorSums:
+    """What `mpt evaluate` would find by ``rule`` on those samples whose truth it knows, and ``points_px``:
+    the errors of the 2D network's joints, in pixels of a crop of 224. Of several processes each gives its
+    share, and gets the errors of all.
 
-    Raises InputError where no sample knows enough joints in 3D.
+    Raises InputError where no sample knows the truth.
     """
-    was_training = model.training
+    was_training, transformer = model.training, model.transformer
     model.eval()
-    device, root = body.template.device, body.skeleton.root
-    errors, predicted, true, known = ErrorSums(), [], [], []
-    examples = iter(loader)
-    for _ in range(len(loader)):
-        example = Example(*(part.to(device) for part in _next(examples)))
-        truth = truth_of(example, body)
-        output = model(example.image)
-        own_root = output.prediction.regressed[:, root].mean(1, keepdim=True)
-        of_mesh = truth.vertices_known
-        if of_mesh.any():
-            errors.add(mpve=mpjpe(output.prediction.vertices - own_root, truth.vertices)[of_mesh])
-        maps = merge(output.heatmaps)
-        points = (heatmaps.decode(maps.clamp(0, 1), step_px=2)[..., :2] + 0.5) * (2 / maps.shape[-1]) - 1
-        if (truth.points_known > 0).any():
-            errors.add(points_px=112 * (points - truth.points).norm(dim=-1)[truth.points_known > 0])
-        some = truth.joints_known.any(1)
-        predicted.append((output.prediction.regressed - own_root)[some])
-        true.append(truth.joints[some])
-        known.append(truth.joints_known[some])
+    errors = ErrorSums()
+    eye = eye_on(model, network, body.skeleton)
+
+    def watched(looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
+        found = eye(looks)
+        off = [_points_off(seen, sample, body.skeleton) for seen, (sample, _) in zip(found, looks)]
+        errors.add(points_px=torch.cat(off))
+        return found
+
+    about = Model("the model in training", transformer, body.skeleton, body.faces, body.name, body.hash, {})
+    predict = Network(about, eye if transformer.config.inputs == "features" else watched)
+    known = [sample for sample in samples if rule.knows(sample)]
+    for part in batches(len(known), BATCH):
+        predicted = predict(known[part])
+        errors.add(**rule.errors(known[part], [mesh for mesh in predicted if mesh is not None]))
     model.train(was_training)
-    nobody = torch.ones(0, len(body.skeleton), dtype=torch.bool)
-    of_all = torch.cat(gathered(torch.cat([nobody, *(k.cpu() for k in known)])))
-    shared = of_all.all(0)
-    if not len(of_all) or shared.sum() < 4:
-        raise InputError(
-            "the validation samples know too few joints in 3D to measure by: choose a data set with 3D truth"
-        )
-    if predicted:  # a process may have no share
-        joints, truth = torch.cat(predicted)[:, shared], torch.cat(true)[:, shared]
-        errors.add(mpjpe=mpjpe(joints, truth), pa_mpjpe=pa_mpjpe(joints, truth))
-    return errors.over_ranks()
+    errors = errors.over_ranks()
+    if not errors.sums:
+        raise InputError(f"no validation sample tells the truth that {rule.name} asks for: {rule.says}")
+    return errors
+
+
+def _points_off(seen: Seen, sample: Sample, skeleton: Skeleton) -> Tensor:
+    """(known joints,) how far the peaks of maps are from the sample's 2D joints."""
+    keypoints = sample.keypoints.on(skeleton) if sample.keypoints is not None else None
+    if keypoints is None:
+        return torch.empty(0)
+    size = seen.heatmaps.shape[-1]
+    points = heatmaps.decode(seen.heatmaps[None], step_px=2)[0, :, :2].numpy()
+    off = np.linalg.norm(points - apply(seen.crop.crop_from_image(size), keypoints.xy_px), axis=-1)
+    return torch.from_numpy(off[keypoints.confidence > 0] * (224 / size))

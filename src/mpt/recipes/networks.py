@@ -105,6 +105,18 @@ def tuned_pose2d(
     """The fine-tuned 2D network of a run folder as a ``Pose2D``, on those whom a detector finds."""
     network, config = load(run)
     network = network.to(device).eval().requires_grad_(False)
+    return as_pose2d(network, config, heatmap_size, detector=detector, device=device)
+
+
+def as_pose2d(
+    network: nn.Module,
+    config: NetworkConfig,
+    heatmap_size: int,
+    *,
+    detector: Detector | None = None,
+    device: torch.device | str = "cpu",
+) -> TopDown:
+    """A network as it is now, on ``device``, as a ``Pose2D``."""
 
     def maps(images: Tensor) -> Tensor:
         return merge([branch[:, : config.joints] for branch in network(images)])
