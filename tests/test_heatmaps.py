@@ -290,7 +290,7 @@ def test_noise_on_a_hand_moves_fingers_as_on_a_person_limbs():
 
 
 def test_the_paper_s_noise_is_eq_1_in_every_sample():
-    """1,000 samples: one width and height, up to int(0.3 * 17) joints masked, a jitter of each joint's own."""
+    """1,000 samples: one width and height, some joints masked, of each other one a jitter of its own."""
     points, visible = torch.full((1000, 17, 2), 112.0), torch.ones(1000, 17, dtype=torch.bool)
     generator = torch.Generator().manual_seed(0)
     drawn, floor = perturb(points, visible, COCO17, PAPER_NOISE, 224, generator)
