@@ -213,23 +213,24 @@ def test_perspective_tends_to_weak_perspective_far_away():
     torch.testing.assert_close(ratio * focal, weak, atol=1e-4, rtol=1e-4)
 
 
-def test_fit_translation_recovers_where_a_body_stands():
-    body = 0.5 * points(17)
-    place = torch.tensor([0.7, -0.2, 4.0], dtype=torch.float64)
-    principal = torch.tensor([320.0, 240.0], dtype=torch.float64)
-    seen = body + place
-    pixels = 900 * seen[:, :2] / seen[:, 2:] + principal
-    weights = torch.rand(17, generator=torch.Generator().manual_seed(0)).double()
-    assert_close(fit_translation(body, pixels, weights, 900.0, principal), place)
+def test_fit_translation_recovers_where_bodies_stand():
+    body = 0.5 * points(34).view(2, 17, 3)
+    place = torch.tensor([[0.7, -0.2, 4.0], [-0.3, 0.4, 2.5]], dtype=torch.float64)
+    turned = torch.linalg.qr(points(3))[0]
+    pinhole = torch.tensor([[900.0, 0, 320], [0, 850, 240], [0, 0, 1]], dtype=torch.float64)
+    projection = torch.stack([pinhole, pinhole @ turned])
+    seen = (body + place[:, None]) @ projection.mT
+    seen = seen[..., :2] / seen[..., 2:]
+    weights = torch.rand(2, 17, generator=torch.Generator().manual_seed(0)).double()
+    assert_close(fit_translation(body, seen, weights, projection), place)
 
-    pixels[3] += 500  # a joint of no weight does not matter
-    weights[3] = 0
-    assert_close(fit_translation(body, pixels, weights, 900.0, principal), place)
+    seen[:, 3] += 500  # a joint of no weight does not matter
+    weights[:, 3] = 0
+    assert_close(fit_translation(body, seen, weights, projection), place)
 
 
 def test_fit_translation_is_the_least_squares_optimum():
     body = 0.5 * points(17)
-    principal = torch.zeros(2, dtype=torch.float64)
     place = torch.tensor([0.1, 0.1, 3.0], dtype=torch.float64)
     noise = points(17, seed=5)[:, :2]
     pixels = 800 * (body + place)[:, :2] / (body + place)[:, 2:] + 3 * noise
@@ -239,7 +240,8 @@ def test_fit_translation_is_the_least_squares_optimum():
         u = pixels / 800
         return (weights[:, None] * ((body + t)[:, :2] - u * (body + t)[:, 2:]) ** 2).sum()
 
-    found = fit_translation(body, pixels, weights, 800.0, principal).requires_grad_()
+    projection = torch.diag(torch.tensor([800.0, 800, 1], dtype=torch.float64))
+    found = fit_translation(body[None], pixels[None], weights[None], projection[None])[0].requires_grad_()
     (slope,) = torch.autograd.grad(cost(found), found)
     assert_close(slope, torch.zeros(3, dtype=torch.float64))
     assert (found - place).norm() < 0.1

@@ -190,26 +190,18 @@ def weak_perspective(points: Tensor, camera: Tensor) -> Tensor:
     return camera[:, None, :1] * (points[..., :2] + camera[:, None, 1:])
 
 
-def fit_translation(
-    points: Tensor, pixels: Tensor, weights: Tensor, focal_px: float, principal_px: Tensor
-) -> Tensor:
-    """Where a body stands: the translation (3,) that best projects ``points`` onto ``pixels``.
+def fit_translation(points: Tensor, seen: Tensor, weights: Tensor, projection: Tensor) -> Tensor:
+    """Where bodies stand: translations (N, 3) by which points (N, P, 3) best project onto ``seen`` (N, P, 2).
 
-    Linear least squares of ``f (x + tx) = (u - cx)(z + tz)`` and the same in y, weighted; points (P, 3) in
-    camera axes and metres, pixels (P, 2), weights (P,) >= 0, principal_px (2,).
+    projection: (N, 3, 3) points before the camera -> homogeneous coordinates in which they are seen, as a
+    pinhole matrix does. Linear least squares of ``(p_x - u p_z) (x + t) = 0`` and the same in y, where p are
+    the projection's rows, weighted by weights (N, P) >= 0.
     """
-    u = (pixels - principal_px) / focal_px  # (P, 2)
-    w = weights.sqrt()[:, None]
-    rows = []
-    for axis in (0, 1):
-        direction = torch.zeros(3, dtype=points.dtype)
-        direction[axis] = 1
-        a = direction.expand(len(points), 3).clone()
-        a[:, 2] = -u[:, axis]
-        b = u[:, axis] * points[:, 2] - points[:, axis]
-        rows.append(torch.cat([a, b[:, None]], 1) * w)
-    system = torch.cat(rows)
-    return torch.linalg.lstsq(system[:, :3], system[:, 3:]).solution[:, 0]
+    rows = projection[:, None, :2] - seen[..., None] * projection[:, None, 2:]  # (N, P, 2, 3)
+    known = -(rows @ points[..., None])[..., 0]  # (N, P, 2)
+    w = weights.sqrt()[..., None]
+    rows, known = rows * w[..., None], known * w
+    return torch.linalg.lstsq(rows.flatten(1, 2), known.flatten(1, 2)[..., None]).solution[..., 0]
 
 
 def aim(rays: Tensor) -> Tensor:

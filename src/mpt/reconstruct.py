@@ -244,10 +244,8 @@ def _place(
 
 
 def _fit(joints: np.ndarray, points: np.ndarray, weights: np.ndarray, camera: Pinhole) -> np.ndarray:
-    joints, points, weights, middle = (
-        torch.from_numpy(np.asarray(a, np.float64)) for a in (joints, points, weights, camera.principal_px)
-    )
-    return fit_translation(joints, points, weights, camera.mean_focal_px, middle).numpy()
+    one = (torch.from_numpy(np.array(a, np.float64)[None]) for a in (joints, points, weights, camera.matrix))
+    return fit_translation(*one)[0].numpy()
 
 
 def _weak_camera(

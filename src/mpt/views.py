@@ -43,6 +43,12 @@ class Pinhole:
         return Pinhole((focal, focal), ((width - 1) / 2, (height - 1) / 2), focal_px is None)
 
     @property
+    def matrix(self) -> np.ndarray:
+        """(3, 3)"""
+        (fx, fy), (x, y) = self.focal_px, self.principal_px
+        return np.array([[fx, 0, x], [0, fy, y], [0, 0, 1.0]])
+
+    @property
     def mean_focal_px(self) -> float:
         return sum(self.focal_px) / 2
 

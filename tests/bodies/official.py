@@ -15,7 +15,7 @@ from scipy import sparse
 
 from mpt.bodies.mano import BONES
 from mpt.mocap.amass import REST_CM
-from mpt.skeletons import SMPL24, mirror_name
+from mpt.skeletons import COCO17, SMPL24, mirror_name
 
 MIRROR = np.array([-1.0, 1, 1])
 PLACES = {name: np.array(at) / 100 for name, at in (REST_CM | {"left_hand": (76, 21.5, -5.5)}).items()}
@@ -46,8 +46,11 @@ def mano(seed: int = 0, side: str = "right") -> dict:
     return model
 
 
-def h36m_regressor(model: dict, first_leg: str) -> np.ndarray:
-    """(17, V) of Human3.6M's joints: METRO's file begins with the right leg, SPIN's with the left."""
+def h36m_regressor(model: dict, first_leg: str, hips_out: float = 0.0) -> np.ndarray:
+    """(17, V) of Human3.6M's joints: METRO's file begins with the right leg, SPIN's with the left.
+
+    hips_out: metres by which its hips are farther out than SMPL's.
+    """
     legs = [
         f"{side}_{joint}"
         for side in (first_leg, mirror_name(first_leg))
@@ -55,7 +58,15 @@ def h36m_regressor(model: dict, first_leg: str) -> np.ndarray:
     ]
     arms = [f"{side}_{joint}" for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")]
     names = ["pelvis", *legs, "spine1", "neck", "nose", "head_top", *arms]
-    return np.array([_around(model["v_template"], PLACES[name]) for name in names])
+    out = {"left_hip": np.array([hips_out, 0, 0]), "right_hip": np.array([-hips_out, 0, 0])}
+    return np.array([_around(model["v_template"], PLACES[name] + out.get(name, 0)) for name in names])
+
+
+def coco_regressor(model: dict) -> np.ndarray:
+    """(17, V) of COCO's joints, as Pose2Mesh's file has them."""
+    face = {"left_eye": np.array([0.03, 0.45, 0.08]), "left_ear": np.array([0.07, 0.43, 0.0])}
+    face |= {mirror_name(name): MIRROR * at for name, at in face.items()}
+    return np.array([_around(model["v_template"], (PLACES | face)[name]) for name in COCO17.joints])
 
 
 def as_published(model: dict) -> dict:

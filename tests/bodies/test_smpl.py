@@ -10,6 +10,7 @@ import torch
 from official import (
     PLACES,
     as_published,
+    coco_regressor,
     h36m_regressor,
     mano,
     posed_slowly,
@@ -21,6 +22,7 @@ from official import smpl as made_up
 
 from mpt import bodies, checkpoint
 from mpt.bodies import smpl
+from mpt.bodies.anny import random_pose
 from mpt.bodies.retarget import retarget
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
@@ -162,6 +164,26 @@ def test_both_orders_of_the_h36m_regressor_give_the_same_joints(body, folder, mo
     reported = smpl.h36m17_to_lsp14(posed)
     for joint in ("right_ankle", "left_hip", "neck", "head_top"):
         np.testing.assert_allclose(reported[LSP14.index(joint)], PLACES[joint], atol=1e-5)
+
+
+def test_coco_s_joints_are_those_of_its_regressor(model, tmp_path):
+    np.savez(tmp_path / "SMPL_NEUTRAL.npz", **model)
+    np.save(tmp_path / "coco.npy", coco_regressor(model))
+    body = smpl.read(tmp_path / "SMPL_NEUTRAL.npz", coco_regressor=tmp_path / "coco.npy")
+    assert (
+        body.metadata["coco_regressor"]
+        and not smpl.read(tmp_path / "SMPL_NEUTRAL.npz").metadata["coco_regressor"]
+    )
+    posed = body(random_pose(body, 2, torch.Generator().manual_seed(0)), torch.zeros(1, 10))
+    expected = torch.from_numpy(coco_regressor(model)).float() @ posed.vertices
+    torch.testing.assert_close(posed.joints, expected, atol=1e-5, rtol=0)
+    swapped = coco_regressor(model)[COCO17.flip]
+    np.save(tmp_path / "coco.npy", swapped)
+    with pytest.raises(InputError, match=r"coco.npy: on the T-pose its joints do not stand as a person's"):
+        smpl.read(tmp_path / "SMPL_NEUTRAL.npz", coco_regressor=tmp_path / "coco.npy")
+    np.save(tmp_path / "coco.npy", swapped[:14])
+    with pytest.raises(InputError, match=r"\(14, 6890\) where \(17, 6890\) was expected; name J_regressor_c"):
+        smpl.read(tmp_path / "SMPL_NEUTRAL.npz", coco_regressor=tmp_path / "coco.npy")
 
 
 @pytest.mark.parametrize("exchanged", [(11, 14), (10, 0), (2, 5)])

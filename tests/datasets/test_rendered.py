@@ -48,13 +48,18 @@ def folder(store, body, tmp_path_factory):
     return folder
 
 
+def standing(joints: np.ndarray, points: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """(3,) where the joints are that are seen at ``points``."""
+    one = (torch.from_numpy(np.array(a, np.float64)[None]) for a in (joints, points, np.ones(17), K))
+    return fit_translation(*one)[0].numpy()
+
+
 def test_the_truth_fits_the_picture_s_camera(folder, body):
     for sample in rendered.read(folder, body=body):
         joints, K = sample.joints.xyz_m.astype(np.float64), sample.intrinsics
-        tensors = (joints, sample.keypoints.xy_px.astype(np.float64), np.ones(17))
-        where = fit_translation(*map(torch.from_numpy, tensors), K[0, 0], torch.from_numpy(K[:2, 2]))
+        where = standing(joints, sample.keypoints.xy_px, K)
         assert 1 < where[2] < 20
-        pixels = (joints + where.numpy()) @ K.T
+        pixels = (joints + where) @ K.T
         np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], sample.keypoints.xy_px, atol=1e-3)
         regressed = body.regress(torch.from_numpy(sample.vertices_m)[None])[0].numpy()
         np.testing.assert_allclose(regressed, sample.joints.xyz_m, atol=5e-4)
@@ -82,8 +87,7 @@ def test_the_picture_shows_the_person_where_the_truth_says(store, body):
     image, truth = rendered._aimed(scene)
     where = np.argwhere((image[..., 0] > 2 * image[..., 1].astype(int)) & (image[..., 0] > 60))[:, ::-1]
     joints, K = truth["joints"].astype(np.float64), truth["K"]
-    tensors = (joints, truth["points"].astype(np.float64), np.ones(17))
-    shift = fit_translation(*map(torch.from_numpy, tensors), K[0, 0], torch.from_numpy(K[:2, 2])).numpy()
+    shift = standing(joints, truth["points"], K)
     pixels = (truth["vertices"].astype(np.float64) + shift) @ K.T
     pixels = pixels[:, :2] / pixels[:, 2:]
     for found, true in ((where.min(0), pixels.min(0)), (where.max(0), pixels.max(0))):

@@ -47,6 +47,7 @@ def losses(model: ImageToMesh, body, *, side: int = 64) -> dict[str, torch.Tenso
     truth = Truth(
         normal(n, len(body.template), 3), known.bool(), normal(n, joints, 3), torch.ones(n, joints).bool(),
         normal(n, joints, 2).clamp(-1, 1), torch.ones(n, joints),
+        torch.zeros(n, 17, 3), torch.zeros(n, 17).bool(),
     )  # fmt: skip
     batch = PhotoBatch(normal(n, 3, side, side), truth, torch.arange(20))
     coarse = body.coarsened(model.transformer.config.coarse_vertices).index

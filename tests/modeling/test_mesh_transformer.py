@@ -65,7 +65,8 @@ def test_predictions_have_their_shapes(config):
     model = build(config)
     prediction = model(random_input(model, 3))
     shapes = [tuple(part.shape) for part in prediction]
-    assert shapes == [(3, JOINTS, 3), (3, COARSE, 3), (3, FULL, 3), (3, JOINTS, 3), (3, 3)]
+    joints = (3, JOINTS, 3)
+    assert shapes == [joints, (3, COARSE, 3), (3, FULL, 3), joints, (3, 3), (3, 0, 3)]
     assert all(part.dtype == torch.float32 and part.isfinite().all() for part in prediction)
 
 
@@ -94,9 +95,10 @@ def test_a_batch_is_its_singles(config):
 @ALL
 def test_asking_for_rows_gives_those_rows_and_the_same_joints(config):
     model, rows = build(config), torch.tensor([29, 3, 4])
-    seen = random_input(model, 2)
-    whole, some = model(seen), model(seen, rows=rows)
+    seen, further = random_input(model, 2), torch.rand(3, model.regressor.shape[1])
+    whole, some = model(seen), model(seen, rows=rows, further=further)
     assert_close(some.vertices, whole.vertices[:, rows])
+    assert_close(some.further, further @ whole.vertices)
     assert_close(some.regressed, whole.regressed)
     assert_close(some.joints, whole.joints)
 
@@ -104,7 +106,8 @@ def test_asking_for_rows_gives_those_rows_and_the_same_joints(config):
 @ALL
 def test_what_is_seen_matters(config):
     model = build(config)
-    for part in model(random_input(model, 2)):
+    seen = random_input(model, 2)
+    for part in model(seen, further=torch.rand(3, model.regressor.shape[1])):
         assert not torch.allclose(part[0], part[1], atol=1e-5)
 
 
@@ -123,7 +126,7 @@ def test_metres_are_not_rounded_to_the_precision_of_autocast(config):
     model = build(config)
     seen = random_input(model, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        prediction = model(seen)
+        prediction = model(seen, further=torch.rand(3, model.regressor.shape[1]))
     for part in prediction:
         assert part.dtype == torch.float32
         assert not torch.equal(part, part.bfloat16().float())

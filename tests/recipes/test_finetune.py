@@ -20,11 +20,12 @@ import mpt
 from mpt import bodies, checkpoint, cli, losses
 from mpt.bodies import smpl
 from mpt.datasets import rendered
-from mpt.datasets.augment import BODY, AugmentationConfig
+from mpt.datasets.augment import BODY, Augmentation, AugmentationConfig
 from mpt.datasets.loading import Example
 from mpt.datasets.mixture import Mixture
+from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, project
 from mpt.errors import InputError
-from mpt.images import Crop
+from mpt.images import Crop, apply
 from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes import finetune as recipe
 from mpt.recipes import networks
@@ -33,6 +34,7 @@ from mpt.recipes.conventions import convention_of
 from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights, PhotoBatch, Truth, finetune, truth_of
 from mpt.recipes.loop import OptimConfig, Run
 from mpt.recipes.networks import NetworkConfig
+from mpt.skeletons import COCO17, H36M17
 
 UPRIGHT = AugmentationConfig(flip=0)
 TINY = FinetuneConfig(
@@ -232,6 +234,7 @@ def known_of(n: int, body, *, vertices, joints, points) -> Truth:
         torch.where(vertices[:, None, None], full, nan), vertices,
         torch.where(joints[:, None, None], of_joints, nan), joints[:, None].expand(n, k),
         torch.where(points[:, None, None] > 0, of_points, nan), points[:, None].expand(n, k),
+        torch.full((n, 17, 3), nan), torch.zeros(n, 17).bool(),
     )  # fmt: skip
 
 
@@ -310,7 +313,8 @@ def example(body, *, pose, betas, parameters_known, joints_known) -> Example:
     return Example(
         zeros(n, 3, 8, 8), zeros(n, k, 2), zeros(n, k), torch.full((n, k, 3), 7.0), joints_known, pose, betas,
         zeros(n).long(), parameters_known, zeros(n, len(body.template), 3), zeros(n).bool(),
-        zeros(n, 2, 3), torch.arange(n),
+        zeros(n, 17, 2), zeros(n, 17), zeros(n, 17, 3), zeros(n, 17).bool(),
+        zeros(n, 2, 3), zeros(n, 3, 3), torch.arange(n),
     )  # fmt: skip
 
 
@@ -336,6 +340,110 @@ def test_smpl_parameters_say_nothing_of_another_body(body):
     given = example(body, pose=pose, betas=betas, parameters_known=torch.tensor([True]), joints_known=nothing)
     truth = truth_of(given, body)
     assert not truth.vertices_known.any() and not truth.joints_known.any()
+
+
+# ------------------------------------------------------------------------------------ joints by their source
+
+
+HIPS_OUT = 0.06
+K = np.array([[1145.0, 0, 512.5], [0, 1145, 515.5], [0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def two_regressors(tmp_path_factory):
+    """SMPL whose Human3.6M has its hips 6 cm farther out than COCO; without COCO's regressor, and with it."""
+    folder, model = tmp_path_factory.mktemp("regressors"), official.smpl()
+    np.savez(folder / "SMPL_NEUTRAL.npz", **model)
+    np.save(folder / "h36m.npy", official.h36m_regressor(model, "right", HIPS_OUT))
+    np.save(folder / "coco.npy", official.coco_regressor(model))
+    read = {"h36m_regressor": folder / "h36m.npy"}
+    whole = smpl.read(folder / "SMPL_NEUTRAL.npz", coco_regressor=folder / "coco.npy", **read)
+    return smpl.read(folder / "SMPL_NEUTRAL.npz", **read), whole
+
+
+def photographed(body, *, mesh: bool, absolute: bool = True) -> tuple[Sample, torch.Tensor]:
+    """Somebody of Human3.6M, beside the optical axis, and the true mesh in camera axes."""
+    pose, betas, _ = official.random_people(1, 24)
+    turns = torch.from_numpy(np.stack([official._rodrigues(v) for v in pose[0]]))[None].float()
+    vertices = body(turns, torch.from_numpy(betas).float()).vertices.double() + torch.tensor([0.9, -0.3, 5.0])
+    joints = body.to(dtype=torch.float64).regress(vertices, "h36m17")[0].numpy()
+    xy = project(joints, K)
+    known = np.ones(17, bool)
+    return Sample(
+        "human36m", np.zeros((1002, 1000, 3), np.uint8), Crop.around(xy, 1.4),
+        keypoints=Keypoints(H36M17, xy, known * 1.0),
+        joints=Joints3D(H36M17, joints - (0 if absolute else joints[0]), known),
+        parameters=BodyParameters("smpl", pose[0], betas[0]) if mesh else None,
+        intrinsics=K,
+    ), vertices  # fmt: skip
+
+
+def truth_on(body, sample: Sample) -> Truth:
+    photos = recipe.photo_dataset([sample], TINY, body)
+    example = Example(*(torch.as_tensor(part)[None] for part in photos.example(sample, Augmentation())))
+    return truth_of(example, body)
+
+
+def terms_of_the_truth(body, truth: Truth) -> dict[str, float]:
+    """What a model loses that answers the true mesh, its joints, and their 2D joints."""
+    regressor = body.regressors["h36m17"].to_dense() if recipe.by_source(body) else None
+    further = truth.vertices[:, :0] if regressor is None else regressor @ truth.vertices
+    own = body.regress(truth.vertices)
+    prediction = SimpleNamespace(
+        coarse=truth.vertices[:, :5], vertices=truth.vertices[:, 5:9], joints=own, regressed=own,
+        further=further, camera=torch.tensor([[1.0, 0, 0]]),
+    )  # fmt: skip
+    batch = PhotoBatch(torch.zeros(1, 3, 8, 8), truth, torch.arange(5, 9))
+    output = SimpleNamespace(prediction=prediction, heatmaps=(torch.zeros(1, 17, 8, 8),))
+    terms = recipe.objective(output, batch, torch.arange(5), FinetuneWeights(), 2.0)
+    return {name: float(value) for name, value in terms.items()}
+
+
+@pytest.mark.parametrize("absolute", [True, False], ids=["before the camera", "about the pelvis"])
+def test_a_true_mesh_loses_nothing_where_joints_are_those_of_their_source(two_regressors, absolute):
+    _, body = two_regressors
+    sample, vertices = photographed(body, mesh=True, absolute=absolute)
+    truth = truth_on(body, sample)
+    terms = terms_of_the_truth(body, truth)
+    assert terms["joints"] < 1e-5 and terms["regressed"] < 1e-5 and terms["vertices"] < 1e-5
+    assert truth.h36m_known.sum() == 14 and (truth.points_known == 1).all()
+    xy = project(body.to(dtype=torch.float64).regress(vertices)[0].numpy(), K)
+    np.testing.assert_allclose(truth.points[0], apply(sample.crop.ndc_from_image, xy), atol=1e-4)
+    hips = COCO17.indices("left_hip", "right_hip")
+    labelled = apply(sample.crop.ndc_from_image, sample.keypoints.on(COCO17).xy_px)
+    apart = np.linalg.norm(truth.points[0].numpy()[hips] - labelled[hips], axis=-1) * sample.crop.side_px / 2
+    assert (apart > 5).all()  # pixels between COCO's hips and Human3.6M's labels
+
+
+def test_by_name_the_hips_of_human36m_are_laid_on_smpls_own(two_regressors):
+    body, _ = two_regressors
+    assert not recipe.by_source(body) and "--coco-regressor" in recipe._says_of_joints(body)
+    without = truth_on(body, photographed(body, mesh=False)[0])
+    mesh = truth_on(body, photographed(body, mesh=True)[0])
+    off = (without.joints - mesh.joints).norm(dim=-1)[0, COCO17.indices("left_hip", "right_hip")]
+    assert off.tolist() == pytest.approx([HIPS_OUT] * 2, abs=0.02)  # the skin about them bends a little
+
+
+def test_without_a_mesh_other_sets_hips_stay_unknown_and_their_joints_train_by_their_own_regressor(
+    two_regressors,
+):
+    _, body = two_regressors
+    truth = truth_on(body, photographed(body, mesh=False)[0])
+    assert not truth.vertices_known.any() and not truth.joints_known.any() and truth.h36m_known.sum() == 14
+    unknown = {joint for joint, known in zip(COCO17.joints, truth.points_known[0] > 0) if not known}
+    assert unknown == {"left_hip", "right_hip", "nose", "left_eye", "right_eye", "left_ear", "right_ear"}
+    wrong = truth._replace(vertices=truth.vertices + torch.randn(1, 6890, 3))
+    assert terms_of_the_truth(body, wrong)["regressed"] > 0.01
+
+
+def test_labels_of_coco_are_coco_s(two_regressors):
+    _, body = two_regressors
+    xy = np.random.default_rng(0).uniform(50, 150, (17, 2))
+    sample = Sample("coco", np.zeros((200, 200, 3), np.uint8), Crop((100.0, 100.0), 180.0),
+                    keypoints=Keypoints(COCO17, xy, np.ones(17)))  # fmt: skip
+    truth = truth_on(body, sample)
+    np.testing.assert_allclose(truth.points[0], apply(sample.crop.ndc_from_image, xy), atol=1e-6)
+    assert not truth.h36m_known.any()
 
 
 # ------------------------------------------------------------------------------------------------- the data

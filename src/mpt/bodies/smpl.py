@@ -43,6 +43,7 @@ _SIDED = {f"{side}_{limb}": f"{side}_{limb}" for side in ("left", "right") for l
 ROLES = {name: name for name in _TRUNK} | _SIDED | {"left_toe": "left_foot", "right_toe": "right_foot"}
 """The 22 bones that motion capture drives; the hands rest."""
 
+_DOWN = ("nose", "left_shoulder", "left_hip", "left_knee", "left_ankle")
 _SIDES_OF_LEG = [H36M17.indices(f"left_{joint}", f"right_{joint}") for joint in ("hip", "knee", "ankle")]
 
 
@@ -51,18 +52,21 @@ def build(
     out: str | os.PathLike,
     *,
     gender: Gender | None = None,
+    coco_regressor: str | os.PathLike | None = None,
     h36m_regressor: str | os.PathLike | None = None,
     downsampling: str | os.PathLike | None = None,
 ) -> None:
     """Write the body file of an official SMPL file: COCO-17 joints, coarse meshes of 431 and 1723 vertices.
 
     gender: whose shapes these are; by default as the file's name says, else neutral.
+    coco_regressor: Pose2Mesh's ``J_regressor_coco.npy``, where COCO's annotators see the 17 joints; without
+        it the limbs are SMPL's own centres of rotation and the face some vertices.
     h36m_regressor: ``J_regressor_h36m.npy`` of either order, for reporting (:func:`read_h36m_regressor`).
     downsampling: METRO's ``mesh_downsampling.npz``, whose coarse meshes are taken instead of our own.
 
     Raises InputError for a file that is no whole SMPL model, MANO's among them.
     """
-    tensors, metadata = _describe(path, gender, h36m_regressor)
+    tensors, metadata = _describe(path, gender, coco_regressor, h36m_regressor)
     write_body(out, *with_coarse_meshes(tensors, metadata, COARSE, downsampling))
 
 
@@ -70,10 +74,11 @@ def read(
     path: str | os.PathLike,
     *,
     gender: Gender | None = None,
+    coco_regressor: str | os.PathLike | None = None,
     h36m_regressor: str | os.PathLike | None = None,
 ) -> Body:
     """The body of an official SMPL file as :func:`build` has it, but without coarse meshes."""
-    return assemble(*_describe(path, gender, h36m_regressor))
+    return assemble(*_describe(path, gender, coco_regressor, h36m_regressor))
 
 
 def read_h36m_regressor(path: str | os.PathLike, template: Tensor) -> Tensor:
@@ -82,18 +87,7 @@ def read_h36m_regressor(path: str | os.PathLike, template: Tensor) -> Tensor:
     METRO's file lists the right leg first, SPIN's, which has the same size, the left: which it is, is seen
     where the joints stand on the T-pose. Raises InputError where they do not stand as a person's do.
     """
-    try:
-        regressor = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{path}: cannot read it as an array of numbers ({error}); name J_regressor_h36m.npy"
-        ) from error
-    expected = (len(H36M17), len(template))
-    if regressor.shape != expected:
-        raise InputError(
-            f"{path}: its shape is {tuple(regressor.shape)} where {expected} was expected; "
-            "name J_regressor_h36m.npy"
-        )
+    regressor = _read_regressor(path, template, H36M17, "J_regressor_h36m.npy")
     joints = regressor @ template.double()
     order = list(range(len(H36M17)))
     left_hip, right_hip = _SIDES_OF_LEG[0]
@@ -102,6 +96,37 @@ def read_h36m_regressor(path: str | os.PathLike, template: Tensor) -> Tensor:
             order[left], order[right] = right, left
     _check_standing(joints[order], path)
     return regressor[order]
+
+
+def read_coco_regressor(path: str | os.PathLike, template: Tensor) -> Tensor:
+    """(17, V) COCO's joints in COCO17's order, from Pose2Mesh's .npy file, for a T-posed ``template`` (V, 3).
+
+    Raises InputError where they do not stand as a person's do.
+    """
+    regressor = _read_regressor(path, template, COCO17, "J_regressor_coco.npy")
+    at = dict(zip(COCO17.joints, (regressor @ template.double()).tolist()))
+    sided = all(at[joint][0] > at[joint.replace("left", "right")][0] for joint in at if "left" in joint)
+    heights = [at[joint][1] for joint in _DOWN]
+    if not (sided and heights == sorted(heights, reverse=True)):
+        raise InputError(
+            f"{path}: on the T-pose its joints do not stand as a person's in COCO's order; name "
+            "J_regressor_coco.npy of this body"
+        )
+    return regressor
+
+
+def _read_regressor(path: str | os.PathLike, template: Tensor, skeleton: Skeleton, name: str) -> Tensor:
+    """(K, V) float64."""
+    try:
+        regressor = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot read it as an array of numbers ({error}); name {name}") from error
+    expected = (len(skeleton), len(template))
+    if regressor.shape != expected:
+        raise InputError(
+            f"{path}: its shape is {tuple(regressor.shape)} where {expected} was expected; name {name}"
+        )
+    return regressor
 
 
 def h36m17_to_lsp14(joints: Tensor) -> Tensor:
@@ -262,11 +287,18 @@ def regressor_tensors(name: str, regressor: Tensor) -> dict[str, Tensor]:
 
 
 def _describe(
-    path: str | os.PathLike, gender: Gender | None, h36m_regressor: str | os.PathLike | None
+    path: str | os.PathLike,
+    gender: Gender | None,
+    coco_regressor: str | os.PathLike | None,
+    h36m_regressor: str | os.PathLike | None,
 ) -> tuple[dict[str, Tensor], dict]:
     model = read_model(path, "SMPL", SMPL24)
     gender = gender or _named_gender(Path(path).name)
-    tensors = model.tensors(_coco17(model.regressor))
+    if coco_regressor is None:
+        coco = _coco17(model.regressor)
+    else:
+        coco = read_coco_regressor(coco_regressor, model.template)
+    tensors = model.tensors(coco)
     if h36m_regressor is not None:
         tensors |= regressor_tensors(H36M17.name, read_h36m_regressor(h36m_regressor, model.template))
     return tensors, {
@@ -274,6 +306,7 @@ def _describe(
         "gender": gender,
         "shape_space": "smpl",
         "skeleton": COCO17.name,
+        "coco_regressor": coco_regressor is not None,
         "regressors": [] if h36m_regressor is None else [H36M17.name],
         "bones": SMPL24.joints,
         "parents": SMPL24.parents,

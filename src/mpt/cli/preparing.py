@@ -133,8 +133,12 @@ class PrepareBody:
     """Which hand anny-hand is. Default: right. Whose hand a MANO file holds is seen in it."""
     gender: Literal["neutral", "female", "male"] | None = None
     """Whose shapes an SMPL file holds. Default: as its name says."""
+    coco_regressor: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Pose2Mesh's J_regressor_coco.npy: where COCO's annotators see the 17 joints that heatmaps are drawn of.
+    Without it they are SMPL's own joints, and other sets' joints are taken for them by name."""
     h36m_regressor: Annotated[Path | None, arg(metavar="FILE")] = None
-    """J_regressor_h36m.npy, of either order of the legs, for reporting on Human3.6M's joints."""
+    """J_regressor_h36m.npy, of either order of the legs, for Human3.6M's joints: to report on, and, beside
+    --coco-regressor, to learn from."""
     downsampling: Annotated[Path | None, arg(metavar="FILE")] = None
     """METRO's mesh_downsampling.npz, whose coarse meshes are taken instead of our own."""
 
@@ -159,7 +163,7 @@ class PrepareBody:
         used = {
             "anny": (),
             "anny-hand": ("side",),
-            "smpl": ("gender", "h36m_regressor", "downsampling"),
+            "smpl": ("gender", "coco_regressor", "h36m_regressor", "downsampling"),
             "mano": ("downsampling",),
         }
         for name in sorted({name for names in used.values() for name in names}):
@@ -179,6 +183,7 @@ class PrepareBody:
                     self.file,
                     self.out,
                     gender=self.gender,
+                    coco_regressor=self.coco_regressor,
                     h36m_regressor=self.h36m_regressor,
                     downsampling=self.downsampling,
                 )

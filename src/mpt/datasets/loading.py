@@ -8,6 +8,7 @@ Letters: K joints, P bones, V vertices, S image size.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,11 +17,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mpt.datasets import muco3dhp
 from mpt.datasets.augment import Augmentation, AugmentationConfig
 from mpt.datasets.sample import Joints3D, Sample
 from mpt.errors import InputError
-from mpt.images import Crop, apply, compose
-from mpt.skeletons import Skeleton
+from mpt.images import Crop, apply, compose, invert
+from mpt.skeletons import H36M17, LSP14, Skeleton
 from mpt.views import Pinhole, camera_from_network
 
 # ImageNet's mean and standard deviation of RGB in [0, 1], which the 2D networks were trained with.
@@ -60,10 +62,33 @@ class Example(NamedTuple):
     """(V, 3)"""
     vertices_known: Tensor
     """() bool"""
+    h36m_points: Tensor
+    """(17, 2) as ``points``: joints where Human3.6M has them, of sets that have them there."""
+    h36m_points_known: Tensor
+    """(17,)"""
+    h36m_joints: Tensor
+    """(17, 3) as ``joints``, of such sets."""
+    h36m_joints_known: Tensor
+    """(17,) bool"""
     image_from_ndc: Tensor
     """(2, 3) crop's [-1, 1] -> pixels of the photo, any mirror included."""
+    ndc_from_network: Tensor
+    """(3, 3) what is before the camera, in the network's axes -> homogeneous coordinates in the crop's
+    [-1, 1]."""
     index: int
     """Which sample."""
+
+
+H36M_JOINTS = {
+    "human36m": tuple({"neck": "thorax"}.get(joint, joint) for joint in LSP14.joints),
+    "mpi_inf_3dhp": muco3dhp.COMPARED,
+    "muco3dhp": muco3dhp.COMPARED,
+}
+"""Sets whose joints are where Human3.6M's regressor has them: all 14 that are reported, or those that mean
+the same. Its hips are some centimetres farther out than COCO's or SMPL's."""
+
+SAME_PLACE = ("shoulder", "elbow", "wrist", "knee", "ankle")
+"""Joints that COCO's annotators see where Human3.6M has them, to a centimetre or two."""
 
 
 class PhotoDataset(torch.utils.data.Dataset):
@@ -79,10 +104,13 @@ class PhotoDataset(torch.utils.data.Dataset):
         vertices: int = 0,
         regressor: np.ndarray | None = None,
         hand_mean: np.ndarray | None = None,
+        by_source: bool = False,
         augment: AugmentationConfig | None = None,
         seed: int = 0,
     ) -> None:
         """
+        by_source: joints of sets that have them where Human3.6M has (``H36M_JOINTS``) are kept for its own
+            regressor; without, they are taken by name for those of ``skeleton``.
         vertices: V of the data sets' own vertices; 0 leaves them out.
         regressor: (K, V), joints and root of samples that know vertices alone.
         hand_mean: (15, 3) mean pose of MANO's file; without it, poses given about it stay unknown.
@@ -90,6 +118,7 @@ class PhotoDataset(torch.utils.data.Dataset):
         """
         self.samples, self.skeleton, self.model, self.size = samples, skeleton, model, size
         self.vertices, self.regressor, self.hand_mean = vertices, regressor, hand_mean
+        self.by_source = by_source
         self.augment, self.seed = augment, seed
         self.root = skeleton.root
 
@@ -113,13 +142,18 @@ class PhotoDataset(torch.utils.data.Dataset):
         crop = augmentation.crop(sample.crop)
         pixels = read_crop(sample.image, crop, self.size, mirrored=sample.mirrored)
         image = torch.from_numpy(augmentation.image(pixels)).permute(2, 0, 1).float() / 255
-        axes = self.camera_from_network(sample, crop, mirrored=augmentation.flip).T
+        turn = self.camera_from_network(sample, crop, mirrored=augmentation.flip)
+        axes = turn.T
+        own, of_h36m = self._by_source(sample)
         vertices = sample.vertices_m if self.vertices else None
-        joints, root = self._joints(sample, augmentation, axes)
+        joints, root = self._joints(own, augmentation, axes)
+        h36m_joints = self._h36m_joints(of_h36m, augmentation, axes)
         pose, betas, gender, parameters_known = self._parameters(sample, augmentation, axes)
         vertices_known = vertices is not None and root is not None
         from_ndc = compose(crop.image_from_ndc, FLIPPED) if augmentation.flip else crop.image_from_ndc
-        points = self._points(sample, crop, augmentation)
+        points = self._points(own, self.skeleton, crop, augmentation)
+        h36m_points = self._points(of_h36m, H36M17, crop, augmentation)
+        ndc_from_image = np.vstack([invert(from_ndc), [0, 0, 1]])
         return Example(
             (image - MEAN[:, None, None]) / STD[:, None, None],
             _float(points[:, :2]),
@@ -136,7 +170,12 @@ class PhotoDataset(torch.utils.data.Dataset):
                 else np.zeros((self.vertices, 3))
             ),
             torch.tensor(vertices_known),
+            _float(h36m_points[:, :2]),
+            _float(h36m_points[:, 2]),
+            _float(h36m_joints.xyz_m),
+            torch.from_numpy(h36m_joints.known),
             _float(from_ndc),
+            _float(ndc_from_image @ camera_of(sample).matrix @ turn),
             index,
         )
 
@@ -155,14 +194,33 @@ class PhotoDataset(torch.utils.data.Dataset):
                 return keypoints.xy_px[self.root].mean(0)
         return np.array(sample.crop.center_px)
 
-    def _points(self, sample: Sample, crop: Crop, augmentation: Augmentation) -> np.ndarray:
-        """(K, 3) joints in the crop's [-1, 1] and their confidence."""
+    def _by_source(self, sample: Sample) -> tuple[Sample, Sample]:
+        """The sample with the joints that are those of ``skeleton``, and with those that are Human3.6M's."""
+        names = H36M_JOINTS.get(sample.dataset) if self.by_source else None
+        if names is None:
+            return sample, replace(sample, keypoints=None, joints=None)
+        shared = [joint for joint in self.skeleton.joints if joint.partition("_")[2] in SAME_PLACE]
+        return _with_joints(sample, self.skeleton, shared), _with_joints(sample, H36M17, names)
+
+    def _points(
+        self, sample: Sample, skeleton: Skeleton, crop: Crop, augmentation: Augmentation
+    ) -> np.ndarray:
+        """(K, 3) joints of ``skeleton`` in the crop's [-1, 1] and their confidence."""
         if sample.keypoints is None:
-            return np.zeros((len(self.skeleton), 3))
-        keypoints = sample.keypoints.on(self.skeleton)
+            return np.zeros((len(skeleton), 3))
+        keypoints = sample.keypoints.on(skeleton)
         ndc = apply(crop.ndc_from_image, keypoints.xy_px)
-        points = augmentation.ndc(np.column_stack([ndc, keypoints.confidence]), self.skeleton)
+        points = augmentation.ndc(np.column_stack([ndc, keypoints.confidence]), skeleton)
         return np.where(points[:, 2:] > 0, points, 0)
+
+    def _h36m_joints(self, sample: Sample, augmentation: Augmentation, axes: np.ndarray) -> Joints3D:
+        """Human3.6M's joints about the middle of its hips; nothing is known where that is not."""
+        joints = sample.joints
+        if joints is None or not joints.known[H36M17.root].all():
+            return Joints3D(H36M17, np.zeros((len(H36M17), 3)), np.zeros(len(H36M17), bool))
+        joints = augmentation.joints(joints, axes)
+        root = joints.xyz_m[H36M17.root].mean(0)
+        return Joints3D(H36M17, np.where(joints.known[:, None], joints.xyz_m - root, 0), joints.known)
 
     def _joints(
         self, sample: Sample, augmentation: Augmentation, axes: np.ndarray
@@ -195,6 +253,18 @@ class PhotoDataset(torch.utils.data.Dataset):
         if parameters.about_mean:
             pose = np.concatenate([pose[:1], pose[1:] + self.hand_mean])
         return pose, parameters.betas, parameters.gender, True
+
+
+def _with_joints(sample: Sample, skeleton: Skeleton, names: Sequence[str]) -> Sample:
+    """The sample with 2D and 3D joints of ``skeleton``, those of these names; the others are unknown."""
+    kept = np.array([joint in names for joint in skeleton.joints])
+    keypoints = sample.keypoints.on(skeleton) if sample.keypoints is not None else None
+    joints = sample.joints.on(skeleton) if sample.joints is not None else None
+    return replace(
+        sample,
+        keypoints=keypoints and replace(keypoints, confidence=np.where(kept, keypoints.confidence, 0)),
+        joints=joints and replace(joints, known=joints.known & kept),
+    )
 
 
 def camera_of(sample: Sample) -> Pinhole:

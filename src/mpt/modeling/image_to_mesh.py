@@ -56,11 +56,14 @@ class ImageToMesh(nn.Module):
         *,
         rows: Tensor | None = None,
         mask_queries: float = 0.0,
+        further: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> ImageToMeshOutput:
         """(N, 3, S, S) normalised images -> mesh and heatmaps; options as in :class:`MeshTransformer`."""
         seen, maps = self.see(images)
-        prediction = self.transformer(seen, rows=rows, mask_queries=mask_queries, generator=generator)
+        prediction = self.transformer(
+            seen, rows=rows, mask_queries=mask_queries, further=further, generator=generator
+        )
         return ImageToMeshOutput(prediction, maps)
 
     def see(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

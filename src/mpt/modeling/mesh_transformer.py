@@ -72,6 +72,7 @@ class MeshPrediction(NamedTuple):
     vertices: Tensor  # (N, V, 3), or those rows that were asked for
     regressed: Tensor  # (N, K, 3) joints of the full mesh, by the body's regressor
     camera: Tensor  # (N, 3): s, tx, ty
+    further: Tensor  # (N, R, 3) joints of the full mesh by another regressor; R is 0 where none was given
 
 
 class MeshTransformer(nn.Module):
@@ -179,6 +180,7 @@ class MeshTransformer(nn.Module):
         rows: Tensor | None = None,
         mask_queries: float = 0.0,
         skip_below: float = 0.0,
+        further: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> MeshPrediction:
         """Predict.
@@ -188,9 +190,11 @@ class MeshTransformer(nn.Module):
         rows: full vertices to predict, all where None.
         mask_queries: masked vertex modelling (training): int(U(0, 1) * this * count) of the joint queries and
         of the vertex queries are replaced by one learned vector.
+        further: (R, V) regressor of other joints, wanted too.
         skip_below: patch tokens with nothing above this are left out; 0 keeps all.
         """
-        return self._mesh(*self._heads(self._encode(seen, mask_queries, skip_below, generator)), rows)
+        heads = self._heads(self._encode(seen, mask_queries, skip_below, generator))
+        return self._mesh(*heads, rows, further)
 
     def look_twice(self, maps: Tensor) -> MeshPrediction:
         """Heatmaps (N, J, S, S), as they are and mirrored -> the average of the two predictions.
@@ -268,7 +272,12 @@ class MeshTransformer(nn.Module):
             return self.to_joint(of_joints), coarse, self.to_camera(flat)
 
     def _mesh(
-        self, joints: Tensor, coarse: Tensor, camera: Tensor, rows: Tensor | None = None
+        self,
+        joints: Tensor,
+        coarse: Tensor,
+        camera: Tensor,
+        rows: Tensor | None = None,
+        further: Tensor | None = None,
     ) -> MeshPrediction:
         """The coarse mesh made full, or those rows of it, and the joints that the full mesh has."""
         with torch.autocast(coarse.device.type, enabled=False):
@@ -277,7 +286,8 @@ class MeshTransformer(nn.Module):
                 regressed = torch.einsum("kv,nvc->nkc", self.regressor, vertices)
             else:
                 regressed = self.upsample.regressed(coarse, self.regressor)
-        return MeshPrediction(*(part.float() for part in (joints, coarse, vertices, regressed, camera)))
+            others = coarse[:, :0] if further is None else self.upsample.regressed(coarse, further)
+        return MeshPrediction(*(p.float() for p in (joints, coarse, vertices, regressed, camera, others)))
 
     def kept_tokens(self, maps: Tensor, skip_below: float) -> int:
         """How many patch tokens the fullest of these heatmaps keeps."""

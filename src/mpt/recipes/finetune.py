@@ -4,6 +4,11 @@ Data sets know different things of their photos, so each loss is the mean over t
 ground truth it needs. A true mesh comes from the data set, or from its SMPL parameters on the body; where
 there is one, the true joints are regressed from it, else they are the data set's own.
 
+What Human3.6M calls a hip is not what COCO's annotators call one, nor SMPL's. On an SMPL body that has both
+regressors (:func:`by_source`) the joints of Human3.6M and of sets like it are compared with what its own
+regressor finds on the predicted mesh, and the 2D joints of their photos are COCO's on the true mesh. Without
+them every set's joints are taken by name.
+
 Letters: N samples, K joints, V vertices, C coarse ones.
 """
 
@@ -23,7 +28,7 @@ from torch.utils.data import DataLoader
 
 from mpt import bodies, checkpoint, heatmaps
 from mpt.bodies import Body
-from mpt.cameras import weak_perspective
+from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
 from mpt.datasets import check, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
@@ -45,7 +50,9 @@ from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.predictions import BATCH, Network
 from mpt.recipes.pretrain import LossWeights, start, take_weights
-from mpt.skeletons import Skeleton
+from mpt.skeletons import H36M17, Skeleton
+
+ENOUGH_POINTS = 6  # to place a mesh by
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,8 @@ class Truth(NamedTuple):
     joints_known: Tensor  # (N, K) bool
     points: Tensor  # (N, K, 2)
     points_known: Tensor  # (N, K) confidence in [0, 1]
+    h36m_joints: Tensor  # (N, 17, 3) about the middle of Human3.6M's own hips
+    h36m_known: Tensor  # (N, 17) bool
 
 
 class PhotoBatch(NamedTuple):
@@ -172,7 +181,9 @@ def finetune(
 
     def losses_of(model: nn.Module, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
         masked = config.mask_queries if config.model.vertex_queries else 0.0
-        output = model(batch.images, rows=batch.rows, mask_queries=masked, generator=generator)
+        output = model(
+            batch.images, rows=batch.rows, mask_queries=masked, further=h36m_regressor, generator=generator
+        )
         return objective(output, batch, coarse_index, config.weights, config.network.std_cells)
 
     def validate(model: ImageToMesh) -> dict[str, float]:
@@ -193,6 +204,7 @@ def finetune(
         )
 
     coarse_index = body.coarsened(config.model.coarse_vertices).index
+    h36m_regressor = body.regressors[H36M17.name].to_dense() if by_source(body) else None
     factors = {"network": config.network_lr, "transformer": config.transformer_lr}
     if accelerator.is_main_process:
         millions = [
@@ -203,7 +215,7 @@ def finetune(
             f"[bold]{config.name}[/bold]: 2D network {millions[0]:.1f} M and transformer {millions[1]:.1f} M "
             f"parameters, photos: {shown}; {len(checked):,} held out, {steps:,} steps of "
             f"{config.batch_size} x {micro_batches} on {device} ({accelerator.mixed_precision})\n"
-            f"validated by {rule.name}: {rule.says}",
+            f"validated by {rule.name}: {rule.says}\njoints: {_says_of_joints(body)}",
             highlight=False,
         )
         if not resume:
@@ -314,8 +326,25 @@ def photo_dataset(
         vertices=len(body.template),
         regressor=body.regressor.to_dense().cpu().numpy(),
         hand_mean=None if mean is None else np.reshape(mean, (15, 3)),
+        by_source=by_source(body),
         augment=augment,
         seed=config.seed,
+    )
+
+
+def by_source(body: Body) -> bool:
+    """Whether a body tells Human3.6M's joints from COCO's."""
+    return bool(body.metadata.get("coco_regressor")) and H36M17.name in body.regressors
+
+
+def _says_of_joints(body: Body) -> str:
+    if by_source(body):
+        return "2D by COCO's regressor, 3D by the regressor of the set that tells them"
+    if body.metadata.get("shape_space") != "smpl":
+        return "of every set by name"
+    return (
+        "of every set by name, on SMPL's own; bodies made with --coco-regressor and --h36m-regressor tell "
+        "Human3.6M's hips, 6 cm farther out, from COCO's"
     )
 
 
@@ -385,14 +414,33 @@ def truth_of(example: Example, body: Body) -> Truth:
         known = known | posable
     regressed = body.regress(torch.where(known[:, None, None], vertices, 0.0))
     root = regressed[:, body.skeleton.root].mean(1, keepdim=True)
+    points, points_known = example.points, example.points_known
+    placed = known & ((example.h36m_points_known > 0).sum(1) >= ENOUGH_POINTS)
+    if placed.any():
+        points, points_known = points.clone(), points_known.clone()
+        points[placed] = _seen_points(vertices[placed], regressed[placed], body, example, placed)
+        points_known[placed] = 1
     return Truth(
         vertices - root,
         known,
         torch.where(known[:, None, None], regressed - root, example.joints),
         example.joints_known | known[:, None],
-        example.points,
-        example.points_known,
+        points,
+        points_known,
+        example.h36m_joints,
+        example.h36m_joints_known,
     )
+
+
+def _seen_points(vertices: Tensor, joints: Tensor, body: Body, example: Example, rows: Tensor) -> Tensor:
+    """(n, K, 2) where the joints of true meshes (n, V, 3) are seen in the crop, when each mesh is placed so
+    that its joints of Human3.6M are seen where those ``rows`` of the batch tell.
+    """
+    projection = example.ndc_from_network[rows].double()
+    told = example.h36m_points[rows].double(), example.h36m_points_known[rows].double()
+    shift = fit_translation(body.regress(vertices, H36M17.name).double(), *told, projection)
+    seen = (joints.double() + shift[:, None]) @ projection.mT
+    return (seen[..., :2] / seen[..., 2:]).float()
 
 
 # ----------------------------------------------------------------------------------------------- the losses
@@ -408,11 +456,18 @@ def objective(
     """The weighted terms of Eq. 7, each a scalar, each over the samples that know its truth.
 
     L_V is the mean over the coarse and the full mesh; joints count by their confidence; L_S is the mean over
-    the network's branches, each at its own resolution.
+    the network's branches, each at its own resolution. Regressed joints are those of the set that tells them.
     """
     predicted, truth = output.prediction, batch.truth
     of_mesh = truth.vertices_known[:, None].float()
     projected = weak_perspective(predicted.joints, predicted.camera)
+    regressed, of_regressed, known = predicted.regressed, truth.joints, truth.joints_known
+    if predicted.further.shape[1]:  # where a set tells Human3.6M's joints, those are compared
+        told = truth.h36m_known.any(1, keepdim=True)
+        own = predicted.further - predicted.further[:, H36M17.root].mean(1, keepdim=True)
+        regressed = torch.cat([regressed, own], 1)
+        of_regressed = torch.cat([truth.joints, truth.h36m_joints], 1)
+        known = torch.cat([known & ~told, truth.h36m_known], 1)
     terms = {
         "vertices": (
             l1_where_known(predicted.coarse, truth.vertices[:, coarse_index], of_mesh)
@@ -420,7 +475,7 @@ def objective(
         )
         / 2,
         "joints": l1_where_known(predicted.joints, truth.joints, truth.joints_known.float()),
-        "regressed": l1_where_known(predicted.regressed, truth.joints, truth.joints_known.float()),
+        "regressed": l1_where_known(regressed, of_regressed, known.float()),
         "projected": l1_where_known(projected, truth.points, truth.points_known),
         "heatmaps": torch.stack(
             [heatmap_loss(maps, truth.points, truth.points_known, std_cells) for maps in output.heatmaps]
