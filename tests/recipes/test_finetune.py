@@ -1,5 +1,6 @@
 """Fine-tuning counts what is known and nothing else, resumes bit for bit, and freezes what it should."""
 
+import io
 import json
 from dataclasses import replace
 from itertools import chain
@@ -12,6 +13,7 @@ import pytest
 import roma
 import torch
 from oracles import Knowing
+from rich.console import Console
 from safetensors.torch import load as load_tensors
 from tolerance import assert_close
 from torch.utils.data import DataLoader
@@ -19,7 +21,7 @@ from torch.utils.data import DataLoader
 import mpt
 from mpt import bodies, checkpoint, cli, losses
 from mpt.bodies import smpl
-from mpt.datasets import rendered
+from mpt.datasets import coco, human36m, rendered
 from mpt.datasets.augment import BODY, Augmentation, AugmentationConfig
 from mpt.datasets.loading import Example
 from mpt.datasets.mixture import Mixture
@@ -28,7 +30,7 @@ from mpt.errors import InputError
 from mpt.images import Crop, apply
 from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes import finetune as recipe
-from mpt.recipes import networks
+from mpt.recipes import loop, networks
 from mpt.recipes.configs import read_config
 from mpt.recipes.conventions import convention_of
 from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights, PhotoBatch, Truth, finetune, truth_of
@@ -560,3 +562,54 @@ def test_the_first_samples_of_an_epoch_differ_from_the_next(pictures, body):
     mixture = Mixture(recipe.read_sets(TINY, {"rendered": pictures}, body))
     drawn = list(chain(*recipe.step_order(mixture, 6, range(2))))
     assert len(set(drawn)) == 12 and sorted(index for index, _ in drawn) == sorted([*range(6)] * 2)
+
+
+# ----------------------------------------------------------------------------------- what feeds which loss
+
+
+def printed(table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_it_is_said_which_losses_each_set_feeds(two_regressors, tmp_path):
+    """Human3.6M in SPIN's form has no mesh; with SMPL beside it has one; COCO has 2D joints alone."""
+    body = two_regressors[0]
+    people = [layouts.People(seed) for seed in range(2)]
+    layouts.coco(tmp_path / "coco", people)
+    names = [f"S1_Walking.60457274_{frame:06d}.jpg" for frame in range(2)]
+    for kind, more in (("bare", {}), ("fitted", layouts.smpl_fields(2))):
+        for name in names:
+            layouts.photo(tmp_path / kind / name)
+        layouts.spin_npz(tmp_path / kind / "h36m_train.npz", names, layouts.H36M, people, **more)
+    sets = [
+        human36m.read(tmp_path / "bare"),
+        human36m.read(tmp_path / "fitted"),
+        coco.read(tmp_path / "coco"),
+    ]
+    config = replace(TINY, weights=FinetuneWeights(projected=0.0))
+    lines = [line for line in printed(recipe.feeding_table(sets, config, body)).splitlines()]
+    rows = [line.split("│")[1:-1] for line in lines if line.startswith(("│ human36m", "│ coco"))]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["human36m", "2", "–", "yes", "yes", "yes"],
+        ["human36m", "2", "yes", "yes", "yes", "yes"],
+        ["coco", "2", "–", "–", "–", "yes"],
+    ]
+    assert "human36m and coco gives no mesh of smpl-neutral" in printed(
+        recipe.feeding_table(sets, config, body)
+    )
+
+
+def test_a_loss_that_nothing_feeds_stops_the_run(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(loop, "FED_BY", 3)
+    layouts.coco(tmp_path / "coco", [layouts.People(seed) for seed in range(3)])
+    config = replace(TINY, data=("coco",), samples=40)
+    data = {"rendered": pictures, "coco": tmp_path / "coco"}
+    message = refusal(lambda: finetune(config, data, tmp_path / "run", workers=0, device="cpu"))
+    assert (
+        "no sample of the first 3 steps knows what these losses ask for: joints, regressed, vertices;"
+        in message
+    )
+    weights = FinetuneWeights(vertices=0, joints=0, regressed=0)
+    finetune(replace(config, weights=weights, samples=16), data, tmp_path / "fed", workers=0, device="cpu")

@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import roma
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -53,6 +54,8 @@ from mpt.recipes.pretrain import LossWeights, start, take_weights
 from mpt.skeletons import H36M17, Skeleton
 
 ENOUGH_POINTS = 6  # to place a mesh by
+LOSSES = ("vertices", "joints", "regressed", "projected", "heatmaps")
+LOOKED_AT = 32  # samples of a set, to tell which losses it feeds
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def finetune(
         config = replace(config, samples=round(config.epochs * mixture.epoch_size))
     held_out = read_set(config.validation, config.validation_split, data, body)
     checked = Subset(held_out, spread(np.arange(len(held_out)), config.validation_samples))
-    rule = convention_of(held_out, body)
+    rule, feeding = convention_of(held_out, body), feeding_table(mixture.sets, config, body)
 
     accelerator = start(config.precision, device, config.parallel)
     device, processes = accelerator.device, accelerator.num_processes
@@ -218,6 +221,7 @@ def finetune(
             f"validated by {rule.name}: {rule.says}\njoints: {_says_of_joints(body)}",
             highlight=False,
         )
+        console.print(feeding)
         if not resume:
             run = Run.begin(Path(out), config)
     loop = LoopConfig(
@@ -235,6 +239,7 @@ def finetune(
         accelerator=accelerator,
         resume=resume,
         lr_factor=lambda name: factors[name.split(".")[0]],
+        fed=[name for name in LOSSES if getattr(config.weights, name)],
     )
     return Path(out)
 
@@ -330,6 +335,42 @@ def photo_dataset(
         augment=augment,
         seed=config.seed,
     )
+
+
+def feeding_table(sets: Sequence[Samples], config: FinetuneConfig, body: Body) -> Table:
+    """Which losses each data set feeds, of those that have weight: the share of some of its samples that know
+    the truth, and in words which sets give no mesh.
+    """
+    losses = [name for name in LOSSES if getattr(config.weights, name)]
+    table = Table(title="which losses each data set feeds", title_justify="left", caption_justify="left")
+    for heading in ("", "photos", *losses):
+        table.add_column(heading, justify="right" if heading else "left")
+    without = []
+    for samples in sets:
+        shares = feeds(samples, config, body)
+        table.add_row(samples.dataset, f"{len(samples):,}", *(_share(shares[name]) for name in losses))
+        without += [samples.dataset] if "vertices" in losses and not shares["vertices"] else []
+    if without:
+        table.caption = (
+            f"No mesh of {body.name} is told by {' nor by '.join(without)}: the loss of vertices learns "
+            "nothing there. `mpt prepare dataset NAME DIR` says which files would tell it."
+        )
+    return table
+
+
+def feeds(samples: Samples, config: FinetuneConfig, body: Body) -> dict[str, float]:
+    """Loss -> the share of some of a set's samples that know the truth it asks for."""
+    photos = photo_dataset(Subset(samples, spread(np.arange(len(samples)), LOOKED_AT)), config, body)
+    [examples] = _loader(photos, 0, batch_size=len(photos))
+    truth = truth_of(Example(*examples), body)
+    of_joints = truth.joints_known.any(1)
+    of_points = (truth.points_known > 0).any(1)
+    known = (truth.vertices_known, of_joints, of_joints | truth.h36m_known.any(1), of_points, of_points)
+    return {name: float(of_samples.float().mean()) for name, of_samples in zip(LOSSES, known)}
+
+
+def _share(share: float) -> str:
+    return {0.0: "–", 1.0: "yes"}.get(share) or f"{100 * share:.0f} %"
 
 
 def by_source(body: Body) -> bool:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from mpt.recipes.parallel import Moments, Parallel, Statistics, Team, learner
 from mpt.writing import write_whole
 
 FORMAT = "mpt-state-1"
+FED_BY = 100
 console = Console(stderr=True)
 Batch = TypeVar("Batch")
 
@@ -166,6 +167,7 @@ def train(
     resume: bool = False,
     compile_model: bool = False,
     lr_factor: Callable[[str], float] = lambda name: 1.0,
+    fed: Collection[str] = (),
 ) -> nn.Module:
     """Evaluate, save, step, log. Returns the trained model.
 
@@ -173,7 +175,9 @@ def train(
     losses_of(model, samples, generator): the weighted terms of the loss; their sum is stepped on.
     validate(model): called by all processes together; what the main one says is logged.
     lr_factor(name): of the learning rate of a parameter; those that need no gradient are left alone.
-    Raises FloatingPointError at a non-finite loss, with the step; KeyboardInterrupt after saving.
+    fed: terms of the loss to which some sample of the first FED_BY steps must give something.
+    Raises InputError where none did; FloatingPointError at a non-finite loss, with the step;
+    KeyboardInterrupt after saving.
     """
     team, main = Team(accelerator), accelerator.is_main_process
     micro_batches = config.accumulate * team.count
@@ -197,6 +201,7 @@ def train(
     statistics = Statistics(model, micro_batches)
     generator = torch.Generator(accelerator.device)
     sums: dict[str, Tensor] = {}
+    hungry = set(fed) if done < FED_BY else set()
     if main:
         run.forget_after(done)
 
@@ -250,6 +255,9 @@ def train(
                     means = team.mean({name: float(value) / since for name, value in sums.items()})
                     sums.clear()
                     _refuse_non_finite(means, taken)
+                    hungry -= {name for name, value in means.items() if value}
+                    if taken >= FED_BY:
+                        _refuse_unfed(hungry, taken)
                     now = time.monotonic()
                     rate = since * config.batch_size * micro_batches / (now - logged)
                     logged = now
@@ -297,6 +305,15 @@ def _refuse_non_finite(means: dict[str, float], step: int) -> None:
         raise FloatingPointError(
             f"the loss stopped being finite by step {step} ({shown}); resume from the last saved state with "
             "a lower learning rate"
+        )
+
+
+def _refuse_unfed(hungry: Collection[str], step: int) -> None:
+    if hungry:
+        raise InputError(
+            f"no sample of the first {step} steps knows what these losses ask for: "
+            f"{', '.join(sorted(hungry))}; add a data set that tells it (`mpt prepare dataset` says what is "
+            "missing of one), or give these losses the weight 0"
         )
 
 
