@@ -56,6 +56,8 @@ def build(
 ) -> None:
     """Write the body file of an official SMPL file: COCO-17 joints, coarse meshes of 431 and 1723 vertices.
 
+    SMPL's own 24 joints can be regressed from its meshes, too (EMDB is reported on them).
+
     gender: whose shapes these are; by default as the file's name says, else neutral.
     h36m_regressor: ``J_regressor_h36m.npy`` of either order, for reporting (:func:`read_h36m_regressor`).
     downsampling: METRO's ``mesh_downsampling.npz``, whose coarse meshes are taken instead of our own.
@@ -266,15 +268,18 @@ def _describe(
 ) -> tuple[dict[str, Tensor], dict]:
     model = read_model(path, "SMPL", SMPL24)
     gender = gender or _named_gender(Path(path).name)
-    tensors = model.tensors(_coco17(model.regressor))
+    further = {SMPL24.name: model.regressor}
     if h36m_regressor is not None:
-        tensors |= regressor_tensors(H36M17.name, read_h36m_regressor(h36m_regressor, model.template))
+        further[H36M17.name] = read_h36m_regressor(h36m_regressor, model.template)
+    tensors = model.tensors(_coco17(model.regressor))
+    for name, regressor in further.items():
+        tensors |= regressor_tensors(name, regressor)
     return tensors, {
         "name": f"smpl-{gender}",
         "gender": gender,
         "shape_space": "smpl",
         "skeleton": COCO17.name,
-        "regressors": [] if h36m_regressor is None else [H36M17.name],
+        "regressors": list(further),
         "bones": SMPL24.joints,
         "parents": SMPL24.parents,
         "roles": ROLES,
