@@ -76,6 +76,14 @@ def test_posing_follows_the_papers_equations(body, model):
         np.testing.assert_allclose(posed.heads[n], joints, atol=1e-5)
 
 
+def test_smpl_s_own_joints_are_regressed_from_any_mesh(body, model):
+    posed = pose(body, *random_people(3, 24))
+    expected = np.einsum("jv,nvc->njc", model["J_regressor"], posed.vertices)
+    np.testing.assert_allclose(body.regress(posed.vertices, "smpl24"), expected, atol=1e-5)
+    rest = body.rest(torch.zeros(1, 10))
+    torch.testing.assert_close(body.regress(rest.vertices, "smpl24"), rest.heads, rtol=0, atol=1e-5)
+
+
 def test_posing_agrees_with_the_smplx_package(body, model):
     smplx = pytest.importorskip("smplx")
     rotvec, betas, trans = people = random_people(4, 24, seed=2)

@@ -8,6 +8,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import official
 from PIL import Image
 
 CAMERA = np.array([[500.0, 0, 160], [0, 500, 120], [0, 0, 1]])
@@ -223,6 +224,61 @@ def tdpw(folder: Path, name: str = "courtyard_arguing_00", split: str = "test", 
     for frame in range(frames):
         photo(folder / "imageFiles" / name / f"image_{frame:05d}.jpg", seed=frame)
     return sequence | {"camera_axes": camera_axes}
+
+
+EMDB = {
+    ("P0", "09_outdoor_walk"): ("male", "emdb2"),
+    ("P1", "14_outdoor_climb"): ("female", "emdb1"),
+    ("P7", "57_outdoor_rock_chair"): ("male", "emdb1", "emdb2"),
+}
+
+
+def emdb(folder: Path, models: dict[str, dict], frames: int = 4, protocol: int = 5) -> dict[str, dict]:
+    """Three sequences of SMPL people before a moving camera, by name; the second frame shows nobody.
+
+    models: what an SMPL file holds, by gender. In the last frame the box is empty. Beside what is written
+    there are "camera_joints" (T, 24, 3) and "camera_vertices" (T, V, 3).
+    """
+    generator = np.random.default_rng(7)
+    written = {}
+    for (subject, name), (gender, *benchmarks) in EMDB.items():
+        pose = generator.normal(0, 0.4, (frames, 24, 3))
+        betas, trans = generator.normal(size=10), generator.normal(0, 5, (frames, 3))
+        extrinsics = np.tile(np.eye(4), (frames, 1, 1))
+        joints, vertices = [], []
+        for frame in range(frames):
+            mesh, centres = official.posed_slowly(models[gender], pose[frame], betas, trans[frame])
+            turn = _rotation(generator)
+            extrinsics[frame, :3, :3] = turn
+            extrinsics[frame, :3, 3] = [0, 0, 3] - turn @ centres[0]
+            joints.append(centres @ turn.T + extrinsics[frame, :3, 3])
+            vertices.append(mesh @ turn.T + extrinsics[frame, :3, 3])
+        kp2d = np.array([pixels(xyz) for xyz in joints])
+        boxes = np.concatenate([kp2d.min(1) - 3, kp2d.max(1) + 3], 1)
+        boxes[-1] = 0
+        data = {
+            "gender": gender,
+            "name": f"{subject}_{name}",
+            "emdb1": "emdb1" in benchmarks,
+            "emdb2": np.bool_("emdb2" in benchmarks),
+            "n_frames": frames,
+            "good_frames_mask": np.arange(frames) != 1,
+            "camera": {"intrinsics": CAMERA, "extrinsics": extrinsics, "width": SIZE[0], "height": SIZE[1]},
+            "smpl": {
+                "poses_root": pose[:, 0],
+                "poses_body": pose[:, 1:].reshape(frames, 69),
+                "trans": trans,
+                "betas": betas,
+            },
+            "kp2d": kp2d,
+            "bboxes": {"bboxes": boxes, "invalid_idxs": np.array([1, frames - 1])},
+        }
+        place = folder / subject / name
+        for frame in range(frames):
+            photo(place / "images" / f"{frame:05d}.jpg", seed=frame)
+        (place / f"{subject}_{name}_data.pkl").write_bytes(pickle.dumps(data, protocol))
+        written[name] = data | {"camera_joints": np.array(joints), "camera_vertices": np.array(vertices)}
+    return written
 
 
 def freihand(folder: Path, hands: int = 2) -> dict[str, np.ndarray]:

@@ -58,6 +58,8 @@ def build(
 ) -> None:
     """Write the body file of an official SMPL file: COCO-17 joints, coarse meshes of 431 and 1723 vertices.
 
+    SMPL's own 24 joints can be regressed from its meshes, too (EMDB is reported on them).
+
     gender: whose shapes these are; by default as the file's name says, else neutral.
     coco_regressor: Pose2Mesh's ``J_regressor_coco.npy``, where COCO's annotators see the 17 joints; without
         it the limbs are SMPL's own centres of rotation and the face some vertices.
@@ -298,16 +300,19 @@ def _describe(
         coco = _coco17(model.regressor)
     else:
         coco = read_coco_regressor(coco_regressor, model.template)
-    tensors = model.tensors(coco)
+    further = {SMPL24.name: model.regressor}
     if h36m_regressor is not None:
-        tensors |= regressor_tensors(H36M17.name, read_h36m_regressor(h36m_regressor, model.template))
+        further[H36M17.name] = read_h36m_regressor(h36m_regressor, model.template)
+    tensors = model.tensors(coco)
+    for name, regressor in further.items():
+        tensors |= regressor_tensors(name, regressor)
     return tensors, {
         "name": f"smpl-{gender}",
         "gender": gender,
         "shape_space": "smpl",
         "skeleton": COCO17.name,
         "coco_regressor": coco_regressor is not None,
-        "regressors": [] if h36m_regressor is None else [H36M17.name],
+        "regressors": list(further),
         "bones": SMPL24.joints,
         "parents": SMPL24.parents,
         "roles": ROLES,

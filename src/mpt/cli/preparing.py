@@ -199,7 +199,7 @@ class PrepareDataset:
     """
 
     name: Annotated[Positional[str], arg(metavar="NAME")]
-    """human36m, mpi_inf_3dhp, muco3dhp, up3d, coco, mpii, 3dpw, freihand, complement or rendered."""
+    """human36m, mpi_inf_3dhp, muco3dhp, up3d, coco, mpii, 3dpw, emdb, freihand, complement or rendered."""
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
     """Where it is."""
     strict: bool = False

@@ -10,6 +10,7 @@ from rich.table import Table
 from mpt.datasets import (
     coco,
     complement,
+    emdb,
     freihand,
     human36m,
     mpi_inf_3dhp,
@@ -73,6 +74,10 @@ DATASETS = {
     ),
     tdpw.NAME: DataSet(
         "3DPW", tdpw.read, tuple(tdpw.SPLITS), "the 3DPW site (virtualhumans.mpi-inf.mpg.de/3DPW)"
+    ),
+    emdb.NAME: DataSet(
+        "EMDB", emdb.read, tuple(emdb.SPLITS),
+        "EMDB's site of ETH Zurich (eth-ait.github.io/emdb), which asks for registration",
     ),
     freihand.NAME: DataSet(
         "FreiHAND", freihand.read, tuple(freihand.SPLITS),

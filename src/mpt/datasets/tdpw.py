@@ -158,14 +158,14 @@ def _track(
     everywhere = np.ones(camera.shape[:2], bool)
     camera, known = finite(path, f"3D joints of person {person}", camera, everywhere, strict=strict)
     keypoints = np.nan_to_num(keypoints[frames])
-    pose[:, 0] = _turned(rotation, pose[:, 0])
+    pose[:, 0] = turned(rotation, pose[:, 0])
     return Track(
         path.stem, person, frames, pose.astype(np.float32), betas.astype(np.float32), gender,
         camera.astype(np.float32), known, keypoints.astype(np.float32), intrinsics,
     )  # fmt: skip
 
 
-def _turned(rotation: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
+def turned(rotation: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
     """Rotations (T, 3), axis-angle, followed by ``rotation`` (T, 3, 3)."""
     turned = torch.from_numpy(rotation) @ roma.rotvec_to_rotmat(torch.from_numpy(rotvec))
     return roma.rotmat_to_rotvec(turned).numpy()
