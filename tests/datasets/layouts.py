@@ -226,7 +226,7 @@ def tdpw(folder: Path, name: str = "courtyard_arguing_00", split: str = "test", 
 
 
 def freihand(folder: Path, hands: int = 2) -> dict[str, np.ndarray]:
-    """Every hand in four versions, and an evaluation set without truth."""
+    """Every hand in four versions, and an evaluation set without its labels."""
     generator = np.random.default_rng(4)
     truth = {
         "K": np.tile([[470.0, 0, 111], [0, 470, 112], [0, 0, 1]], (hands, 1, 1)),

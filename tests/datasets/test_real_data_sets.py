@@ -265,6 +265,18 @@ def test_freihand_evaluation_without_labels_knows_the_camera_alone(tmp_path):
     assert sample.intrinsics.shape == (3, 3)
 
 
+def test_freihands_labels_are_told_by_name_where_they_are_not_there(tmp_path):
+    truth = layouts.freihand(tmp_path)
+    said = str(freihand.labels_missing(tmp_path))
+    assert said.startswith(f"{tmp_path}: has no evaluation_xyz.json and no evaluation_verts.json, the truth")
+    assert "unzip FreiHAND_pub_v2_eval.zip" in said and "\n" not in said
+    layouts._json(tmp_path / "evaluation_xyz.json", truth["xyz"][:1].tolist())
+    assert "has no evaluation_verts.json, the" in str(freihand.labels_missing(tmp_path))
+    layouts._json(tmp_path / "evaluation_verts.json", truth["verts"][:1].tolist())
+    assert freihand.labels_missing(tmp_path) is None
+    close(freihand.read(tmp_path, "test")[0].vertices_m, truth["verts"][0])
+
+
 def test_complement_is_a_right_hand_in_the_mirror(tmp_path):
     vertices, _ = layouts.complement(tmp_path)
     samples = complement.read(tmp_path)
