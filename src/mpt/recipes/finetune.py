@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from mpt import bodies, checkpoint, heatmaps
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
-from mpt.datasets import check, muco3dhp, rendered
+from mpt.datasets import check, human36m, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
 from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.mixture import Mixture
@@ -271,8 +271,9 @@ def read_set(name: str, split: str, data: Mapping[str, str | os.PathLike], body:
         )
     if name == rendered.NAME:
         return rendered.read(data[name], split, body=body)
-    if name == muco3dhp.NAME:
-        return muco3dhp.read(data[name], split, body=body)
+    fitted = {human36m.NAME: human36m, muco3dhp.NAME: muco3dhp}
+    if name in fitted:
+        return fitted[name].read(data[name], split, body=body)
     samples = check.read(name, data[name], split)
     vertices = samples[0].vertices_m
     if vertices is not None and len(vertices) != len(body.template):
