@@ -276,6 +276,33 @@ def test_coco_people_with_labelled_joints_are_read(tmp_path):
     assert sample.joints is None and sample.parameters is None and sample.vertices_m is None
 
 
+@pytest.mark.parametrize("name", coco.FITS)
+def test_coco_fits_are_by_annotation_and_bring_their_camera(tmp_path, name):
+    layouts.coco(tmp_path, PEOPLE)
+    layouts._json(tmp_path / "annotations" / name, layouts.photo_fits(6, 2, 0, 77))
+    samples, truth = coco.read(tmp_path), layouts.smpl_fields(3, 6)
+    assert [sample.parameters is None for sample in samples] == [False, True, False]
+    close(samples[0].parameters.pose.ravel(), truth["pose"][1])
+    close(samples[2].parameters.pose.ravel(), truth["pose"][0])
+    close(samples[2].parameters.betas, truth["shape"][0])
+    close(samples[2].intrinsics, [[1500, 0, 160], [0, 1500, 100], [0, 0, 1]])
+    assert samples[1].intrinsics is None
+    layouts.coco(tmp_path, PEOPLE, "val2017")
+    assert all(sample.parameters is None for sample in coco.read(tmp_path, "validation"))
+
+
+def test_coco_fits_of_another_form_are_refused(tmp_path):
+    layouts.coco(tmp_path, PEOPLE)
+    fits = layouts.photo_fits(6, 0)
+    fits["0"]["cam_param"] = {"s": 1.0, "t": [0, 0]}  # Pose2Mesh's
+    layouts._json(tmp_path / "annotations" / coco.FITS[0], fits)
+    with pytest.raises(InputError, match=r"coco_smplifyx_train\.json: its focal is not as expected"):
+        coco.read(tmp_path)
+    layouts._json(tmp_path / "annotations" / coco.FITS[0], [])
+    with pytest.raises(InputError, match=r"coco_smplifyx_train\.json: its ids is not as expected"):
+        coco.read(tmp_path)
+
+
 def test_real_coco_photos_are_read(shared_data):
     folder = shared_data / "images" / "coco"
     samples = coco.read_file(folder / "test_coco.json", folder, "coco", COCO17)
