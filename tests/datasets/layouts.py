@@ -207,6 +207,22 @@ def mpii(folder: Path, people: list[People]) -> None:
     _json(folder / "annot" / "train.json", entries)
 
 
+def neural_annot_mpii(folder: Path) -> None:
+    """NeuralAnnot's file of these and other people, in COCO's form and another order, and fits to some."""
+    people = json.loads((folder / "annot" / "train.json").read_text())
+    images, annotations = [], []
+    for number, person in enumerate(people):
+        images.append({"id": number, "file_name": f"images/{person['image']}"})
+        joints = np.column_stack([person["joints"], person["joints_vis"]])
+        joints[joints[:, 2] == 0] = 0
+        other = joints + np.array([40, 0, 0])
+        for place, keypoints in ((2 * number, other), (2 * number + 1, joints)):
+            about = {"id": place, "image_id": number, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+            annotations.append(about | {"keypoints": keypoints.ravel().tolist()})
+    _json(folder / "annotations" / "train.json", {"images": images, "annotations": annotations[::-1]})
+    _json(folder / "annotations" / "MPII_train_SMPL_NeuralAnnot.json", photo_fits(6, 0, 1, 2, 3))
+
+
 def muco(folder: Path, people: list[People]) -> None:
     """Millimetres; a second person a metre behind the first in every photo; a fit for the first one alone."""
     images, annotations, fits = [], [], {}

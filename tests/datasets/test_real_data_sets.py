@@ -329,6 +329,29 @@ def test_mpii_counts_pixels_from_one(tmp_path):
     assert samples[1].crop.side_px == pytest.approx(0.9 * 200 * 1.25)
 
 
+def test_mpii_fits_are_found_by_photo_and_joints(tmp_path):
+    layouts.mpii(tmp_path, PEOPLE)
+    layouts.neural_annot_mpii(tmp_path)
+    samples, truth = mpii.read(tmp_path), layouts.smpl_fields(4, 6)
+    assert [sample.parameters is None for sample in samples] == [False, False, True]
+    close(samples[0].parameters.pose.ravel(), truth["pose"][1])
+    close(samples[1].parameters.betas, truth["shape"][3])
+    close(samples[1].intrinsics, [[1500, 0, 159], [0, 1500, 99], [0, 0, 1]])
+    (tmp_path / "annotations" / "train.json").unlink()
+    with pytest.raises(
+        InputError, match=r"annotations/train\.json: is not there, whose people MPII_train_SMPL"
+    ):
+        mpii.read(tmp_path)
+
+
+def test_mpii_in_cocos_form_is_not_taken_for_hrnets(tmp_path):
+    layouts.mpii(tmp_path, PEOPLE)
+    layouts.neural_annot_mpii(tmp_path)
+    (tmp_path / "annot" / "train.json").unlink()
+    with pytest.raises(InputError, match=r"is in COCO's form, .* put HRNet's file into annot"):
+        mpii.read(tmp_path)
+
+
 def test_real_mpii_people_are_in_their_crops(shared_data):
     folder = shared_data / "images" / "mpii"
     samples = mpii.read_file(folder / "test_mpii.json", folder)
