@@ -1,5 +1,6 @@
 """Every reader finds in a small set of the official layout what was written there: pixels, metres, names."""
 
+import io
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import official
 import pytest
 import torch
 from layouts import People
+from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from mpt import bodies, cameras
@@ -550,9 +552,38 @@ def test_check_says_what_is_there_and_what_is_missing(tmp_path):
     assert (train.split, train.samples, train.knows) == ("train", 2, ("2D joints",))
     assert "000000000009.jpg" in train.problems[0]
     assert validation.absent and not report.whole
-    assert report.table().row_count == 2
+    assert report.table().row_count == 3
     with pytest.raises(InputError, match=r"000000000009\.jpg"):
         check.check("coco", tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "name, file, use, source",
+    [
+        ("coco", "annotations/coco_smplifyx_train.json", "SMPL parameters, for the loss of", "I2L-MeshNet"),
+        ("mpii", "annotations/MPII_train_SMPL_NeuralAnnot.json", "loss of vertices", "NeuralAnnot"),
+        ("freihand", "evaluation_xyz.json", "joints of the split test", "FreiHAND_pub_v2_eval.zip"),
+        ("freihand", "evaluation_verts.json", "vertices of the split test", "FreiHAND_pub_v2_eval.zip"),
+        ("muco3dhp", "smpl_param.json", "loss of vertices", "I2L-MeshNet"),
+        ("human36m", "annotations/Human36M_subject*_smpl_param.json", "loss of", "_{data,camera,joint_3d}"),
+        ("complement", "j_reg.npy", "losses of joints", "template of MobRecon"),
+    ],
+)
+def test_check_names_optional_files_what_for_and_from_where(tmp_path, name, file, use, source):
+    write = {"human36m": lambda folder: layouts.human36m(folder, TRAINED), "complement": layouts.complement}
+    (WRITERS | write)[name](tmp_path)
+    for path in tmp_path.glob(file):
+        path.unlink()
+    report = check.check(name, tmp_path)
+    extra = next(extra for extra in report.missing if file in extra.files)
+    console = Console(width=400, file=io.StringIO())
+    console.print(report.table())
+    line = next(line for line in console.file.getvalue().splitlines() if f"no {file}" in line)
+    assert "optional" in line and use in extra.use and extra.use in line and source in line
+    there = tmp_path / file.replace("*", "1")
+    there.parent.mkdir(exist_ok=True)
+    there.touch()
+    assert extra.lies_in(tmp_path)
 
 
 def test_check_of_a_whole_split_is_content(tmp_path):
