@@ -56,6 +56,9 @@ _H36M_S1 = (
     ),
 )
 
+H36M_CAMERAS = ("54138969", "55011271", "58860488", "60457274")
+"""Numbers of Human3.6M's cameras in the same order; the last one is the frontal camera."""
+
 _Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
@@ -133,6 +136,12 @@ def h36m_s1(views: int = 4) -> Cameras:
             for x, y in zip((rotation, translation, focal, principal), extra, strict=True)
         )
     )
+
+
+def h36m_intrinsics(camera: str) -> np.ndarray:
+    """(3, 3) pinhole matrix in pixels of one of H36M_CAMERAS, the same for all subjects; no distortion."""
+    focal, principal, *_ = _H36M_S1[H36M_CAMERAS.index(camera)]
+    return np.array([[focal[0], 0, principal[0]], [0, focal[1], principal[1]], [0, 0, 1]])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import official
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 CAMERA = np.array([[500.0, 0, 160], [0, 500, 120], [0, 0, 1]])
 SIZE = 320, 240
@@ -109,6 +110,62 @@ def smpl_fields(count: int, seed: int = 5) -> dict[str, np.ndarray]:
     return {"pose": generator.normal(0, 0.3, (count, 72)), "shape": generator.normal(size=(count, 10))}
 
 
+def human36m(
+    folder: Path,
+    people: dict[int, list[People]],
+    fits: dict[int, list[dict | None]] | None = None,
+    *,
+    kind: str = "smpl_param",
+    every: int = 5,
+) -> None:
+    """The JSON form of I2L-MeshNet: a person every so many frames, a frame between, cameras 2 and 4.
+
+    People, and the root of the fits to them, are in the axes of camera 4; camera 2 stands to its side.
+    """
+    R, t = _rotation(np.random.default_rng(8)), np.array([0, 0, 3100.0])  # the world's origin is amid them
+    both = {"2": (_about_y(0.4) @ R, t), "4": (R, t)}
+    lens = {"f": np.diag(CAMERA)[:2].tolist(), "c": CAMERA[:2, 2].tolist()}
+    cameras = {cam: {"R": r.tolist(), "t": at.tolist(), **lens} for cam, (r, at) in both.items()}
+    for subject, each in people.items():
+        begin = folder / "annotations" / f"Human36M_subject{subject}"
+        joints, fitted, images = {}, {}, []
+        for number, person in enumerate(each):
+            world = (1000 * person.xyz(H36M) - t) @ R
+            fit = ((fits or {}).get(subject) or [None] * len(each))[number]
+            for frame in (number * every, number * every + 1):
+                joints[str(frame)] = world.tolist()
+                if fit:
+                    pose = np.array(fit["pose"], float)
+                    pose[:3] = _rotvec(R.T @ Rotation.from_rotvec(pose[:3]).as_matrix())
+                    fitted[str(frame)] = fit | {"pose": pose.tolist(), "trans": [0.1, 0.2, 0.3]}
+                for cam in (2, 4):
+                    name = f"s_{subject:02d}_act_02_subact_01_ca_{cam:02d}"
+                    file = f"{name}/{name}_{frame + 1:06d}.jpg"
+                    photo(folder / "images" / file, seed=frame)
+                    about = {"subject": subject, "action_name": "Directions", "action_idx": 2}
+                    about |= {"subaction_idx": 1, "cam_idx": cam, "frame_idx": frame, "id": len(images)}
+                    images.append(about | {"file_name": file, "width": SIZE[0], "height": SIZE[1]})
+        annotations = [{"id": image["id"], "image_id": image["id"]} for image in images]
+        _json(Path(f"{begin}_data.json"), {"images": images, "annotations": annotations})
+        _json(Path(f"{begin}_camera.json"), cameras)
+        _json(Path(f"{begin}_joint_3d.json"), {"2": {"1": joints}})
+        if fits:
+            _json(Path(f"{begin}_{kind}.json"), {"2": {"1": fitted}})
+
+
+def photo_fits(seed: int, *ids: int) -> dict[str, dict]:
+    """Fits to single photos, by annotation, as I2L-MeshNet and NeuralAnnot write them."""
+    fields = smpl_fields(len(ids), seed)
+    camera = {"focal": [1500.0, 1500.0], "princpt": [160.0, 100.0]}
+    return {
+        str(number): {
+            "smpl_param": {"pose": pose.tolist(), "shape": shape.tolist(), "trans": [0.0, 0.1, 9.0]},
+            "cam_param": camera,
+        }
+        for number, pose, shape in zip(ids, fields["pose"], fields["shape"])
+    }
+
+
 def coco(folder: Path, people: list[People], split: str = "train2017") -> None:
     """One photo for each person, whose last joint is not labelled, and a crowd and a box without joints."""
     images, annotations = [], []
@@ -149,6 +206,22 @@ def mpii(folder: Path, people: list[People]) -> None:
             }
         )
     _json(folder / "annot" / "train.json", entries)
+
+
+def neural_annot_mpii(folder: Path) -> None:
+    """NeuralAnnot's file of these and other people, in COCO's form and another order, and fits to some."""
+    people = json.loads((folder / "annot" / "train.json").read_text())
+    images, annotations = [], []
+    for number, person in enumerate(people):
+        images.append({"id": number, "file_name": f"images/{person['image']}"})
+        joints = np.column_stack([person["joints"], person["joints_vis"]])
+        joints[joints[:, 2] == 0] = 0
+        other = joints + np.array([40, 0, 0])
+        for place, keypoints in ((2 * number, other), (2 * number + 1, joints)):
+            about = {"id": place, "image_id": number, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+            annotations.append(about | {"keypoints": keypoints.ravel().tolist()})
+    _json(folder / "annotations" / "train.json", {"images": images, "annotations": annotations[::-1]})
+    _json(folder / "annotations" / "MPII_train_SMPL_NeuralAnnot.json", photo_fits(6, 0, 1, 2, 3))
 
 
 def muco(folder: Path, people: list[People]) -> None:
@@ -282,7 +355,7 @@ def emdb(folder: Path, models: dict[str, dict], frames: int = 4, protocol: int =
 
 
 def freihand(folder: Path, hands: int = 2) -> dict[str, np.ndarray]:
-    """Every hand in four versions, and an evaluation set without truth."""
+    """Every hand in four versions, and an evaluation set without its labels."""
     generator = np.random.default_rng(4)
     truth = {
         "K": np.tile([[470.0, 0, 111], [0, 470, 112], [0, 0, 1]], (hands, 1, 1)),
@@ -319,6 +392,14 @@ def python2_pickle(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = pickle.dumps(value, protocol=2)
     path.write_bytes(content.replace(b"numpy._core.", b"numpy.core."))
+
+
+def _about_y(angle: float) -> np.ndarray:
+    return Rotation.from_rotvec([0, angle, 0]).as_matrix()
+
+
+def _rotvec(matrix: np.ndarray) -> np.ndarray:
+    return Rotation.from_matrix(matrix).as_rotvec()
 
 
 def _rotation(generator: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Every reader finds in a small set of the official layout what was written there: pixels, metres, names."""
 
+import io
 import json
 import os
 import pickle
@@ -11,9 +12,10 @@ import official
 import pytest
 import torch
 from layouts import People
+from rich.console import Console
 from scipy.spatial.transform import Rotation
 
-from mpt import bodies
+from mpt import bodies, cameras
 from mpt.bodies import smpl
 from mpt.datasets import (
     check,
@@ -28,9 +30,12 @@ from mpt.datasets import (
     tdpw,
     up3d,
 )
+from mpt.datasets.fits import fit_errors_mm
 from mpt.datasets.loading import read_crop
+from mpt.datasets.sample import Joints3D
 from mpt.datasets.spin_npz import SPIN24
 from mpt.errors import InputError
+from mpt.recipes.finetune import read_set
 from mpt.skeletons import COCO17, H36M17, HAND21, LSP14, SMPL24
 
 PEOPLE = [People(seed) for seed in range(3)]
@@ -82,6 +87,163 @@ def test_seventeen_joints_in_the_sets_own_order_are_known_by_name(tmp_path, modu
     close(sample.keypoints.on(H36M17).xy_px, PEOPLE[0].xy(layouts.H36M), 1e-3)
 
 
+def with_h36m_joints(folder):
+    """An SMPL that looks like the official one, with Human3.6M's regressor."""
+    model = official.smpl()
+    np.save(folder / "regressor.npy", official.h36m_regressor(model, "left"))
+    np.savez(folder / "SMPL_NEUTRAL.npz", **model)
+    return smpl.read(folder / "SMPL_NEUTRAL.npz", h36m_regressor=folder / "regressor.npy")
+
+
+def joints_of(body, pose, betas):
+    """(N, 17, 3) Human3.6M's joints on posed bodies, 3 m before the camera."""
+    turns = Rotation.from_rotvec(np.reshape(pose, (-1, 3))).as_matrix().reshape(len(pose), 24, 3, 3)
+    mesh = body.forward(torch.from_numpy(turns).float(), torch.from_numpy(betas).float()).vertices
+    return body.regress(mesh, "h36m17").numpy() + np.array([0.2, 0, 3])
+
+
+def people_at(joints):
+    people = [People(seed) for seed in range(len(joints))]
+    for person, places in zip(people, joints):
+        person.places = dict(zip(H36M17.joints, places))
+    return people
+
+
+def about_their_mean(joints):
+    return joints - joints.mean(-2, keepdims=True)
+
+
+TRAINED = {1: PEOPLE, 5: PEOPLE[:1], 6: PEOPLE[:1], 7: PEOPLE[:1], 8: PEOPLE[:1]}
+
+
+def test_human36ms_json_is_in_the_world_and_read_into_camera_axes(tmp_path):
+    layouts.human36m(tmp_path, TRAINED)
+    samples = human36m.read(tmp_path)
+    assert len(samples) == 7 * 2  # every 5th frame, two cameras
+    by_name = {sample.image.name: sample for sample in samples}
+    sample, person = by_name["s_01_act_02_subact_01_ca_04_000006.jpg"], PEOPLE[1]
+    close(sample.joints.xyz_m, person.xyz(layouts.H36M))
+    close(sample.keypoints.xy_px, person.xy(layouts.H36M), 1e-2)
+    close(sample.intrinsics, layouts.CAMERA)
+    assert sample.joints.skeleton is sample.keypoints.skeleton is H36M17 and sample.joints.known.all()
+    assert (sample.subject, sample.sequence, sample.frame) == ("S1", "s_01_act_02_subact_01_ca_04", 5)
+    assert sample.image == tmp_path / "images" / sample.sequence / sample.image.name
+    assert sample.crop.side_px == pytest.approx(1.2 * np.ptp(sample.keypoints.xy_px, axis=0).max())
+    assert sample.parameters is None
+    aside = by_name["s_01_act_02_subact_01_ca_02_000006.jpg"]
+    turn = layouts._about_y(0.4)
+    close(about_their_mean(aside.joints.xyz_m), about_their_mean(sample.joints.xyz_m) @ turn.T)
+    close(aside.keypoints.xy_px, layouts.pixels(aside.joints.xyz_m), 1e-2)
+
+
+def test_human36m_is_tested_on_every_64th_frame_of_the_frontal_camera(tmp_path):
+    layouts.human36m(tmp_path, {9: PEOPLE, 11: PEOPLE[:2]}, every=64)
+    samples = human36m.read(tmp_path, "test")
+    assert [(sample.subject, sample.frame) for sample in samples] == [
+        ("S9", 0), ("S9", 64), ("S9", 128), ("S11", 0), ("S11", 64),
+    ]  # fmt: skip
+    assert all("ca_04" in sample.image.name for sample in samples)
+    assert len(human36m.read(tmp_path, "test-all-cameras")) == 10
+
+
+@pytest.mark.parametrize("kind", ["smpl_param", "SMPL_NeuralAnnot"])
+def test_human36m_fits_land_on_the_joints_in_camera_axes_and_bad_ones_are_left_out(tmp_path, kind):
+    body = with_h36m_joints(tmp_path)
+    pose, betas = np.random.default_rng(0).normal(0, 0.3, (3, 72)), np.full((3, 10), 0.5)
+    betas[1] = 4
+    joints = joints_of(body, pose, betas)
+    joints[2, H36M17.index("left_wrist")] += [0.3, 0, 0]
+    people = people_at(joints)
+    each = [{"pose": p.tolist(), "shape": b.tolist()} for p, b in zip(pose, betas)]
+    fits = {subject: each[: len(of)] for subject, of in TRAINED.items()}
+    layouts.human36m(tmp_path, {s: people[: len(of)] for s, of in TRAINED.items()}, fits, kind=kind)
+
+    said = r"annotations: 2 of 14 fits are over 25 mm from the 3D joints; left out"
+    with pytest.warns(UserWarning, match=said):
+        samples = human36m.read(tmp_path, body=body)
+    bad = [sample for sample in samples if sample.parameters is None]
+    assert [(sample.subject, sample.frame) for sample in bad] == [("S1", 10), ("S1", 10)]
+    assert all(sample.joints.known.all() for sample in bad)
+    good = [sample for sample in samples if sample.parameters]
+    posed = joints_of(body, *(np.stack([getattr(s.parameters, n) for s in good]) for n in ("pose", "betas")))
+    truth = np.stack([sample.joints.xyz_m for sample in good])
+    close(about_their_mean(posed), about_their_mean(truth))
+    frontal = next(s for s in good if s.image.name == "s_01_act_02_subact_01_ca_04_000006.jpg")
+    close(frontal.parameters.pose.ravel(), pose[1])
+    assert frontal.parameters.betas.tolist() == [4] * 10 and frontal.parameters.gender == "neutral"
+    with pytest.warns(UserWarning, match=said):
+        trained_on = read_set("human36m", "train", {"human36m": tmp_path}, body)
+    assert sum(sample.parameters is None for sample in trained_on) == 2
+    assert all(sample.parameters for sample in human36m.read(tmp_path))
+    assert all(sample.parameters for sample in human36m.read(tmp_path, body=body, max_fit_mm=40))
+
+
+def test_human36ms_json_is_taken_where_the_npz_lies_beside_it(h36m):
+    assert human36m.read(h36m)[0].parameters is not None
+    layouts.human36m(h36m, TRAINED)
+    assert len(human36m.read(h36m)) == 14
+
+
+def test_fits_of_some_subjects_alone_are_told(tmp_path):
+    layouts.human36m(tmp_path, TRAINED, {1: [{"pose": [0.1] * 72, "shape": [0.5] * 10}, None, None]})
+    with pytest.warns(UserWarning, match=r"no SMPL fits of subject 5, 6, 7, 8 lie beside the others'"):
+        samples = human36m.read(tmp_path)
+    assert sum(sample.parameters is not None for sample in samples) == 2
+
+
+def test_fits_that_are_no_numbers_are_none(tmp_path):
+    layouts.muco(tmp_path, PEOPLE)
+    fits = json.loads((tmp_path / "smpl_param.json").read_text())
+    fits["10"]["pose"][3] = float("nan")
+    layouts._json(tmp_path / "smpl_param.json", fits)
+    with pytest.warns(UserWarning, match="1 of 2 SMPL poses are not finite numbers"):
+        samples = muco3dhp.read(tmp_path)
+    assert [sample.parameters is None for sample in samples] == [False, True, True]
+
+
+def test_human36ms_json_must_be_whole_and_of_the_new_cameras(tmp_path):
+    layouts.human36m(tmp_path, TRAINED)
+    camera = tmp_path / "annotations" / "Human36M_subject6_camera.json"
+    whole = json.loads(camera.read_text())
+    old = {
+        cam: about | {"t": (-np.transpose(about["R"]) @ about["t"]).tolist()} for cam, about in whole.items()
+    }
+    layouts._json(camera, old)
+    with pytest.raises(InputError, match=r"subject6_camera\.json: most people stand outside their photos"):
+        human36m.read(tmp_path)
+    layouts._json(camera, {"4": whole["4"]})
+    with pytest.raises(
+        InputError, match=r"subject6_camera\.json: its R is not as expected \(KeyError: '2'\)"
+    ):
+        human36m.read(tmp_path)
+    layouts._json(camera, whole)
+    joints = tmp_path / "annotations" / "Human36M_subject7_joint_3d.json"
+    layouts._json(joints, {"2": {"1": {}}})
+    with pytest.raises(InputError, match=r"subject7_joint_3d\.json: its joints is not as expected"):
+        human36m.read(tmp_path)
+    joints.unlink()
+    with pytest.raises(InputError, match=r"subject7_joint_3d\.json: is not there, beside those of other"):
+        human36m.read(tmp_path)
+
+
+def test_human36ms_camera_is_known_by_its_number(h36m, shared_data):
+    frontal, sample = cameras.h36m_s1()[3], human36m.read(h36m)[1]
+    assert cameras.H36M_CAMERAS[3] in sample.image.name
+    close(np.diag(sample.intrinsics)[:2], frontal.focal_px)
+    close(sample.intrinsics[:2, 2], frontal.principal_px)
+    published = json.loads((shared_data / "h36m_s1_cameras.json").read_text())["cameras"]
+    assert tuple(published) == cameras.H36M_CAMERAS
+    for number, about in published.items():
+        close(np.diag(cameras.h36m_intrinsics(number)), [*about["focal_px"], 1])
+        close(cameras.h36m_intrinsics(number)[:2, 2], about["principal_point_px"])
+
+
+def test_a_photo_that_names_no_camera_knows_none(tmp_path):
+    layouts.photo(tmp_path / "a.jpg")
+    layouts.spin_npz(tmp_path / "h36m_train.npz", ["a.jpg"], layouts.H36M, PEOPLE[:1])
+    assert human36m.read(tmp_path)[0].intrinsics is None
+
+
 def test_the_frontal_camera_is_taken_of_a_file_with_all(tmp_path):
     names = [f"S9_Walking.{camera}_000001.jpg" for camera in ("54138969", "60457274", "55011271")]
     for name in names:
@@ -116,6 +278,33 @@ def test_coco_people_with_labelled_joints_are_read(tmp_path):
     assert sample.joints is None and sample.parameters is None and sample.vertices_m is None
 
 
+@pytest.mark.parametrize("name", coco.FITS)
+def test_coco_fits_are_by_annotation_and_bring_their_camera(tmp_path, name):
+    layouts.coco(tmp_path, PEOPLE)
+    layouts._json(tmp_path / "annotations" / name, layouts.photo_fits(6, 2, 0, 77))
+    samples, truth = coco.read(tmp_path), layouts.smpl_fields(3, 6)
+    assert [sample.parameters is None for sample in samples] == [False, True, False]
+    close(samples[0].parameters.pose.ravel(), truth["pose"][1])
+    close(samples[2].parameters.pose.ravel(), truth["pose"][0])
+    close(samples[2].parameters.betas, truth["shape"][0])
+    close(samples[2].intrinsics, [[1500, 0, 160], [0, 1500, 100], [0, 0, 1]])
+    assert samples[1].intrinsics is None
+    layouts.coco(tmp_path, PEOPLE, "val2017")
+    assert all(sample.parameters is None for sample in coco.read(tmp_path, "validation"))
+
+
+def test_coco_fits_of_another_form_are_refused(tmp_path):
+    layouts.coco(tmp_path, PEOPLE)
+    fits = layouts.photo_fits(6, 0)
+    fits["0"]["cam_param"] = {"s": 1.0, "t": [0, 0]}  # Pose2Mesh's
+    layouts._json(tmp_path / "annotations" / coco.FITS[0], fits)
+    with pytest.raises(InputError, match=r"coco_smplifyx_train\.json: its focal is not as expected"):
+        coco.read(tmp_path)
+    layouts._json(tmp_path / "annotations" / coco.FITS[0], [])
+    with pytest.raises(InputError, match=r"coco_smplifyx_train\.json: its ids is not as expected"):
+        coco.read(tmp_path)
+
+
 def test_real_coco_photos_are_read(shared_data):
     folder = shared_data / "images" / "coco"
     samples = coco.read_file(folder / "test_coco.json", folder, "coco", COCO17)
@@ -142,6 +331,29 @@ def test_mpii_counts_pixels_from_one(tmp_path):
     assert samples[1].crop.side_px == pytest.approx(0.9 * 200 * 1.25)
 
 
+def test_mpii_fits_are_found_by_photo_and_joints(tmp_path):
+    layouts.mpii(tmp_path, PEOPLE)
+    layouts.neural_annot_mpii(tmp_path)
+    samples, truth = mpii.read(tmp_path), layouts.smpl_fields(4, 6)
+    assert [sample.parameters is None for sample in samples] == [False, False, True]
+    close(samples[0].parameters.pose.ravel(), truth["pose"][1])
+    close(samples[1].parameters.betas, truth["shape"][3])
+    close(samples[1].intrinsics, [[1500, 0, 159], [0, 1500, 99], [0, 0, 1]])
+    (tmp_path / "annotations" / "train.json").unlink()
+    with pytest.raises(
+        InputError, match=r"annotations/train\.json: is not there, whose people MPII_train_SMPL"
+    ):
+        mpii.read(tmp_path)
+
+
+def test_mpii_in_cocos_form_is_not_taken_for_hrnets(tmp_path):
+    layouts.mpii(tmp_path, PEOPLE)
+    layouts.neural_annot_mpii(tmp_path)
+    (tmp_path / "annot" / "train.json").unlink()
+    with pytest.raises(InputError, match=r"is in COCO's form, .* put HRNet's file into annot"):
+        mpii.read(tmp_path)
+
+
 def test_real_mpii_people_are_in_their_crops(shared_data):
     folder = shared_data / "images" / "mpii"
     samples = mpii.read_file(folder / "test_mpii.json", folder)
@@ -160,7 +372,7 @@ def test_muco_is_in_millimetres_and_its_nearest_person_is_taken(tmp_path):
     close(sample.keypoints.on(H36M17).xy_px, PEOPLE[0].xy(layouts.H36M), 1e-2)
     close(sample.intrinsics, layouts.CAMERA)
     assert sample.parameters.betas.tolist() == [0.5] * 10
-    assert samples[1].parameters.betas.tolist() == [0] * 10  # a failed fit
+    assert samples[1].parameters.betas.tolist() == [4] * 10  # with others it would be another mesh
     assert samples[2].parameters is None
 
 
@@ -172,20 +384,13 @@ def test_muco_without_fits_knows_no_smpl(tmp_path):
 
 def test_muco_fits_far_from_the_joints_are_left_out(tmp_path):
     """A fit's error is what one finds on the whole mesh; the joints stay, and their place does not matter."""
-    model = official.smpl()
-    np.save(tmp_path / "regressor.npy", official.h36m_regressor(model, "left"))
-    np.savez(tmp_path / "SMPL_NEUTRAL.npz", **model)
-    body = smpl.read(tmp_path / "SMPL_NEUTRAL.npz", h36m_regressor=tmp_path / "regressor.npy")
+    body = with_h36m_joints(tmp_path)
     pose, betas = np.random.default_rng(0).normal(0, 0.2, (3, 72)), np.full((3, 10), 0.5)
-    turns = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(3, 24, 3, 3)
-    mesh = body.forward(torch.from_numpy(turns).float(), torch.from_numpy(betas).float()).vertices
-    joints = body.regress(mesh, "h36m17").numpy() + np.array([0.2, 0, 3])
+    betas[0] = 4  # the mesh is the one of the fit's own betas, far from the mean as they are
+    joints = joints_of(body, pose, betas)
     joints[1, H36M17.index("left_wrist"), 0] += 0.2  # centred: 13/14 of it there, 1/14 at each other joint
     joints[2, H36M17.index("spine")] += 9  # which is another joint in MuCo
-    people = [People(seed) for seed in range(3)]
-    for person, places in zip(people, joints):
-        person.places = dict(zip(H36M17.joints, places))
-    layouts.muco(tmp_path, people)
+    layouts.muco(tmp_path, people_at(joints))
     fits = {str(10 * n): {"pose": pose[n].tolist(), "shape": betas[n].tolist()} for n in range(3)}
     layouts._json(tmp_path / "smpl_param.json", fits)
 
@@ -193,12 +398,10 @@ def test_muco_fits_far_from_the_joints_are_left_out(tmp_path):
         samples = muco3dhp.read(tmp_path, body=body)
     assert [sample.parameters is None for sample in samples] == [False, True, False]
     assert samples[1].joints.known.all()
-    parts = (
-        pose.reshape(3, 24, 3),
-        betas,
-        *(np.stack([getattr(sample.joints, name) for sample in samples]) for name in ("xyz_m", "known")),
-    )
-    np.testing.assert_allclose(muco3dhp.fit_errors_mm(body, *parts), [0, 200 * 2 * 13 / 14**2, 0], atol=0.01)
+    stacked = (np.stack([getattr(sample.joints, name) for sample in samples]) for name in ("xyz_m", "known"))
+    of_muco = Joints3D(muco3dhp.MUCO21, *stacked)
+    errors = fit_errors_mm(body, pose.reshape(3, 24, 3), betas, of_muco, muco3dhp.COMPARED)
+    np.testing.assert_allclose(errors, [0, 200 * 2 * 13 / 14**2, 0], atol=0.01)
     assert all(sample.parameters for sample in muco3dhp.read(tmp_path, body=body, max_fit_mm=30))
     assert all(sample.parameters for sample in muco3dhp.read(tmp_path, body=bodies.load()))
     bare = smpl.read(tmp_path / "SMPL_NEUTRAL.npz")
@@ -263,6 +466,18 @@ def test_freihand_evaluation_without_labels_knows_the_camera_alone(tmp_path):
     sample = freihand.read(tmp_path, "test")[0]
     assert sample.joints is None and sample.keypoints is None and sample.parameters is None
     assert sample.intrinsics.shape == (3, 3)
+
+
+def test_freihands_labels_are_told_by_name_where_they_are_not_there(tmp_path):
+    truth = layouts.freihand(tmp_path)
+    said = str(freihand.labels_missing(tmp_path))
+    assert said.startswith(f"{tmp_path}: has no evaluation_xyz.json and no evaluation_verts.json, the truth")
+    assert "unzip FreiHAND_pub_v2_eval.zip" in said and "\n" not in said
+    layouts._json(tmp_path / "evaluation_xyz.json", truth["xyz"][:1].tolist())
+    assert "has no evaluation_verts.json, the" in str(freihand.labels_missing(tmp_path))
+    layouts._json(tmp_path / "evaluation_verts.json", truth["verts"][:1].tolist())
+    assert freihand.labels_missing(tmp_path) is None
+    close(freihand.read(tmp_path, "test")[0].vertices_m, truth["verts"][0])
 
 
 def test_complement_is_a_right_hand_in_the_mirror(tmp_path):
@@ -337,9 +552,38 @@ def test_check_says_what_is_there_and_what_is_missing(tmp_path):
     assert (train.split, train.samples, train.knows) == ("train", 2, ("2D joints",))
     assert "000000000009.jpg" in train.problems[0]
     assert validation.absent and not report.whole
-    assert report.table().row_count == 2
+    assert report.table().row_count == 3
     with pytest.raises(InputError, match=r"000000000009\.jpg"):
         check.check("coco", tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "name, file, use, source",
+    [
+        ("coco", "annotations/coco_smplifyx_train.json", "SMPL parameters, for the loss of", "I2L-MeshNet"),
+        ("mpii", "annotations/MPII_train_SMPL_NeuralAnnot.json", "loss of vertices", "NeuralAnnot"),
+        ("freihand", "evaluation_xyz.json", "joints of the split test", "FreiHAND_pub_v2_eval.zip"),
+        ("freihand", "evaluation_verts.json", "vertices of the split test", "FreiHAND_pub_v2_eval.zip"),
+        ("muco3dhp", "smpl_param.json", "loss of vertices", "I2L-MeshNet"),
+        ("human36m", "annotations/Human36M_subject*_smpl_param.json", "loss of", "_{data,camera,joint_3d}"),
+        ("complement", "j_reg.npy", "losses of joints", "template of MobRecon"),
+    ],
+)
+def test_check_names_optional_files_what_for_and_from_where(tmp_path, name, file, use, source):
+    write = {"human36m": lambda folder: layouts.human36m(folder, TRAINED), "complement": layouts.complement}
+    (WRITERS | write)[name](tmp_path)
+    for path in tmp_path.glob(file):
+        path.unlink()
+    report = check.check(name, tmp_path)
+    extra = next(extra for extra in report.missing if file in extra.files)
+    console = Console(width=400, file=io.StringIO())
+    console.print(report.table())
+    line = next(line for line in console.file.getvalue().splitlines() if f"no {file}" in line)
+    assert "optional" in line and use in extra.use and extra.use in line and source in line
+    there = tmp_path / file.replace("*", "1")
+    there.parent.mkdir(exist_ok=True)
+    there.touch()
+    assert extra.lies_in(tmp_path)
 
 
 def test_check_of_a_whole_split_is_content(tmp_path):

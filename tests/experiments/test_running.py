@@ -165,7 +165,7 @@ def test_hands_are_pre_trained_on_drawn_poses(tmp_path):
 def test_what_is_missing_is_said_before_anything_runs(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     body = tmp_path / "smpl.safetensors"
-    one = {"human36m": tmp_path}
+    one, hands = {"human36m": tmp_path}, {"freihand": tmp_path}
     everything = {name: tmp_path for name in ("human36m", "muco3dhp", "up3d", "coco", "mpii")}
     for name, scale, have, said in (
         ("table4-20", "full", Given(), "mpt prepare body smpl FILE"),
@@ -177,12 +177,16 @@ def test_what_is_missing_is_said_before_anything_runs(given, tmp_path, monkeypat
         ("table2-mixed-scratch", "full", Given(body=str(body), data=one), "--data muco3dhp=DIR"),
         ("table2-mixed-scratch", "full", Given(body=str(body), data=everything), "as trained on COCO: give"),
         ("table1-3dpw", "full", Given(given.store, str(body), everything, tmp_path), "--data 3dpw=DIR"),
+        ("table5", "full", Given(given.store, str(body), hands, tmp_path), "has no evaluation_xyz.json and"),
     ):  # fmt: skip
         if have.body:
             body.touch()
         assert said in refusal(lambda n=name, s=scale, h=have: running.check(experiments.cells(n, s), h))
     whole = Given(given.store, str(body), everything | {"3dpw": tmp_path}, tmp_path)
     running.check(experiments.cells("table1", "full"), whole)
+    for name in ("evaluation_xyz.json", "evaluation_verts.json"):
+        (tmp_path / name).touch()
+    running.check(experiments.cells("table5", "full"), replace(whole, data=hands))
 
 
 def test_wrong_use_of_the_command_is_one_sentence(tmp_path, capsys):

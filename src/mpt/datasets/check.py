@@ -13,6 +13,7 @@ from mpt.datasets import (
     emdb,
     freihand,
     human36m,
+    human36m_json,
     mpi_inf_3dhp,
     mpii,
     muco3dhp,
@@ -28,11 +29,31 @@ Read = Callable[..., Samples]
 
 
 @dataclass(frozen=True)
+class Extra:
+    """Files without which a data set can be read, but knows less.
+
+    ``files`` are patterns below its folder, any of which will do; ``use`` says what for.
+    """
+
+    files: tuple[str, ...]
+    use: str
+    source: str
+
+    def lies_in(self, folder: Path) -> bool:
+        return any(any(folder.glob(pattern)) for pattern in self.files)
+
+    @property
+    def advice(self) -> str:
+        """What is missing, and where to get it."""
+        return f"no {' or '.join(self.files)}; get it from {self.source}"
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set that can be read.
 
     ``read(folder, split, strict=False)`` gives its samples; ``source`` names the official page,
-    ``annotations`` who makes the annotation files where the page does not.
+    ``annotations`` who makes the annotation files where the page does not, ``extras`` what is optional.
     """
 
     title: str
@@ -40,6 +61,7 @@ class DataSet:
     splits: tuple[str, ...]
     source: str
     annotations: str = ""
+    extras: tuple[Extra, ...] = ()
 
     @property
     def advice(self) -> str:
@@ -49,10 +71,20 @@ class DataSet:
 
 
 SPIN = "made by the preprocessing scripts of SPIN (nkolot/SPIN on GitHub) or of MMPose"
+OF_MESHES = "SMPL parameters, for the loss of vertices"
+I2L = "the page of I2L-MeshNet (mks0601 on GitHub)"
+NEURALANNOT = "the page of NeuralAnnot (mks0601 on GitHub)"
 
 DATASETS = {
     human36m.NAME: DataSet(
-        "Human3.6M", human36m.read, tuple(human36m.SPLITS), "the Human3.6M site (vision.imar.ro)", SPIN
+        "Human3.6M", human36m.read, tuple(human36m.SPLITS), "the Human3.6M site (vision.imar.ro)",
+        f"in the JSON form of I2L-MeshNet (mks0601 on GitHub), or {SPIN}",
+        (
+            Extra(
+                tuple(f"annotations/Human36M_subject*_{kind}.json" for kind in human36m_json.FITS),
+                OF_MESHES, f"{I2L}, with Human36M_subject*_{{data,camera,joint_3d}}.json, or of NeuralAnnot",
+            ),
+        ),
     ),
     mpi_inf_3dhp.NAME: DataSet(
         "MPI-INF-3DHP", mpi_inf_3dhp.read, tuple(mpi_inf_3dhp.SPLITS),
@@ -62,15 +94,22 @@ DATASETS = {
         "MuCo-3DHP", muco3dhp.read, ("train",),
         "the page of Single-Shot Multi-Person 3D Pose Estimation (vcai.mpi-inf.mpg.de)",
         "and composites as the authors of I2L-MeshNet (mks0601 on GitHub) give them",
+        (Extra((muco3dhp.FITS, f"data/{muco3dhp.FITS}"), OF_MESHES, I2L),),
     ),
     up3d.NAME: DataSet(
         "UP-3D", up3d.read, tuple(up3d.SPLITS), "the page of Unite the People (MPI for Intelligent Systems)"
     ),
-    coco.NAME: DataSet("COCO keypoints", coco.read, tuple(coco.SPLITS), "the COCO site (cocodataset.org)"),
+    coco.NAME: DataSet(
+        "COCO keypoints", coco.read, tuple(coco.SPLITS), "the COCO site (cocodataset.org)",
+        extras=(
+            Extra(tuple(f"annotations/{name}" for name in coco.FITS), OF_MESHES, f"{I2L} or of NeuralAnnot"),
+        ),
+    ),
     mpii.NAME: DataSet(
         "MPII Human Pose", mpii.read, tuple(mpii.SPLITS),
         "the MPII Human Pose site of the Max Planck Institute for Informatics",
         "in the JSON form of HRNet's authors (leoxiaobin on GitHub)",
+        (Extra((f"annotations/{mpii.FITS}",), OF_MESHES, f"{NEURALANNOT}, with its {mpii.COUNTED}"),),
     ),
     tdpw.NAME: DataSet(
         "3DPW", tdpw.read, tuple(tdpw.SPLITS), "the 3DPW site (virtualhumans.mpi-inf.mpg.de/3DPW)"
@@ -82,9 +121,19 @@ DATASETS = {
     freihand.NAME: DataSet(
         "FreiHAND", freihand.read, tuple(freihand.SPLITS),
         "the FreiHAND page of the University of Freiburg (lmb.informatik.uni-freiburg.de)",
+        extras=tuple(
+            Extra((name,), f"{what} of the split test, for its scores", f"{freihand.LABELS_ARCHIVE} there")
+            for name, what in zip(freihand.LABELS, ("joints", "vertices"))
+        ),
     ),
     complement.NAME: DataSet(
-        "Complement", complement.read, ("train",), "MobRecon's repository (SeanChenxy/HandMesh on GitHub)"
+        "Complement", complement.read, ("train",), "MobRecon's repository (SeanChenxy/HandMesh on GitHub)",
+        extras=(
+            Extra(
+                ("j_reg.npy",), "joints, for the losses of joints",
+                "the folder template of MobRecon's repository",
+            ),
+        ),
     ),
     rendered.NAME: DataSet(
         "Rendered pictures", rendered.read, rendered.SPLITS, "`mpt prepare rendered`, which makes it"
@@ -111,6 +160,8 @@ class Report:
     name: str
     folder: Path
     splits: tuple[SplitReport, ...]
+    missing: tuple[Extra, ...] = ()
+    """What is optional and not there."""
 
     @property
     def whole(self) -> bool:
@@ -118,7 +169,7 @@ class Report:
         return not any(split.problems for split in self.splits)
 
     def table(self) -> Table:
-        """For people: a line for each split, and where to get what is missing."""
+        """For people: a line for each split and each optional part, and where to get what is missing."""
         data_set = DATASETS[self.name]
         table = Table(title=f"{data_set.title} in {self.folder}", title_justify="left")
         for column in ("split", "samples", "known of each", "missing"):
@@ -126,6 +177,9 @@ class Report:
         for split in self.splits:
             missing = "\n".join(split.problems) or "nothing"
             table.add_row(split.split, f"{split.samples:,}", ", ".join(split.knows), missing)
+        table.add_section()
+        for extra in self.missing:
+            table.add_row("optional", "", extra.use, extra.advice)
         table.caption = None if self.whole else data_set.advice
         return table
 
@@ -155,7 +209,7 @@ def check(name: str, folder: str | Path, *, strict: bool = False) -> Report:
         raise InputError(f"{problem} ({data_set.title}: {data_set.advice})")
     if strict and (faults := [problem for split in present for problem in split.problems]):
         raise InputError(faults[0])
-    return Report(name, folder, splits)
+    return Report(name, folder, splits, tuple(e for e in data_set.extras if not e.lies_in(folder)))
 
 
 def _split(data_set: DataSet, folder: Path, split: str) -> SplitReport:

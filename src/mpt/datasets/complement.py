@@ -2,11 +2,14 @@
 
     FOLDER/**/pic256/VIEW/NAME.NUMBER.png   256 px pictures
     FOLDER/**/model_mano/NUMBER.obj         their meshes, 778 vertices of MANO, in camera axes
-    FOLDER/j_reg.npy                        optional: (21 or more, 778), MobRecon's joint regressor
+    FOLDER/j_reg.npy                        optional: (21 or more, 778), template/j_reg.npy of MobRecon's
+                                            repository, its joint regressor
 
-Pictures show left hands; everything here is of their mirror image, a right hand, as in MobRecon. One camera
-serves all. The set has no description beyond MobRecon's loader, from which this is taken; that meshes are in
-metres follows from its scaling alone, so a mesh of another size than a hand is refused.
+FOLDER holds base_pose and what was published of trans_pose, which lies between these. Pictures show left
+hands; everything here is of their mirror image, a right hand, as in MobRecon. One camera serves all. The set
+has no description beyond MobRecon's loader, from which this is taken. As published, that leaves no picture
+out (before, it left out those with 215 in their name), and there is no file of shapes. Meshes are in metres,
+as their author says (issue 52 of SeanChenxy/HandMesh); one of another size than a hand is refused.
 """
 
 from dataclasses import dataclass

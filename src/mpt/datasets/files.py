@@ -19,7 +19,7 @@ from mpt.errors import InputError
 
 NAMED = 3  # missing photos named in a message; the others are counted
 SLOW_BYTES = 30_000_000  # of JSON: a second of parsing, and a gigabyte of memory for each ten
-ARRAYS_VERSION = 1  # of what readers make of their JSON
+ARRAYS_VERSION = 2  # of what readers make of their JSON
 
 
 class AbsentError(InputError):

@@ -3,7 +3,7 @@
     FOLDER/training_K.json, training_xyz.json, training_verts.json, training_mano.json   32,560 entries each
     FOLDER/training/rgb/00000000.jpg ...                                                 4 x 32,560 photos
     FOLDER/evaluation_K.json, FOLDER/evaluation/rgb/...                                  3,960 entries
-    FOLDER/evaluation_xyz.json, evaluation_verts.json                  in the archive of evaluation labels
+    FOLDER/evaluation_xyz.json, evaluation_verts.json                  in FreiHAND_pub_v2_eval.zip
 
 Photos are 224 px crops with the hand in the middle; all hands are right ones. Photo i shows hand i mod
 32,560: the green screen itself and three versions with other backgrounds. Joints and vertices are metres in
@@ -27,6 +27,8 @@ NAME = "freihand"
 SIDE = 224
 VERTICES = 778
 SPLITS = {"train": ("training", 4), "test": ("evaluation", 1)}
+LABELS = ("evaluation_xyz.json", "evaluation_verts.json")
+LABELS_ARCHIVE = "FreiHAND_pub_v2_eval.zip"
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,17 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
         part("mano", 61),
     )
     return with_images(samples, path, strict=strict)
+
+
+def labels_missing(folder: str | Path) -> InputError | None:
+    """What to say where the truth of the evaluation set is not there, without which no score can be told."""
+    absent = [name for name in LABELS if not (Path(folder) / name).exists()]
+    if not absent:
+        return None
+    return InputError(
+        f"{folder}: has no {' and no '.join(absent)}, the truth of FreiHAND's evaluation set; "
+        f"unzip {LABELS_ARCHIVE} of its official page there"
+    )
 
 
 def _array(path: Path, *shape: int) -> np.ndarray:

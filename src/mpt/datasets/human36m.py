@@ -1,12 +1,18 @@
-"""Human3.6M (Ionescu et al., PAMI 2014) in the .npz form of SPIN or MMPose.
+"""Human3.6M (Ionescu et al., PAMI 2014), in JSON form with SMPL fits, or in the .npz form of SPIN or MMPose.
+
+    FOLDER/annotations/Human36M_subject1_data.json, ...   see ``mpt.datasets.human36m_json``
 
     FOLDER/h36m_train.npz              S1, S5, S6, S7, S8
     FOLDER/h36m_valid_protocol2.npz    S9, S11, frontal camera 60457274; ..._protocol1.npz: all four cameras
     FOLDER/images/S9_Directions_1.60457274_000001.jpg, or in folders as MMPose writes them
 
-The official archive holds videos and CDF files, from which SPIN's or MMPose's scripts make the above. SPIN's
-3D joints are about the pelvis, MMPose's are not; 2D joints and photos keep the lens's distortion. MMPose
-writes all cameras into one h36m_test.npz, of which ``test`` takes the frontal one.
+The official archive holds videos and CDF files, from which the authors of 3DMPPE made the JSON files, and
+SPIN's or MMPose's scripts make the others. The JSON form is taken where a folder holds both, for it alone
+comes with SMPL parameters, without which no loss of meshes is fed.
+
+SPIN's 3D joints are about the pelvis, MMPose's are not; 2D joints and photos keep the lens's distortion. The
+camera is known by its number in the photo's name. MMPose writes all cameras into one h36m_test.npz, of which
+``test`` takes the frontal one.
 """
 
 import re
@@ -14,18 +20,27 @@ from pathlib import Path
 
 import numpy as np
 
+from mpt.bodies import Body
+from mpt.cameras import H36M_CAMERAS, h36m_intrinsics
+from mpt.datasets import human36m_json
 from mpt.datasets.files import one_of
+from mpt.datasets.fits import MAX_FIT_MM
 from mpt.datasets.sample import Samples, Subset
 from mpt.datasets.spin_npz import SpinSamples, find_npz, read_spin
 from mpt.errors import InputError
 from mpt.skeletons import H36M17
 
 NAME = "human36m"
-FRONTAL = "60457274"
+FRONTAL = H36M_CAMERAS[-1]
 SPLITS = {
     "train": ("h36m_train.npz",),
     "test": ("h36m_valid_protocol2.npz", "h36m_test.npz"),
     "test-all-cameras": ("h36m_valid_protocol1.npz", "h36m_test.npz"),
+}
+SUBJECTS = {
+    "train": human36m_json.TRAINING,
+    "test": human36m_json.TEST,
+    "test-all-cameras": human36m_json.TEST,
 }
 PHOTO = re.compile(r"(S\d+)_(.+)_(\d+)\.\w+$")
 
@@ -36,16 +51,35 @@ class Human36M(SpinSamples):
         found = PHOTO.search(self.image(index).name)
         return (found[1], found[2], int(found[3])) if found else ("", "", -1)
 
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        camera = self.origin(index)[1].rpartition(".")[2]
+        return h36m_intrinsics(camera) if camera in H36M_CAMERAS else None
 
-def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> Samples:
+
+def read(
+    folder: str | Path,
+    split: str = "train",
+    *,
+    strict: bool = False,
+    body: Body | None = None,
+    max_fit_mm: float = MAX_FIT_MM,
+) -> Samples:
     """Splits: train, test (protocol 2 of the mesh papers: frontal camera), test-all-cameras.
 
     strict: refuse missing photos and numbers that are not finite, instead of leaving them out with a warning.
+    body: an SMPL with Human3.6M's regressor; fits of the JSON form that are farther than ``max_fit_mm`` from
+    the 3D joints are left out. No other body can tell, and keeps them all.
+
+    The JSON form takes minutes and some gigabytes to parse, the first time.
     """
     folder = Path(folder)
-    path = find_npz(
-        folder, one_of(split, SPLITS, "Human3.6M"), "the Human3.6M annotations made by SPIN's scripts"
-    )
+    names = one_of(split, SPLITS, "Human3.6M")
+    if human36m_json.lies_in(folder, SUBJECTS[split]):
+        return human36m_json.read(
+            NAME, folder, SUBJECTS[split], frontal=split == "test", strict=strict, body=body,
+            max_fit_mm=max_fit_mm,
+        )  # fmt: skip
+    path = find_npz(folder, names, "Human3.6M's annotations, Human36M_subject*_*.json or SPIN's .npz,")
     samples = read_spin(Human36M, NAME, path, (folder, folder / "images"), H36M17, strict=strict)
     if split != "test":
         return samples

@@ -2,20 +2,30 @@
 
     FOLDER/annot/train.json, valid.json, trainval.json
     FOLDER/images/015601864.jpg
+    FOLDER/annotations/MPII_train_SMPL_NeuralAnnot.json   optional: SMPL fitted by NeuralAnnot
+    FOLDER/annotations/train.json                         the annotations that its ids count
 
 The official annotation is a Matlab structure; these files were made of it by the authors of SimpleBaseline
 and HRNet. A list of ``{image, center, scale, joints (16, 2), joints_vis (16,)}``: pixels counted from 1,
 ``scale`` x 200 px the person's height, ``joints_vis`` 1 where labelled, hidden or not. As in HRNet the crop
 is 1.25 times the height and stands 15 x scale px lower than the given centre.
+
+NeuralAnnot's fits are by the ids of its own annotation file, which is in COCO's form and holds HRNet's train
+and valid together, in another order; a person is found there by photo and joints, which both files took from
+the official one. As with COCO, a fit's own camera becomes the sample's; it counts pixels as the joints do.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mpt.datasets.files import field, finite, first_of, one_of, read_json, with_images
+from mpt.datasets import fits
+from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
+from mpt.datasets.fits import Fits
 from mpt.datasets.sample import Keypoints, Sample, Samples
+from mpt.errors import InputError
 from mpt.images import Crop
 from mpt.skeletons import Skeleton
 
@@ -23,6 +33,8 @@ NAME = "mpii"
 SPLITS = {"train": "train.json", "validation": "valid.json", "train+validation": "trainval.json"}
 FIRST_PIXEL = 1
 CROP_FACTOR, CROP_SHIFT_PX = 1.25, 15
+FITS, COUNTED = "MPII_train_SMPL_NeuralAnnot.json", "train.json"
+SAME_PX = 0.5  # by which the joints of one person may differ between two files
 
 # MPII's thorax lies lower than what Human3.6M calls so; its upper neck is the neck of LSP.
 MPII16 = Skeleton(
@@ -44,6 +56,7 @@ class MpiiSamples(Samples):
     scale: np.ndarray
     xy_px: np.ndarray
     known: np.ndarray
+    fits: Fits | None = None
     dataset: str = NAME
 
     def __len__(self) -> int:
@@ -61,6 +74,8 @@ class MpiiSamples(Samples):
             self.image(index),
             Crop((float(x), float(y) + CROP_SHIFT_PX * scale), scale * 200 * CROP_FACTOR),
             keypoints=Keypoints(MPII16, self.xy_px[index], self.known[index] * 1.0),
+            parameters=self.fits.parameters(index) if self.fits else None,
+            intrinsics=self.fits.camera(index) if self.fits else None,
             sequence=Path(self.names[index]).stem,
         )
 
@@ -73,13 +88,22 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
     return read_file(
         first_of(folder, f"annot/{name}", f"annotations/{name}", name, what=what),
         folder / "images",
+        fitted=folder / "annotations" / FITS,
         strict=strict,
     )
 
 
-def read_file(path: Path, images: Path, *, strict: bool = False) -> Samples:
-    """People of one such file; those without a labelled joint or a position are left out."""
+def read_file(path: Path, images: Path, *, fitted: Path | None = None, strict: bool = False) -> Samples:
+    """People of one such file; those without a labelled joint or a position are left out.
+
+    fitted: NeuralAnnot's file, if it is there, and beside it the annotations that it counts.
+    """
     content = read_json(path)
+    if isinstance(content, dict):
+        raise InputError(
+            f"{path}: is in COCO's form, a list of people in HRNet's form was expected; put HRNet's file "
+            "into annot"
+        )
     people = field(
         path,
         lambda: [p for p in content if any(p["joints_vis"]) and p["scale"] > 0 and p["center"][0] >= 0],
@@ -91,8 +115,46 @@ def read_file(path: Path, images: Path, *, strict: bool = False) -> Samples:
             path, lambda: np.array([p[key] for p in people], np.float32).reshape(len(people), *shape), key
         )
 
-    xy = column("joints", 16, 2) - FIRST_PIXEL
-    xy, known = finite(path, "2D joints", xy, column("joints_vis", 16) > 0, strict=strict)
     names = field(path, lambda: [person["image"] for person in people], "image")
-    samples = MpiiSamples(images, names, column("center", 2) - FIRST_PIXEL, column("scale"), xy, known)
+    xy, known = column("joints", 16, 2), column("joints_vis", 16) > 0
+    of_people = None
+    if fitted is not None and fitted.exists():
+        counted = fitted.with_name(COUNTED)
+        if not counted.exists():
+            raise InputError(f"{counted}: is not there, whose people {FITS} counts; put NeuralAnnot's there")
+        arrays = parsed(lambda: _fits(counted, fitted, names, xy, known), fitted, counted, path)
+        arrays["cameras"][:, :2, 2] -= FIRST_PIXEL
+        of_people = fits.of_columns(fitted, arrays, strict=strict)
+    xy, known = finite(path, "2D joints", xy - FIRST_PIXEL, known, strict=strict)
+    center = column("center", 2) - FIRST_PIXEL
+    samples = MpiiSamples(images, names, center, column("scale"), xy, known, of_people)
     return with_images(samples, path, strict=strict)
+
+
+def _fits(
+    counted: Path, fitted: Path, names: list[str], xy: np.ndarray, known: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Fits of people by their photos' names, joints (N, 16, 2) and which of these are known (N, 16)."""
+    content = read_json(counted)
+    photos = field(
+        counted, lambda: {photo["id"]: Path(photo["file_name"]).name for photo in content["images"]}, "images"
+    )
+    others: dict[str, list[tuple[int, np.ndarray]]] = defaultdict(list)
+
+    def gather() -> None:
+        for person in content["annotations"]:
+            joints = np.array(person["keypoints"], np.float32).reshape(16, 3)
+            others[photos[person["image_id"]]].append((person["id"], joints))
+
+    field(counted, gather, "annotations")
+    ids = [_same(others[name], *joints) for name, *joints in zip(names, xy, known)]
+    return fits.columns_of_photos(fitted, fits.by_id(fitted, ids))
+
+
+def _same(others: list[tuple[int, np.ndarray]], xy: np.ndarray, known: np.ndarray) -> int | None:
+    """The id of whose joints (16, 3) are at xy (16, 2), among the people of a photo."""
+    for number, joints in others:
+        both = known & (joints[:, 2] > 0)
+        if both.any() and np.abs(joints[both, :2] - xy[both]).max() < SAME_PX:
+            return number
+    return None

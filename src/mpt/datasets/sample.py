@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import roma
+import torch
 
 from mpt.images import Crop
 from mpt.skeletons import SMPL24, Skeleton, remap
@@ -165,3 +167,9 @@ def project(points_m: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """(N, 3) points in camera axes, in front of the camera -> (N, 2) pixels."""
     homogeneous = points_m @ intrinsics.T
     return homogeneous[:, :2] / homogeneous[:, 2:]
+
+
+def turned(rotation: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
+    """Rotations (N, 3), axis-angle, followed by ``rotation`` (N, 3, 3), in float64."""
+    turns = roma.rotvec_to_rotmat(torch.from_numpy(rotvec).double())
+    return roma.rotmat_to_rotvec(torch.from_numpy(rotation).double() @ turns).numpy()

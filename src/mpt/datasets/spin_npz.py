@@ -62,6 +62,7 @@ class SpinSamples(Samples):
             else None,
             joints=Joints3D(self.skeleton, row["S"], row["S_known"]) if "S" in row else None,
             parameters=self._parameters(row),
+            intrinsics=self.intrinsics(index),
             subject=subject,
             sequence=sequence,
             frame=frame,
@@ -70,6 +71,10 @@ class SpinSamples(Samples):
     def origin(self, index: int) -> tuple[str, str, int]:
         """Subject, sequence and frame, read from the photo's name."""
         raise NotImplementedError
+
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        """(3, 3) pixels, where the photo's name tells the camera."""
+        return None
 
     def _parameters(self, row: dict) -> BodyParameters | None:
         if "pose" not in row or not row.get("has_smpl", True):

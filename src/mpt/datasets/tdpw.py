@@ -19,12 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import roma
-import torch
 
 from mpt.bodies import pickles
 from mpt.datasets.files import field, finite, first_of, one_of, with_images
-from mpt.datasets.sample import BOX_FACTOR, BodyParameters, Joints3D, Keypoints, Sample, Samples, project
+from mpt.datasets.sample import (
+    BOX_FACTOR,
+    BodyParameters,
+    Joints3D,
+    Keypoints,
+    Sample,
+    Samples,
+    project,
+    turned,
+)
 from mpt.errors import InputError
 from mpt.images import Crop
 from mpt.skeletons import SMPL24, Skeleton
@@ -163,9 +170,3 @@ def _track(
         path.stem, person, frames, pose.astype(np.float32), betas.astype(np.float32), gender,
         camera.astype(np.float32), known, keypoints.astype(np.float32), intrinsics,
     )  # fmt: skip
-
-
-def turned(rotation: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
-    """Rotations (T, 3), axis-angle, followed by ``rotation`` (T, 3, 3)."""
-    turned = torch.from_numpy(rotation) @ roma.rotvec_to_rotmat(torch.from_numpy(rotvec))
-    return roma.rotmat_to_rotvec(turned).numpy()

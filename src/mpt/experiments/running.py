@@ -152,6 +152,8 @@ def check(cells: Iterable[Cell], given: Given) -> None:
         needed = "rendered" if on == "rendered" else BENCHMARKS.get(on)
         if needed and needed not in given.data:
             raise InputError(f"{cell.name} is measured on {needed}: {_name_data(needed)}")
+        if on == "freihand":
+            _check_freihand(cell, given.data[needed])
         if cell.evaluation.pose2d == "higher-hrnet" and given.weights is None:
             raise InputError(f"{cell.name} looks at photos with HigherHRNet: {WEIGHTS}")
 
@@ -201,6 +203,13 @@ def _check_stage(stage: Stage, given: Given) -> None:
             raise InputError(f"{stage.name} reads {name}: {_name_data(name)}")
     if _needs_weights(stage) and given.weights is None:
         raise InputError(f"{stage.name} begins with HigherHRNet as trained on COCO: {WEIGHTS}")
+
+
+def _check_freihand(cell: Cell, folder: Path) -> None:
+    from mpt.datasets.freihand import labels_missing
+
+    if missing := labels_missing(folder):
+        raise InputError(f"{cell.name} is measured on FreiHAND: {missing}")
 
 
 def _name_data(name: str) -> str:

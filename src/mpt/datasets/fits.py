@@ -1,0 +1,155 @@
+"""SMPL that others fitted to a data set: whom it was fitted to, and which fits are near the set's own joints.
+
+A fit is ``pose`` (72), axis-angle, and ``shape`` (10) of the neutral SMPL; where it is of a single photo,
+also the camera in whose axes it stands, ``focal`` (2) and ``princpt`` (2) in pixels. Its place (``trans``) is
+left aside, for meshes are compared about their root.
+
+A mesh is posed with the fit's own betas, however large, as I2L-MeshNet poses its target and judges it: it
+sets betas beyond 3 to 0 only where a network regresses them, which here none does. With other betas the mesh
+would not be the one that was fitted. (Pose2Mesh sets them to 0 before posing.)
+
+As in I2L-MeshNet, fits that miss the set's own 3D joints by more than 25 mm on average, the means of both put
+on each other, are left out, and the joints stay: such a mesh would teach something else than the joints
+beside it.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+
+from mpt.bodies import Body
+from mpt.datasets.files import field, finite, read_json
+from mpt.datasets.sample import BodyParameters, Joints3D
+from mpt.skeletons import H36M17
+
+MAX_FIT_MM = 25.0
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Neutral SMPL of a data set's N people."""
+
+    path: Path
+    known: np.ndarray
+    """(N,) whether a person has a fit."""
+    pose: np.ndarray
+    """(N, 24, 3) axis-angle, the root in camera axes."""
+    betas: np.ndarray
+    """(N, 10)"""
+    cameras: np.ndarray | None = None
+    """(N, 3, 3) pinhole matrices in pixels, where a fit has a camera of its own."""
+
+    def parameters(self, index: int) -> BodyParameters | None:
+        return BodyParameters("smpl", self.pose[index], self.betas[index]) if self.known[index] else None
+
+    def camera(self, index: int) -> np.ndarray | None:
+        return self.cameras[index] if self.cameras is not None and self.known[index] else None
+
+    def near(
+        self, joints: Joints3D, compared: Sequence[str], body: Body | None, max_fit_mm: float = MAX_FIT_MM
+    ) -> "Fits":
+        """The fits within ``max_fit_mm`` of all people's joints (N, J, 3); a warning counts the others.
+
+        compared: joints that mean the same in the set and in Human3.6M's regressor.
+        body: an SMPL with that regressor. No other body can tell, and keeps them all.
+        """
+        if body is None or body.metadata.get("shape_space") != "smpl" or not self.known.any():
+            return self
+        if H36M17.name not in body.regressors:
+            warnings.warn(
+                f"{self.path}: its fits are taken as they are, bad ones too, for {body.name} has no "
+                "regressor of Human3.6M's joints; make it again with "
+                "`mpt prepare body smpl FILE --h36m-regressor FILE`",
+                stacklevel=3,
+            )
+            return self
+        rows = np.flatnonzero(self.known)
+        of_fits = Joints3D(joints.skeleton, joints.xyz_m[rows], joints.known[rows])
+        near = np.zeros_like(self.known)
+        near[rows] = fit_errors_mm(body, self.pose[rows], self.betas[rows], of_fits, compared) <= max_fit_mm
+        if gone := len(rows) - near.sum():
+            warnings.warn(
+                f"{self.path}: {gone:,} of {len(rows):,} fits are over {max_fit_mm:g} mm from the 3D joints; "
+                "left out",
+                stacklevel=3,
+            )
+        return replace(self, known=near)
+
+
+def by_id(path: Path, ids: Sequence[int | None]) -> list[dict | None]:
+    """What a file of fits holds of people by their annotations' ids; None of those it does not hold."""
+    content = read_json(path)
+    return field(path, lambda: [content.get(str(number)) for number in ids], "ids")
+
+
+def columns(path: Path, entries: Sequence[dict | None]) -> dict[str, np.ndarray]:
+    """``has_smpl`` (N,), ``pose`` (N, 24, 3) and ``betas`` (N, 10) of N people's entries in a parsed file."""
+    return {
+        "has_smpl": np.array([entry is not None for entry in entries], bool),
+        "pose": _column(path, entries, "pose", 24, 3),
+        "betas": _column(path, entries, "shape", 10),
+    }
+
+
+def columns_of_photos(path: Path, entries: Sequence[dict | None]) -> dict[str, np.ndarray]:
+    """The same of fits with a camera each, ``{smpl_param: {...}, cam_param: {...}}``, and ``cameras``."""
+
+    def part(key: str) -> list[dict | None]:
+        return field(path, lambda: [None if entry is None else entry[key] for entry in entries], key)
+
+    cameras = np.tile(np.eye(3, dtype=np.float32), (len(entries), 1, 1))
+    cameras[:, [0, 1], [0, 1]] = _column(path, part("cam_param"), "focal", 2)
+    cameras[:, :2, 2] = _column(path, part("cam_param"), "princpt", 2)
+    return columns(path, part("smpl_param")) | {"cameras": cameras}
+
+
+def of_columns(path: Path, arrays: dict[str, np.ndarray], *, strict: bool) -> Fits:
+    """Fits out of such columns, which leave ``arrays``; one that is no finite numbers is none."""
+    pose, betas = arrays.pop("pose"), arrays.pop("betas")
+    pose, known = finite(
+        path, "SMPL poses", pose.reshape(len(pose), -1), arrays.pop("has_smpl"), strict=strict
+    )
+    betas, known = finite(path, "SMPL shapes", betas, known, strict=strict)
+    return Fits(path, known, pose.reshape(-1, 24, 3), betas, arrays.pop("cameras", None))
+
+
+def _column(path: Path, entries: Sequence[dict | None], key: str, *shape: int) -> np.ndarray:
+    """(N, ...) of one key, 0 for people without an entry."""
+    rows = [row for row, entry in enumerate(entries) if entry is not None]
+    values = np.zeros((len(entries), *shape), np.float32)
+    values[rows] = field(
+        path,
+        lambda: np.array([entries[row][key] for row in rows], np.float32).reshape(len(rows), *shape),
+        key,
+    )
+    return values
+
+
+@torch.no_grad()
+def fit_errors_mm(
+    body: Body, pose: np.ndarray, betas: np.ndarray, joints: Joints3D, compared: Sequence[str]
+) -> np.ndarray:
+    """(N,) mean distances of joints on SMPL (N, 24, 3), (N, 10) from the set's (N, J, 3), their means put on
+    each other; not a number where no such joint is known.
+    """
+    body = body.to("cpu", torch.float32)
+    regressor = body.regressors[H36M17.name].to_dense()[H36M17.indices(*compared)]
+    touched = regressor.any(0).nonzero()[:, 0]  # some hundreds of vertices: no other is posed
+    regressor, skin = regressor[:, touched], body.subset(touched)
+    places = joints.skeleton.indices(*compared)
+    errors = np.zeros(len(pose))
+    for start in range(0, len(pose), BATCH):
+        rows = slice(start, start + BATCH)
+        turns = roma.rotvec_to_rotmat(torch.from_numpy(pose[rows]).float())
+        mine = regressor @ skin.forward(turns, torch.from_numpy(betas[rows]).float()).vertices
+        counted = torch.from_numpy(joints.known[rows][:, places]).float()
+        apart = mine - torch.from_numpy(joints.xyz_m[rows][:, places]).float()
+        mean = (counted[..., None] * apart).sum(1, keepdim=True) / counted.sum(1)[:, None, None]
+        errors[rows] = 1000 * (counted * (apart - mean).norm(dim=-1)).sum(1) / counted.sum(1)
+    return errors
