@@ -16,7 +16,7 @@ from mpt.datasets.synthetic import SyntheticBatch, SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.errors import InputError
 from mpt.heatmaps import PERFECT
-from mpt.metrics import mpjpe
+from mpt.metrics import ErrorSums, mpjpe
 from mpt.modeling.mesh_transformer import PAPER, SMALL, MeshPrediction, MeshTransformer
 from mpt.recipes import pretrain as recipe
 from mpt.recipes.draws import PoseDraw, Poses, PosesConfig
@@ -155,6 +155,19 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(config, st
         for run in ("whole", "broken")
     )
     assert whole == broken
+
+
+def test_validation_is_short_beside_the_training_before_it_but_where_a_number_is_asked(
+    store, tmp_path, monkeypatch
+):
+    assert [recipe.validation_samples(learned) for learned in (1, 40, 1280, 10**6)] == [1, 4, 128, 512]
+    poses = []
+    evaluate = lambda model, body, bones, rotvec, **_: poses.append(len(rotvec)) or ErrorSums()  # noqa: E731
+    monkeypatch.setattr(recipe, "evaluate_poses", evaluate)
+    for name, change in (("few", {}), ("every", {"validate_every": 2}), ("asked", {"validation_samples": 7})):
+        config = replace(TINY, **{"validation_samples": 0, "validate_every": 100} | change)
+        pretrain(config, store, tmp_path / name, device="cpu")
+    assert poses == [4] * 2 + [1] * 6 + [7] * 2  # perfect and noisy maps
 
 
 def test_seeds_differ(finished, store, tmp_path):
