@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from tolerance import assert_close
 
 from mpt import checkpoint
 from mpt.errors import InputError
@@ -19,10 +20,11 @@ CONFIGS = {
     "small": replace(SMALL, hidden=(16,), **SHRUNK),
     "paper": replace(PAPER, hidden=(32, 16, 8), **SHRUNK),
 }
+MIDDLES = pytest.mark.parametrize("middle", [(), (14,), (12, 20)])
 ALL = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
-def build(config) -> MeshTransformer:
+def build(config, middle=(14,)) -> MeshTransformer:
     torch.manual_seed(0)
     near = torch.randint(9, (30, 3))
     regressor = torch.rand(17, 30)
@@ -33,13 +35,13 @@ def build(config) -> MeshTransformer:
         near,
         torch.full((30, 3), 1 / 3),
         regressor / regressor.sum(1, keepdim=True),
-        middle_vertices=14,
+        middle_vertices=middle,
     )
     return model.eval()
 
 
-def save(path, config, **changed) -> MeshTransformer:
-    model = build(config)
+def save(path, config, middle=(14,), **changed) -> MeshTransformer:
+    model = build(config, middle)
     about = {"faces": torch.randint(30, (7, 3)), "skeleton": COCO17, "body": "tiny", "body_hash": "ab12"}
     checkpoint.save(path, model, **about | changed)
     return model
@@ -66,6 +68,15 @@ def test_weights_in_single_precision_come_back_exactly(tmp_path, config):
     model = save(tmp_path / "m.safetensors", config, dtype=torch.float32)
     for name, tensor in checkpoint.load(tmp_path / "m.safetensors").transformer.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+@MIDDLES
+def test_the_meshes_between_are_read_from_the_weights(tmp_path, middle):
+    model = save(tmp_path / "m.safetensors", CONFIGS["paper"], middle, dtype=torch.float32)
+    loaded = checkpoint.load(tmp_path / "m.safetensors").transformer
+    shapes = {name: tuple(tensor.shape) for name, tensor in loaded.state_dict().items()}
+    assert shapes == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert_close(loaded(random_input(model)).vertices, model(random_input(model)).vertices)
 
 
 @ALL

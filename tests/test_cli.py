@@ -244,6 +244,34 @@ def test_a_run_is_resumed_by_its_own_configuration(place, store, capsys):
         assert f"mpt: {beside[0]} was given beside --resume run" in capsys.readouterr().err
 
 
+def test_a_run_goes_on_from_any_folder_with_the_body_that_it_was_begun_with(
+    place, store, monkeypatch, capsys
+):
+    Path("own.safetensors").write_bytes(
+        Path(bodies.__file__).parents[1].joinpath("data/anny.safetensors").read_bytes()
+    )
+    checked = ["--validation-samples", "3", "--validate-every", "15", "--body", "own.safetensors"]
+    assert main([*TINY_RUN, "--store", store, *checked]) == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["body"] == str(place / "own.safetensors")
+    assert (config["validation_samples"], config["validate_every"]) == (3, 15)
+    entries = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries if "mpjpe" in entry] == [15, 20]
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    assert main(["pretrain", "--resume", "../run", "--store", store, "--device", "cpu"]) == 0
+    assert main([*TINY_RUN, "--store", store, "--body", "anny"]) == 0
+    assert json.loads(Path("run/config.json").read_text())["body"] == "anny"
+    capsys.readouterr()
+    for wrong, said in (
+        (["--body", "nobody.safetensors"], "nobody.safetensors: cannot read the body file"),
+        (["--validate-every", "0"], "--validate-every is 0: give a number above 0"),
+        (["--resume", "run", "--body", "anny"], "--body was given beside --resume run"),
+    ):
+        assert main(["pretrain", "--store", store, *wrong]) == 2
+        assert f"mpt: {said}" in capsys.readouterr().err
+
+
 def test_a_run_may_begin_with_another_ones_weights(place, store, model, capsys):
     run = ["pretrain", "tiny", "--store", store, "--out", "run", "--device", "cpu", "--start-from", model]
     assert main(run) == 2

@@ -68,6 +68,20 @@ def test_pictures_are_prepared_tuned_on_and_the_run_resumed(pictures, place, cap
         )
 
 
+def test_fine_tuning_remembers_where_its_body_is(pictures, place, monkeypatch):
+    anny = Path(bodies.__file__).parents[1] / "data" / "anny.safetensors"
+    Path("own.safetensors").write_bytes(anny.read_bytes())
+    tiny = ["finetune", "rendered-scratch", "--samples", "4", "--batch-size", "2", "--data", pictures]
+    asked = ["--body", "own.safetensors", "--validation-samples", "1", "--validate-every", "1"]
+    assert main([*tiny, *asked, "--out", "run", "--device", "cpu"]) == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["body"] == str(place / "own.safetensors")
+    assert (config["validation_samples"], config["validate_every"]) == (1, 1)
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    assert main(["finetune", "--resume", "../run", "--data", pictures, "--device", "cpu"]) == 0
+
+
 def test_every_experiment_of_fine_tuning_is_refused_by_pretrain_and_the_other_way_round(capsys):
     for name in experiments.names():
         tuning = isinstance(experiments.get(name), FinetuneConfig)

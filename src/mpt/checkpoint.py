@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.modeling.upsampling import middle_sizes
 from mpt.skeletons import SKELETONS, Skeleton
 from mpt.writing import write_whole
 
@@ -86,7 +87,7 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
             near if near is not None else torch.zeros(full, 1),
             tensors["upsample.start"] if near is not None else torch.zeros(full, 1),
             tensors["regressor"],
-            middle_vertices=len(tensors["upsample.to_middle.bias"]) if near is None else 0,
+            middle_sizes(tensors),
         )
         transformer.load_state_dict(tensors)
         if len(skeleton) != transformer.joint_count:

@@ -30,9 +30,18 @@ from mpt.errors import InputError
 from mpt.mocap import Motion
 from mpt.mocap.amass import JOINTS, rest_joints
 from mpt.modeling.mesh_transformer import PAPER
+from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, with_people
 from mpt.recipes.prepare import prepare_mocap
-from mpt.recipes.pretrain import PretrainConfig, pretrain, with_people
+from mpt.recipes.pretrain import PretrainConfig, pretrain
 from mpt.skeletons import COCO17, H36M17, LSP14, SMPL24
+
+PRE_TRAINING = PretrainConfig(
+    model=replace(
+        PAPER, inputs="coordinates", hidden=(8,), layers=1, heads=2, upsampler="sparse",
+        heatmap_size=32, coarse_vertices=60,
+    ),
+    samples=12, batch_size=4, validation_samples=2, validate_every=3, log_every=1,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -322,15 +331,40 @@ def test_shapes_are_those_of_the_people_who_train(amass_store, body):
     assert with_people(anny, amass_store) is anny
 
 
+@pytest.mark.parametrize("gender", ["neutral", "female", "male"])
+def test_each_pose_is_drawn_with_the_betas_of_its_own_sequence(amass_store, body, gender):
+    own = {"neutral": (1, 2, np.nan), "female": (1, np.nan, np.nan), "male": (np.nan, 2, np.nan)}[gender]
+    someone = replace(body, metadata=body.metadata | {"gender": gender})
+    poses = amass_store.rotvec(amass_store.train)
+    expected = np.array(own)[amass_store.sequence(amass_store.train)]
+    known = {pose.tobytes(): shape for pose, shape in zip(poses, expected)}
+    from_store = (amass_store, someone, PosesConfig(), 0, torch.device("cpu"))
+    for draw in (PoseDraw(*from_store), PairDraw(*from_store, views=4)):
+        drawn = draw(200, torch.Generator().manual_seed(0), 0)
+        shapes = np.array([known[pose.tobytes()] for pose in drawn.rotvec.numpy()])
+        np.testing.assert_array_equal(drawn.shape, np.repeat(shapes[:, None], 10, 1))
+        assert len(np.unique(shapes, equal_nan=True)) == len(set(map(str, own)))
+
+
+def test_pre_training_poses_each_pose_with_its_own_betas(amass_store, folder, monkeypatch):
+    given, call = [], Synthesizer.__call__
+
+    def remember(self, rotvec, generator=None, **how):
+        given.append((rotvec, how.get("shape")))
+        return call(self, rotvec, generator, **how)
+
+    monkeypatch.setattr(Synthesizer, "__call__", remember)
+    config = replace(PRE_TRAINING, body=str(folder / "smpl.safetensors"), samples=40, batch_size=40)
+    pretrain(config, amass_store.path, folder / "drawn", device="cpu")
+    rotvec, shape = given[0]
+    women = {pose.tobytes() for pose in amass_store.rotvec(amass_store.sequence() == 0)}  # of known shape
+    expected = [1 if pose.tobytes() in women else np.nan for pose in rotvec.numpy()]
+    assert 0 < np.nansum(expected) < 40
+    np.testing.assert_array_equal(shape[:, 0], expected)
+
+
 def test_pre_training_runs_on_smpl(amass_store, folder):
-    config = PretrainConfig(
-        body=str(folder / "smpl.safetensors"),
-        model=replace(
-            PAPER, inputs="coordinates", hidden=(8,), layers=1, heads=2, upsampler="sparse",
-            heatmap_size=32, coarse_vertices=60,
-        ),
-        samples=12, batch_size=4, validation_samples=2, validate_every=3, log_every=1,
-    )  # fmt: skip
+    config = replace(PRE_TRAINING, body=str(folder / "smpl.safetensors"))
     run = pretrain(config, amass_store.path, folder / "run", device="cpu")
     assert checkpoint.load(run / "model.safetensors").transformer.config == config.model
 

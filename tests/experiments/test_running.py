@@ -144,6 +144,15 @@ def test_a_broken_off_stage_goes_on_and_another_configuration_is_refused(given, 
     )
 
 
+def test_a_stage_remembers_where_its_body_is(given, tmp_path, monkeypatch):
+    anny = Path(bodies.__file__).parents[1] / "data" / "anny.safetensors"
+    (tmp_path / "own.safetensors").write_bytes(anny.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    [cell] = experiments.cells("table7-views-8", "tiny")
+    folder = run_stage(cell.stage, 0, tmp_path / "root", replace(given, body="own.safetensors"))
+    assert json.loads((folder / "config.json").read_text())["body"] == str(tmp_path / "own.safetensors")
+
+
 def test_a_stage_is_refused_where_what_it_began_with_was_trained_anew(root, given, tmp_path):
     [cell] = experiments.cells("table2-zero-shot", "tiny")
     shutil.copytree(root / "stages", tmp_path / "stages")

@@ -35,7 +35,7 @@ def save(tmp_path):
 
 def test_joints_are_those_of_the_model_with_z_turned_up(save):
     motion = read(save())
-    assert (motion.name, motion.subject, motion.fps) == ("walk_poses", "Female1", 120)
+    assert (motion.name, motion.subject, motion.fps) == ("walk_poses", "ACCAD/Female1", 120)
     assert (motion.joints, motion.gender) == (JOINTS, "female")
     np.testing.assert_array_equal(motion.betas, fields()["betas"])
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mpt.errors import InputError
-from mpt.mocap.motion import Motion, subject_of
+from mpt.mocap.motion import Motion, set_and_folder_name, subject_of
 
 
 @pytest.fixture
@@ -131,3 +131,8 @@ def test_a_frame_rate_must_be_above_zero(motion, fps):
 )
 def test_the_subject_is_cmus_number_or_the_folder(path, subject):
     assert subject_of(Path(path)) == subject
+
+
+def test_equal_folders_of_two_sets_are_two_subjects():
+    names = {set_and_folder_name(Path("amass", s, "01", "walk_poses.npz")) for s in ("CMU", "KIT")}
+    assert names == {"CMU/01", "KIT/01"}

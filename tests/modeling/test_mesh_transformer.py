@@ -1,5 +1,6 @@
 """No dead parameters, a batch is its singles, skipping is not looking, masking by the right number."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from mpt.modeling.mesh_transformer import (
     MeshTransformerConfig,
     _describe,
 )
+from mpt.modeling.upsampling import DenseUpsampler
 
 JOINTS, COARSE, FULL, SIZE = 5, 9, 30, 32
 SHRUNK = {"heatmap_size": SIZE, "coarse_vertices": COARSE, "heads": 2}
@@ -43,7 +45,7 @@ def build(config: MeshTransformerConfig, seed: int = 0) -> MeshTransformer:
         torch.stack([torch.randperm(COARSE)[:3] for _ in range(FULL)]),
         weight / weight.sum(1, keepdim=True),
         torch.rand(JOINTS, FULL),
-        middle_vertices=14,
+        middle_vertices=(14,),
     )
     return model.eval()
 
@@ -292,6 +294,7 @@ def test_the_paper_s_sizes():
         torch.zeros(full, 1),
         torch.zeros(full, 1),
         torch.zeros(17, full),
+        middle_vertices=(1723,),
     )
     assert model.seen_count == 784
     assert [len(block.position) for block in model.blocks] == [17 + 431 + 784] * 3
@@ -304,6 +307,29 @@ def test_the_paper_s_sizes():
     upsampler = millions(model.upsample)
     assert upsampler == pytest.approx((431 * 1723 + 1723 + 1723 * full + full) / 1e6)
     assert 38 < millions(model) - upsampler < 44
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("anny", (431, 1723, 13718)), ("anny-hand", (195, None))])
+def test_the_dense_upsampler_goes_by_the_meshes_that_its_body_has(name, sizes):
+    body = bodies.load(name)
+    sizes = [size or len(body.template) for size in sizes]
+    config = replace(PAPER_LIKE, inputs="coordinates", coarse_vertices=sizes[0])
+    upsample = MeshTransformer.for_body(body, config).upsample
+    expected = sum(size * finer + finer for size, finer in itertools.pairwise(sizes))
+    assert sum(p.numel() for p in upsample.parameters()) == expected
+    seen = torch.randn(2, sizes[0], 3)
+    regressor = body.regressor.to_dense()
+    torch.testing.assert_close(
+        upsample.regressed(seen, regressor), body.regress(upsample(seen)), rtol=1e-4, atol=1e-4
+    )
+    if name == "anny":
+        finest = MeshTransformer.for_body(body, replace(config, coarse_vertices=1723)).upsample
+        assert sum(p.numel() for p in finest.parameters()) == 1723 * 13718 + 13718
+
+
+def test_mano_s_dense_upsampler_has_152_thousand_parameters():
+    upsample = DenseUpsampler(195, (), 778)
+    assert sum(p.numel() for p in upsample.parameters()) == 195 * 778 + 778 == 152_488
 
 
 def test_looking_twice_at_a_mirrored_picture_gives_the_mirrored_person():

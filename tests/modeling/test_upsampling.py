@@ -5,14 +5,24 @@ import torch
 from tolerance import assert_close
 
 from mpt.bodies.coarsening import Coarse
-from mpt.modeling.upsampling import DenseUpsampler, SparseUpsampler
+from mpt.modeling.upsampling import DenseUpsampler, SparseUpsampler, middle_sizes
 
 COARSE, FULL, NEAR = 12, 40, 3
 
 
 def dense() -> DenseUpsampler:
     torch.manual_seed(0)
-    return DenseUpsampler(COARSE, 20, FULL).double()
+    return DenseUpsampler(COARSE, (20,), FULL).double()
+
+
+def dense_without_middle() -> DenseUpsampler:
+    torch.manual_seed(0)
+    return DenseUpsampler(COARSE, (), FULL).double()
+
+
+def dense_by_two_middles() -> DenseUpsampler:
+    torch.manual_seed(0)
+    return DenseUpsampler(COARSE, (20, 30), FULL).double()
 
 
 def sparse() -> SparseUpsampler:
@@ -21,40 +31,40 @@ def sparse() -> SparseUpsampler:
     return SparseUpsampler(near, torch.rand(FULL, NEAR)).double()
 
 
-BOTH = pytest.mark.parametrize("make", [dense, sparse])
+ALL = pytest.mark.parametrize("make", [dense, dense_without_middle, dense_by_two_middles, sparse])
 
 
 def coarse_vertices() -> torch.Tensor:
     return torch.randn(4, COARSE, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-@BOTH
+@ALL
 def test_asking_for_rows_gives_those_rows_of_the_whole(make):
     upsample, vertices = make(), coarse_vertices()
     rows = torch.tensor([5, 0, 39, 5])
     assert_close(upsample(vertices, rows), upsample(vertices)[:, rows])
 
 
-@BOTH
+@ALL
 def test_regressed_joints_are_the_regressor_on_the_whole_mesh(make):
     upsample, vertices = make(), coarse_vertices()
     regressor = torch.rand(5, FULL, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     assert_close(upsample.regressed(vertices, regressor), regressor @ upsample(vertices))
 
 
-@BOTH
+@ALL
 def test_x_y_and_z_share_one_map(make):
     upsample, vertices = make(), coarse_vertices()
     assert_close(upsample(vertices.flip(-1)), upsample(vertices).flip(-1))
 
 
-@BOTH
+@ALL
 def test_a_batch_is_its_singles(make):
     upsample, vertices = make(), coarse_vertices()
     assert_close(upsample(vertices), torch.cat([upsample(one) for one in vertices.split(1)]))
 
 
-@BOTH
+@ALL
 def test_every_weight_has_the_gradient_of_finite_differences(make):
     upsample, vertices = make(), coarse_vertices()[:2].requires_grad_()
     regressor = torch.rand(5, FULL, dtype=torch.float64)
@@ -74,6 +84,15 @@ def test_the_dense_one_is_two_matrices_in_a_row():
     first, second = upsample.to_middle, upsample.to_full
     middle = first.weight @ vertices + first.bias[:, None]
     assert_close(upsample(vertices), second.weight @ middle + second.bias[:, None])
+
+
+def test_the_sizes_between_are_told_by_the_weights():
+    for make, sizes in ((dense, (20,)), (dense_without_middle, ()), (dense_by_two_middles, (20, 30))):
+        assert middle_sizes({f"upsample.{k}": v for k, v in make().state_dict().items()}) == sizes
+    assert middle_sizes(sparse().state_dict()) == ()
+    assert set(dense().state_dict()) == {
+        "to_middle.weight", "to_middle.bias", "to_full.weight", "to_full.bias"
+    }  # fmt: skip
 
 
 def test_the_sparse_one_starts_as_the_body_s_interpolation():

@@ -21,7 +21,7 @@ from accelerate import PartialState
 from safetensors.torch import load as load_tensors
 from test_finetune import TINY as PHOTOS
 from test_finetune import Numbers, body, pictures  # noqa: F401 - fixtures
-from test_pretrain import QUERYING, TINY, write_store
+from test_pretrain import PAIRS, QUERYING, TINY, write_store
 
 from mpt import bodies, checkpoint, cli
 from mpt.datasets.mixture import Mixture
@@ -31,16 +31,18 @@ from mpt.metrics import ErrorSums
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes import parallel
 from mpt.recipes import pretrain as recipe
+from mpt.recipes.draws import Poses
 from mpt.recipes.evaluate import evaluate_poses
 from mpt.recipes.finetune import FinetuneConfig, finetune, step_order
 from mpt.recipes.loop import LoopConfig, Run
-from mpt.recipes.pretrain import PoseDraw, pretrain
+from mpt.recipes.pretrain import pretrain
 
 EASY = {"batch_size": 2, "accumulate": 4, "samples": 8 * 5, "validate_every": 5}
 ALONE = {
     "poses": replace(TINY, model=replace(TINY.model, dropout=0.0), validation_samples=5, **EASY),
     "masked queries, dropout": replace(QUERYING, model=replace(QUERYING.model, dropout=0.1), **EASY),
     "no masked query": replace(QUERYING, mask_queries=0.0, **EASY),
+    "every pair once": replace(PAIRS, model=replace(PAIRS.model, dropout=0.1), **EASY | {"epochs": 0.25}),
     # Few steps: normalised over small batches, rounding grows tenfold in each, on one process as well.
     "photos": replace(PHOTOS, validation_samples=1, **EASY | {"batch_size": 4, "samples": 16 * 3}),
 }
@@ -72,16 +74,16 @@ def state(run: Path) -> dict[str, torch.Tensor]:
 
 def at_draw(number: int, happens):
     """Have something happen when a process draws samples for the so-manieth time; what takes it back."""
-    original, draws = PoseDraw.__call__, []
+    original, draws = Poses.taken, []
 
-    def draw(self, count, generator):
-        draws.append(count)
+    def taken(self, *drawn):
+        draws.append(drawn)
         if len(draws) == number:
             happens()
-        return original(self, count, generator)
+        return original(self, *drawn)
 
-    PoseDraw.__call__ = draw
-    return lambda: setattr(PoseDraw, "__call__", original)
+    Poses.taken = taken
+    return lambda: setattr(Poses, "taken", original)
 
 
 def break_off():

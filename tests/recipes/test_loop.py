@@ -30,7 +30,7 @@ class Toy:
     nan_at_draw: int | None = None
     validated: list[float] = field(default_factory=list)
 
-    def draw(self, generator: torch.Generator) -> torch.Tensor:
+    def draw(self, generator: torch.Generator, step: int, number: int) -> torch.Tensor:
         self.draws += 1
         if self.draws == self.stop_at_draw:
             raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """mpt prepare: files to store, near-duplicates dropped, subjects kept apart, bad files named; hands drawn."""
 
+import itertools
 import os
 
 import numpy as np
@@ -175,6 +176,8 @@ def test_a_unit_that_nobody_guesses_may_be_given(tmp_path, body, console):
         ({"validation": ["b", "9"]}, "validation subject 9 is not there, the subjects are a, b;"),
         ({"fps": 0}, "fps is 0, a number above 0"),
         ({"max_gap": float("nan")}, "max_gap is nan"),
+        ({"poses": 0}, "poses is 0, a number above 0"),
+        ({"min_change": -1}, "min_change is -1, degrees from 0 up"),
         ({"paths": []}, "no motion was given"),
         ({"paths": ["nowhere"]}, "nowhere: no such file or folder"),
     ],
@@ -217,6 +220,111 @@ def test_no_kept_neighbours_are_alike_and_no_dropped_frame_is_unlike():
 
 def test_a_single_frame_is_kept():
     np.testing.assert_array_equal(changed_frames(np.zeros((1, 4, 3)), 0.05, 30), [0])
+
+
+def test_without_a_least_change_or_a_longest_gap_all_frames_or_one_of_equals_are_kept():
+    still = np.zeros((100, 4, 3))
+    np.testing.assert_array_equal(changed_frames(still, 0.0), np.arange(100))
+    np.testing.assert_array_equal(changed_frames(still, 0.05), [0])
+
+
+def largest_turn(one, other) -> float:
+    """Degrees by which the bone that differs most does."""
+    one, other = (roma.rotvec_to_rotmat(torch.from_numpy(pose).double()) for pose in (one, other))
+    return float(roma.rotmat_geodesic_distance(one, other).max().rad2deg())
+
+
+@pytest.fixture
+def long_clips(tmp_path, skeleton):
+    """Two people who train, one of whom waves to and fro and then stands still, and one for validation."""
+    folder, bones = tmp_path / "long", len(skeleton["names"])
+    write_clip(folder / "a" / "walk.npz", skeleton, waving(400, bones, 0))
+    still = np.repeat(waving(2, bones, 1), [100, 1], axis=0)
+    to_and_fro = np.abs(np.random.default_rng(1).integers(-5, 6, 500).cumsum() % 12 - 6)
+    wave = waving(7, bones, 1)[to_and_fro]
+    write_clip(folder / "b" / "wave.npz", skeleton, np.concatenate([wave, still]))
+    write_clip(folder / "c" / "run.npz", skeleton, waving(200, bones, 2))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("poses", "min_change"), [(100, 2.0), (300, 2.0), (300, 8.0), (750, 2.0), (400, 0.0)]
+)
+def test_as_many_poses_as_asked_are_kept_and_no_neighbours_are_alike(
+    long_clips, tmp_path, body, console, poses, min_change
+):
+    out = tmp_path / "out" / "a.store"
+    summary = prepare_mocap(
+        [long_clips], out, body=body, validation=["c"], poses=poses, min_change=min_change, console=console
+    )
+    store = PoseStore(out, body=body)
+    assert abs(len(store.train) - poses) <= 0.01 * poses
+    for number in range(3):
+        kept = store.rotvec(store.sequence() == number)
+        changes = [largest_turn(one, other) for one, other in itertools.pairwise(kept)]
+        assert min(changes) > min_change - 0.2 or not min_change  # half precision
+    assert store.sampling == {
+        "fps": 30.0, "min_change_degrees": min_change, "poses": poses, "rate_hertz": summary.rate
+    }  # fmt: skip
+    with open(os.devnull, "w") as nowhere:
+        printer = Console(record=True, width=160, file=nowhere)
+        printer.print(summary.table())
+    assert f"poses chosen at {summary.rate:.2f} Hz" in printer.export_text()
+    assert os.listdir(out.parent) == ["a.store"]
+
+
+def test_poses_are_chosen_evenly_over_the_time_of_all_motion(tmp_path, body, console, skeleton):
+    bones = len(skeleton["names"])
+    for name, frames, fps in (("slow", 300, 10), ("fast", 300, 30)):
+        write_clip(tmp_path / "x" / name / "clip.npz", skeleton, waving(frames, bones), fps=fps)
+    prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, poses=100, console=console)
+    store = PoseStore(tmp_path / "a.store")
+    assert [(s.name, s.subject, s.poses) for s in store.sequences] == [
+        ("clip", "fast", 25), ("clip", "slow", 75)
+    ]  # fmt: skip
+    for sequence in range(2):
+        gaps = np.diff(store.frame(store.sequence() == sequence))
+        assert set(gaps) <= ({12, 13}, {4, 5})[sequence]
+
+
+def test_of_too_little_motion_all_that_differs_is_kept_and_said(clips, tmp_path, body, console):
+    summary = prepare_mocap([clips], tmp_path / "a.store", body=body, poses=1000, console=console)
+    console.file.flush()
+    said = " ".join((tmp_path / "console.txt").read_text().split())
+    assert (summary.poses, summary.rate) == (45, 30)
+    assert "1,000 poses were asked of the training motion, which holds 45 that differ by 2 degrees" in said
+
+
+def test_a_number_of_poses_leaves_no_candidates_behind(clips, tmp_path, body, console):
+    with pytest.raises(InputError, match="validation subject 9 is not there"):
+        prepare_mocap([clips], tmp_path / "a.store", body=body, poses=10, validation=["9"], console=console)
+    assert not [name for name in os.listdir(tmp_path) if "store" in name]
+
+
+def amass(path, frames: int = 5) -> None:
+    path.parent.mkdir(parents=True)
+    poses = np.random.default_rng(0).normal(0, 0.3, (frames, 156))
+    np.savez(path, poses=poses, trans=np.zeros((frames, 3)), mocap_framerate=30.0)
+
+
+def test_a_subject_of_amass_is_named_with_its_set_or_alone_where_one_set_has_it(tmp_path, body, console):
+    for folder in ("CMU/01", "CMU/02", "KIT/01"):
+        amass(tmp_path / "amass" / folder / "01_01_poses.npz")
+    for given, held_out in ((["CMU/01", "02"], {"CMU/01", "CMU/02"}), (["KIT/01"], {"KIT/01"})):
+        prepare_mocap(
+            [tmp_path / "amass"], tmp_path / "a.store", body=body, validation=given, console=console
+        )
+        store = PoseStore(tmp_path / "a.store")
+        assert {s.subject for s in store.sequences if s.split == "validation"} == held_out
+        assert len(store.indices(subjects=given)) == len(store.validation) == 5 * len(held_out)
+    message = r"subject 01 may be CMU/01 or KIT/01, one was expected; name it with its set"
+    with pytest.raises(InputError, match=message):
+        prepare_mocap(
+            [tmp_path / "amass"], tmp_path / "b.store", body=body, validation=["01"], console=console
+        )
+    with pytest.raises(InputError, match=message):
+        store.indices("train", subjects=["01"])
+    assert len(store.indices(subjects=["nobody"])) == 0
 
 
 def test_flipped_heads_go_back_to_rest_and_nothing_else_changes(body):

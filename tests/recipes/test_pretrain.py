@@ -16,12 +16,13 @@ from mpt.datasets.synthetic import SyntheticBatch, SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.errors import InputError
 from mpt.heatmaps import PERFECT
-from mpt.metrics import mpjpe
+from mpt.metrics import ErrorSums, mpjpe
 from mpt.modeling.mesh_transformer import PAPER, SMALL, MeshPrediction, MeshTransformer
 from mpt.recipes import pretrain as recipe
+from mpt.recipes.draws import PoseDraw, Poses, PosesConfig
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import OptimConfig
-from mpt.recipes.pretrain import LossWeights, PoseDraw, PosesConfig, PretrainConfig, objective, pretrain
+from mpt.recipes.pretrain import LossWeights, PretrainConfig, objective, pretrain
 
 EASY = SyntheticConfig(widening=NO_WIDENING, noise=PERFECT, truncation=0.0, fine_vertices=30)
 TINY = PretrainConfig(
@@ -41,6 +42,7 @@ QUERYING = replace(
         PAPER, inputs="coordinates", hidden=(8,), layers=1, heads=2, upsampler="sparse", heatmap_size=32
     ),
 )
+PAIRS = replace(TINY, data=replace(TINY.data, cameras="h36m_s1"), epochs=0.3)  # of 40 poses from 4 views
 METRICS = {"mpjpe", "pa_mpjpe", "mpve", "noisy_mpjpe", "noisy_pa_mpjpe", "noisy_mpve"}
 
 
@@ -124,18 +126,20 @@ def test_the_model_file_holds_the_state_s_weights(finished):
         torch.testing.assert_close(tensor, exact, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("config", [TINY, QUERYING], ids=["joints, dropout", "masked vertex queries"])
+@pytest.mark.parametrize(
+    "config", [TINY, QUERYING, PAIRS], ids=["joints, dropout", "masked vertex queries", "every pair once"]
+)
 def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(config, store, tmp_path, monkeypatch):
     pretrain(config, store, tmp_path / "whole", device="cpu")
-    draw, draws = PoseDraw.__call__, []
+    taken, draws = Poses.taken, []
 
-    def break_off(self, count, generator):
-        draws.append(count)
+    def break_off(self, *drawn):
+        draws.append(drawn)
         if len(draws) == 5:
             raise KeyboardInterrupt
-        return draw(self, count, generator)
+        return taken(self, *drawn)
 
-    monkeypatch.setattr(PoseDraw, "__call__", break_off)
+    monkeypatch.setattr(Poses, "taken", break_off)
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, store, tmp_path / "broken", device="cpu")
     monkeypatch.undo()
@@ -151,6 +155,19 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(config, st
         for run in ("whole", "broken")
     )
     assert whole == broken
+
+
+def test_validation_is_short_beside_the_training_before_it_but_where_a_number_is_asked(
+    store, tmp_path, monkeypatch
+):
+    assert [recipe.validation_samples(learned) for learned in (1, 40, 1280, 10**6)] == [1, 4, 128, 512]
+    poses = []
+    evaluate = lambda model, body, bones, rotvec, **_: poses.append(len(rotvec)) or ErrorSums()  # noqa: E731
+    monkeypatch.setattr(recipe, "evaluate_poses", evaluate)
+    for name, change in (("few", {}), ("every", {"validate_every": 2}), ("asked", {"validation_samples": 7})):
+        config = replace(TINY, **{"validation_samples": 0, "validate_every": 100} | change)
+        pretrain(config, store, tmp_path / name, device="cpu")
+    assert poses == [4] * 2 + [1] * 6 + [7] * 2  # perfect and noisy maps
 
 
 def test_seeds_differ(finished, store, tmp_path):
@@ -236,12 +253,12 @@ def test_the_objective_is_equation_6():
     assert_close(terms["projected"], 7.0 * mean_l1(projected, truth.points))
 
 
-def test_poses_are_drawn_evenly_but_for_those_asked_more_often(store):
+def test_poses_are_drawn_evenly_but_for_those_asked_more_often(store, body):
     opened = PoseStore(store)
     seeded = torch.Generator().manual_seed(0)
 
     def share(config: PosesConfig, of: np.ndarray) -> float:
-        drawn = PoseDraw(opened, config, 0, torch.device("cpu"))(4000, seeded)
+        drawn = PoseDraw(opened, body, config, 0, torch.device("cpu"))(4000, seeded, 0).rotvec
         known = {pose.tobytes() for pose in opened.rotvec(of)}
         return np.mean([pose.numpy().tobytes() in known for pose in drawn])
 
@@ -254,7 +271,7 @@ def test_poses_are_drawn_evenly_but_for_those_asked_more_often(store):
     assert share(PosesConfig(low_boost=4.0), low) == pytest.approx(often, abs=0.03)
     rare = PosesConfig(rare_subjects=("01",), rare_boost=3.0)
     assert share(rare, subject) == pytest.approx(0.75, abs=0.03)
-    assert len(PoseDraw(opened, PosesConfig(share=0.25), 0, torch.device("cpu"))) == 10
+    assert len(PoseDraw(opened, body, PosesConfig(share=0.25), 0, torch.device("cpu"))) == 10
 
 
 def test_held_out_poses_are_spread_over_all():

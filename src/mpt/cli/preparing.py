@@ -26,11 +26,16 @@ class PrepareMocap:
     out: OutFile
     """The store to write."""
     validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT...")] = ()
-    """Subjects kept for validation, whole; all others train."""
+    """Subjects kept for validation, whole; all others train. Of AMASS CMU/01, or 01 where one set has it."""
     body: Annotated[str, arg(metavar="NAME|FILE")] = "anny"
     """The body that the motion is laid on."""
     fps: float = 30.0
     """Frames looked at per second."""
+    poses: Annotated[int | None, arg(metavar="N")] = None
+    """Poses to train on, evenly over the time of all motion; the paper's are 2000000. Default: all that
+    differ."""
+    min_change: Annotated[float, arg(metavar="DEGREES")] = 2.0
+    """A pose is dropped while no bone has turned by more since the last one kept; 0 keeps all."""
     scale: float | None = None
     """Metres of a unit of BVH and ASF files, 0.01 for centimetres. Default: told by the height."""
     strict: bool = False
@@ -47,6 +52,8 @@ class PrepareMocap:
             body=self.body,
             validation=self.validation,
             fps=self.fps,
+            poses=self.poses,
+            min_change=self.min_change,
             scale=self.scale,
             strict=self.strict,
         )

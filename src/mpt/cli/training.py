@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
-CHANGEABLE = ("samples", "batch_size", "accumulate", "learning_rate", "seed", "precision")
+NUMBERS = ("samples", "batch_size", "accumulate", "learning_rate", "validation_samples", "validate_every")
+CHANGEABLE = ("body", *NUMBERS, "seed", "precision")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Pretrain:
     """A named configuration. Default: mpt-small."""
     store: Annotated[Path | None, arg(metavar="STORE")] = None
     """The poses: a store that `mpt prepare mocap` wrote."""
+    body: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """The body of the store's poses: anny, or a file that `mpt prepare body` wrote. Default: the
+    experiment's."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
     """The run folder. Default: runs/EXPERIMENT-TIME."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
@@ -49,6 +53,10 @@ class Pretrain:
     """How the processes that torchrun starts share a step; a resumed run may choose another."""
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Adam's highest learning rate."""
+    validation_samples: Annotated[int | None, arg(metavar="N")] = None
+    """Held-out poses that a validation is measured on, instead of the experiment's."""
+    validate_every: Annotated[int | None, arg(metavar="STEPS")] = None
+    """Steps between two validations."""
     seed: Annotated[int | None, arg(metavar="N")] = None
     """Of the weights and of every draw."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
@@ -133,6 +141,10 @@ class Finetune:
     """How the processes that torchrun starts share a step; a resumed run may choose another."""
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Adam's highest learning rate."""
+    validation_samples: Annotated[int | None, arg(metavar="N")] = None
+    """Held-out photos that a validation is measured on, instead of the experiment's."""
+    validate_every: Annotated[int | None, arg(metavar="STEPS")] = None
+    """Steps between two validations."""
     seed: Annotated[int | None, arg(metavar="N")] = None
     """Of the weights and of every draw."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
@@ -146,7 +158,7 @@ class Finetune:
         from mpt.recipes.configs import read_config
         from mpt.recipes.finetune import FinetuneConfig
 
-        names = ("start_from", "body", *CHANGEABLE)
+        names = ("start_from", *CHANGEABLE)
         changes = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.workers < 0:
             raise InputError(f"--workers is {self.workers}: give 0 or more")
@@ -209,15 +221,18 @@ def _check_resume(command: "Pretrain | Finetune", changes: dict) -> None:
 
 
 def _changed(config: Any, changes: dict) -> Any:
+    """The configuration with what the user changes in it, and its body by a name that holds in any folder."""
+    from mpt import bodies
+
     for name, value in changes.items():
-        if name in ("samples", "batch_size", "accumulate", "learning_rate") and not value > 0:
+        if name in NUMBERS and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
     if "samples" in changes:
         changes = changes | {"epochs": 0.0}
     if "learning_rate" in changes:
         optim = replace(config.optim, learning_rate=changes["learning_rate"])
         changes = {k: v for k, v in changes.items() if k != "learning_rate"} | {"optim": optim}
-    return replace(config, **changes)
+    return replace(config, **changes | {"body": bodies.located(changes.get("body", config.body))})
 
 
 def new_run(name: str) -> Path:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import struct
+from collections.abc import Collection, Iterable
 from collections.abc import Sequence as Ordered
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -110,10 +111,10 @@ class PoseStore:
         return np.asarray(self._arrays["betas"])
 
     def indices(self, split: Split | None = None, *, subjects: Ordered[str] | None = None) -> np.ndarray:
-        """Sorted indices of the poses of a split, of some subjects, or of both at once."""
-        wanted = [
-            split in (None, s.split) and (subjects is None or s.subject in subjects) for s in self.sequences
-        ]
+        """Sorted indices of the poses of a split, of some subjects (see ``subject_called``), or of both."""
+        known = {s.subject for s in self.sequences}
+        named = known if subjects is None else {subject_called(name, known) for name in subjects}
+        wanted = [split in (None, s.split) and s.subject in named for s in self.sequences]
         wanted = np.array(wanted, dtype=bool)
         return np.flatnonzero(wanted[self.sequence()])
 
@@ -133,11 +134,24 @@ class PoseStore:
             )
 
 
+def subject_called(name: str, subjects: Collection[str]) -> str | None:
+    """The subject of that name, or the one whose name in its set this is (``01`` is ``CMU/01``), or None.
+
+    Raises InputError where several sets have one.
+    """
+    found = [name] if name in subjects else sorted(s for s in subjects if s.endswith(f"/{name}"))
+    if len(found) > 1:
+        raise InputError(
+            f"subject {name} may be {' or '.join(found)}, one was expected; name it with its set"
+        )
+    return next(iter(found), None)
+
+
 class PoseStoreWriter:
     """Writes a store beside its path, sequence by sequence, and moves it there when done."""
 
     def __init__(self, path: Path, body: Body, sampling: dict) -> None:
-        self.path, self._body, self._sampling = path, body, sampling
+        self.path, self._body, self.sampling = path, body, sampling
         self.sequences: list[Sequence] = []
         self.poses = 0
         self._columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
@@ -179,6 +193,22 @@ class PoseStoreWriter:
         self.sequences.append(replace(sequence, poses=count))
         self.poses += count
 
+    def hold_out(self, names: Iterable[str]) -> None:
+        """Keep the subjects of these names (see ``subject_called``) for validation, whole; all others train.
+
+        Raises InputError for a name that is nobody's, or that several may have.
+        """
+        subjects = {sequence.subject for sequence in self.sequences}
+        found = {name: subject_called(name, subjects) for name in names}
+        if unknown := [name for name, subject in found.items() if subject is None]:
+            raise InputError(
+                f"validation subject {', '.join(unknown)} is not there, the subjects are "
+                f"{', '.join(sorted(subjects))}; name some of them"
+            )
+        self.sequences = [
+            replace(s, split="validation" if s.subject in found.values() else "train") for s in self.sequences
+        ]
+
     def __exit__(self, kind, *_) -> None:
         try:
             if kind is None:
@@ -209,7 +239,7 @@ class PoseStoreWriter:
             "body": self._body.name,
             "body_hash": self._body.hash,
             "bones": self._body.moving_bones,
-            "sampling": self._sampling,
+            "sampling": self.sampling,
             "poses": self.poses,
             "arrays": arrays,
             "sequences": [asdict(sequence) for sequence in self.sequences],

@@ -79,26 +79,42 @@ class Synthesizer:
         self.rig = h36m_s1(config.views).to(device)
         self.widen = widener_of(self.body)(self.body, config.widening)
 
-    def __call__(self, rotvec: Tensor, generator: torch.Generator | None = None) -> SyntheticBatch:
-        """(N, B, 3) stored local rotations, radians -> N samples."""
+    def __call__(
+        self,
+        rotvec: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        shape: Tensor | None = None,
+        view: Tensor | None = None,
+    ) -> SyntheticBatch:
+        """(N, B, 3) stored local rotations, radians -> N samples.
+
+        shape: (N, S), drawn where it is NaN; view: (N,) camera of the rig that looks, drawn where None.
+        """
         config, n = self.config, len(rotvec)
         rotvec = self.widen(rotvec.to(self.device)[:, self.column], generator)
         rotations = roma.rotvec_to_rotmat(rotvec)
         rotations[:, 0] = self._tilt(n, generator) @ rotations[:, 0]
-        shape = self.body.sample_shapes(n, generator)
+        drawn = self.body.sample_shapes(n, generator)
+        shape = drawn if shape is None else torch.where(shape.isnan(), drawn, shape)
 
         rows = torch.randperm(len(self.body.template), generator=generator, device=self.device)[
             : config.fine_vertices
         ]
         posed = self.body.subset(torch.cat([self.coarse_index, rows]))(rotations, shape)
-        return self.look(posed.vertices, posed.joints, rows, generator)
+        return self.look(posed.vertices, posed.joints, rows, generator, view)
 
     def look(
-        self, vertices: Tensor, joints: Tensor, rows: Tensor, generator: torch.Generator | None
+        self,
+        vertices: Tensor,
+        joints: Tensor,
+        rows: Tensor,
+        generator: torch.Generator | None,
+        view: Tensor | None = None,
     ) -> SyntheticBatch:
         """What a virtual camera sees of bodies in world axes: coarse vertices followed by ``rows``."""
         n = len(joints)
-        cameras = self._cameras(n, generator)
+        cameras = self._cameras(n, generator, view)
         root = joints[:, self.skeleton.root].mean(1, keepdim=True)
         joints, vertices = joints - root, vertices - root
         projected = cameras.project(cameras.world_to_camera(joints))
@@ -122,7 +138,9 @@ class Synthesizer:
         coarse, fine = vertices.split([len(self.coarse_index), len(rows)], 1)
         return SyntheticBatch(seen, joints, coarse, fine, rows, points)
 
-    def _cameras(self, n: int, generator: torch.Generator | None) -> Cameras:
+    def _cameras(self, n: int, generator: torch.Generator | None, view: Tensor | None = None) -> Cameras:
+        if view is not None:
+            return self.rig[view]
         if self.config.cameras == "random":
             return self.config.random_cameras.draw(n, generator, self.device)
         return self.rig[torch.randint(len(self.rig), (n,), generator=generator, device=self.device)]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mpt import bodies
 from mpt.errors import InputError
 from mpt.experiments.cells import Cell, Evaluation, Scale, Stage
 from mpt.recipes.configs import read_config
@@ -58,7 +59,7 @@ class Given:
 
     def changed(self, config: Any) -> Any:
         """A stage's configuration with what the user changes in it."""
-        changes: dict[str, Any] = {} if self.body is None else {"body": self.body}
+        changes: dict[str, Any] = {"body": bodies.located(self.body or config.body)}
         if self.samples is not None:
             changes |= {"samples": self.samples, "epochs": 0.0}
         return replace(config, **changes)

@@ -8,7 +8,7 @@ import roma
 import torch
 
 from mpt.errors import InputError
-from mpt.mocap.motion import Motion, folder_name
+from mpt.mocap.motion import Motion, set_and_folder_name
 from mpt.skeletons import SMPL24
 
 JOINTS = SMPL24.joints[:22]  # the hands rest
@@ -50,7 +50,8 @@ def read_amass(path: Path, arrays: Mapping[str, np.ndarray]) -> Motion:
     ``poses`` (T, 66 or more) or ``root_orient`` (T, 3) and ``pose_body`` (T, 63), axis-angle; ``trans``
     (T, 3), metres, z up; ``mocap_framerate`` or ``mocap_frame_rate``; perhaps ``betas`` and ``gender``. The
     pelvis is ``trans`` from its place in rest. ``betas`` are cut or filled with zeros to 16 and are kept for
-    SMPL-H alone, since SMPL-X has another shape space. The folder is the subject.
+    SMPL-H alone, since SMPL-X has another shape space. The subject is its folder with
+    the set's: ``CMU/01``.
     """
     rate = next((key for key in RATES if key in arrays), None)
     if rate is None or "trans" not in arrays:
@@ -68,8 +69,8 @@ def read_amass(path: Path, arrays: Mapping[str, np.ndarray]) -> Motion:
     parents = np.array(SMPL24.parents[: len(JOINTS)])
     offsets = rest - np.where(parents[:, None] >= 0, rest[parents], rest)
     return Motion(
-        path.stem, folder_name(path), fps, JOINTS, parents, offsets, rotvec, (trans + rest[0]) @ FROM_Z_UP.T,
-        _betas(arrays), _gender(arrays),
+        path.stem, set_and_folder_name(path), fps, JOINTS, parents, offsets, rotvec,
+        (trans + rest[0]) @ FROM_Z_UP.T, _betas(arrays), _gender(arrays),
     )  # fmt: skip
 
 

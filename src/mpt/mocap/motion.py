@@ -109,8 +109,14 @@ class Motion:
 
 
 def folder_name(path: Path) -> str:
-    """The subject where files lie in a folder for each subject, as in AMASS and CMU's own downloads."""
+    """The subject where files lie in a folder for each subject, as in CMU's own downloads."""
     return path.resolve().parent.name
+
+
+def set_and_folder_name(path: Path) -> str:
+    """The subject where such folders lie in a folder for each set, as in AMASS, where several have an 01."""
+    folder = path.resolve().parent
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def subject_of(path: Path) -> str:

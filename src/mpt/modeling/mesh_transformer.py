@@ -90,11 +90,12 @@ class MeshTransformer(nn.Module):
         near: Tensor,
         weight: Tensor,
         regressor: Tensor,
-        middle_vertices: int = 1723,
+        middle_vertices: tuple[int, ...] = (),
     ) -> None:
         """``template_joints`` (K, 3) and ``template_coarse`` (C, 3): the rest pose, y down, about the
         mid-hip, metres; ``near`` and ``weight`` (V, k): each full vertex from its nearest coarse ones;
-        ``regressor`` (K, V): the paper's G.
+        ``regressor`` (K, V): the paper's G; ``middle_vertices``: of the meshes between coarse and full, which
+        the dense upsampler goes by.
         """
         super().__init__()
         self.config = config
@@ -160,6 +161,7 @@ class MeshTransformer(nn.Module):
             coarse.near,
             coarse.weight,
             body.regressor.to_dense(),
+            tuple(len(finer) for finer in body.coarse if len(finer) > len(coarse)),
         )
 
     def prepare(self, maps: Tensor) -> Tensor:

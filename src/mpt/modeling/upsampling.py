@@ -4,31 +4,49 @@ Both are linear in the vertices and shared by x, y and z. Either can be asked fo
 training supervises a full mesh at the cost of a few hundred of its vertices.
 """
 
+import re
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class DenseUpsampler(nn.Module):
-    """The paper's: coarse -> middle -> full, full matrices over the vertex axis (431 -> 1723 -> 6890)."""
+    """The paper's: coarse -> middle -> full, full matrices over the vertex axis, from each of a body's meshes
+    to its next finer one: 431 -> 1723 -> 6890; of a hand 195 -> 778, with no middle.
+    """
 
-    def __init__(self, coarse: int, middle: int, full: int) -> None:
+    def __init__(self, coarse: int, middle: Sequence[int], full: int) -> None:
+        """``middle``: vertices of the meshes between, from few to many."""
         super().__init__()
-        self.to_middle = nn.Linear(coarse, middle)
-        self.to_full = nn.Linear(middle, full)
+        self.before = [f"to_middle{number or ''}" for number in range(len(middle))]
+        sizes = (coarse, *middle, full)
+        for name, size, finer in zip((*self.before, "to_full"), sizes, sizes[1:]):
+            self.add_module(name, nn.Linear(size, finer))
 
     def forward(self, vertices: Tensor, rows: Tensor | None = None) -> Tensor:
         """(N, coarse, 3) -> (N, full, 3), or (N, len(rows), 3)."""
-        middle = self.to_middle(vertices.mT)  # (N, 3, middle)
+        planes = vertices.mT  # (N, 3, vertices)
+        for name in self.before:
+            planes = getattr(self, name)(planes)
         if rows is None:
-            return self.to_full(middle).mT
-        return nn.functional.linear(middle, self.to_full.weight[rows], self.to_full.bias[rows]).mT
+            return self.to_full(planes).mT
+        return nn.functional.linear(planes, self.to_full.weight[rows], self.to_full.bias[rows]).mT
 
     def regressed(self, vertices: Tensor, regressor: Tensor) -> Tensor:
         """(N, K, 3): a joint regressor (K, full) applied to the full mesh, which is never made."""
-        matrix = regressor @ self.to_full.weight  # (K, middle)
-        bias = regressor @ self.to_full.bias + matrix @ self.to_middle.bias
-        return (matrix @ self.to_middle.weight) @ vertices + bias[:, None]
+        matrix, bias = regressor @ self.to_full.weight, regressor @ self.to_full.bias
+        for name in reversed(self.before):  # the matrix is (K, vertices) of ever coarser meshes
+            layer = getattr(self, name)
+            matrix, bias = matrix @ layer.weight, bias + matrix @ layer.bias
+        return matrix @ vertices + bias[:, None]
+
+
+def middle_sizes(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """The ``middle`` of the :class:`DenseUpsampler` that is among these weights."""
+    names = sorted(name for name in weights if re.search(r"\bto_middle\d*\.bias$", name))
+    return tuple(len(weights[name]) for name in names)
 
 
 class SparseUpsampler(nn.Module):

@@ -177,7 +177,7 @@ def finetune(
     photos = photo_dataset(mixture, config, body, augment=config.augment)
     loaded = iter(_loader(photos, workers, batch_sampler=order))
 
-    def draw(generator: torch.Generator) -> PhotoBatch:
+    def draw(generator: torch.Generator, *_: int) -> PhotoBatch:
         example = Example(*(part.to(device, non_blocking=True) for part in _next(loaded)))
         rows = torch.randperm(len(body.template), generator=generator, device=device)[: config.fine_vertices]
         return PhotoBatch(example.image, truth_of(example, body), rows)

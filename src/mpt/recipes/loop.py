@@ -158,7 +158,7 @@ def train(
     run: Run,
     config: LoopConfig,
     model: nn.Module,
-    draw: Callable[[torch.Generator], Batch],
+    draw: Callable[[torch.Generator, int, int], Batch],
     losses_of: Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]],
     validate: Callable[[nn.Module], dict[str, float]],
     save_model: Callable[[nn.Module], None],
@@ -171,7 +171,8 @@ def train(
 ) -> nn.Module:
     """Evaluate, save, step, log. Returns the trained model.
 
-    draw(generator): a micro-batch's samples, made in full precision whatever the model runs in.
+    draw(generator, step, number): the samples of a micro-batch, by its number among all processes' of the
+        step; made in full precision whatever the model runs in.
     losses_of(model, samples, generator): the weighted terms of the loss; their sum is stepped on.
     validate(model): called by all processes together; what the main one says is logged.
     lr_factor(name): of the learning rate of a parameter; those that need no gradient are left alone.
@@ -234,9 +235,10 @@ def train(
                 learning.called.train()
                 statistics.begin_step()
                 for i in range(config.accumulate):
-                    seed_micro_batch(config.seed, step, team.rank * config.accumulate + i, generator)
+                    number = team.rank * config.accumulate + i
+                    seed_micro_batch(config.seed, step, number, generator)
                     with torch.no_grad():
-                        batch = draw(generator)
+                        batch = draw(generator, step, number)
                     last = i == config.accumulate - 1
                     with statistics.of_micro_batch(), learning.micro_batch(last):
                         with accelerator.autocast():

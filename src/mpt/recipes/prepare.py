@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,15 @@ from mpt.bodies.fitting import fit
 from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.bodies.retarget import retarget
 from mpt.datasets import meshes, store
-from mpt.datasets.store import Kind, PoseStore
+from mpt.datasets.store import Kind, PoseStore, PoseStoreWriter
 from mpt.errors import InputError
 
 # Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
 LIMITS = {"neck": 100, "head": 90, "wrist": 130, "ankle": 110}
 VALIDATION = 0.05  # of poses that are drawn, or fitted to meshes
 FITTED_AT_ONCE = 256
+LOOKED_AT_ONCE = 32  # frames, for one that differs
+NEAR = 0.005  # of a number of poses that was asked for
 FAR_M = 0.01  # by which a mesh of another body, or of the other hand, is off
 
 
@@ -48,6 +50,7 @@ class Summary:
     sequences: tuple[store.Sequence, ...]
     skipped: tuple[Skipped, ...]
     repaired: int  # frames in which a joint was turned beyond LIMITS
+    rate: float | None = None  # poses a second, before near-duplicates were dropped, where a number was asked
 
     @property
     def poses(self) -> int:
@@ -73,7 +76,8 @@ class Summary:
                 f"{sum(s.poses for s in part):,}",
             )
         repaired = f"a flipped head, hand or foot repaired in {self.repaired:,} frames"
-        table.caption = f"{len(self.skipped):,} files skipped; {repaired}"
+        rate = "" if self.rate is None else f"; poses chosen at {self.rate:.2f} Hz"
+        table.caption = f"{len(self.skipped):,} files skipped; {repaired}{rate}"
         return table
 
 
@@ -84,6 +88,7 @@ def prepare_mocap(
     body: str | os.PathLike | Body = "anny",
     validation: Sequence[str] = (),
     fps: float = 30.0,
+    poses: int | None = None,
     min_change: float = 2.0,
     max_gap: float = 1.0,
     scale: float | None = None,
@@ -93,16 +98,19 @@ def prepare_mocap(
     """Walk files and folders of motion capture, lay every motion on the body, and write a pose store.
 
     validation: subjects that are kept for validation, whole; all others train. Whose motion a file holds,
-        ``Motion.subject``, is known from CMU's number before the underscore or from the file's folder.
+        ``Motion.subject``, is known from CMU's number before the underscore or from the file's folder, in
+        AMASS with the set's: CMU/01, or 01 where no other set has one.
     fps: frames looked at per second; motions recorded more slowly keep their own rate.
+    poses: how many to train on, evenly over the time of all that motion, as ``evenly_over_time`` chooses
+        them; the paper's are two million. Validation is sampled at the same rate. By default all that differ.
     min_change: degrees; a pose is dropped while no bone has turned by more since the last one kept, ...
-    max_gap: ... but one is kept at least this often, in seconds.
+    max_gap: ... but one is kept at least this often, in seconds, where no number of poses is given.
     scale: metres of a unit of BVH and ASF files, whose own is otherwise told by the person's height.
     strict: stop at a file that cannot be read, instead of naming and skipping it.
 
     Heads, hands and feet that the capture has flipped are put back to rest. Nothing is left behind when it is
-    interrupted. Raises InputError where nothing can be read, a validation subject is not there, or the store
-    cannot be written.
+    interrupted. Raises InputError where nothing can be read, a validation subject is not there or may be
+    several, or the store cannot be written.
     """
     console = console or Console(stderr=True)
     out = Path(out)
@@ -112,11 +120,44 @@ def prepare_mocap(
         raise InputError(
             "no motion was given, files or folders of .bvh, .amc or .npz were expected; name at least one"
         )
-    _check_positive(fps=fps, max_gap=max_gap, **({} if scale is None else {"scale": scale}))
-    sampling = {"fps": fps, "min_change_degrees": min_change, "max_gap_seconds": max_gap}
+    given = {"poses": poses, "scale": scale}
+    _check_positive(fps=fps, max_gap=max_gap, **{k: v for k, v in given.items() if v is not None})
+    if not (np.isfinite(min_change) and min_change >= 0):
+        raise InputError(f"min_change is {min_change}, degrees from 0 up were expected; give some")
+    how = {"fps": fps, "scale": scale, "min_change": min_change, "strict": strict, "console": console}
+    with PoseStore.create(out, body=body, sampling={"fps": fps, "min_change_degrees": min_change}) as writer:
+        if poses is None:
+            writer.sampling["max_gap_seconds"] = max_gap
+            skipped, repaired = _lay(files, body, writer, validation, max_gap=max_gap, **how)
+            rate = None
+        else:
+            with _beside(out) as every:
+                with PoseStore.create(every, body=body) as candidates:
+                    skipped, repaired = _lay(files, body, candidates, validation, **how)
+                rate = _copy_evenly(PoseStore(every), writer, poses, fps, min_change, console)
+            writer.sampling |= {"poses": poses, "rate_hertz": rate}
+    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped), repaired, rate)
+
+
+def _lay(
+    files: Sequence[tuple[Path, str]],
+    body: Body,
+    writer: PoseStoreWriter,
+    validation: Sequence[str],
+    *,
+    fps: float,
+    scale: float | None,
+    min_change: float,
+    max_gap: float | None = None,
+    strict: bool,
+    console: Console,
+) -> tuple[list[Skipped], int]:
+    """Lay each file's motion on the body and write the poses that differ; what was skipped, and how many
+    frames were repaired.
+    """
     skipped = []
     repaired = 0
-    with PoseStore.create(out, body=body, sampling=sampling) as writer, _progress(console) as progress:
+    with _progress(console) as progress:
         for path, source in progress.track(files, description="retargeting"):
             try:
                 motion = mpt.mocap.read(path, scale=scale)
@@ -130,9 +171,9 @@ def prepare_mocap(
                 continue
             rotvec, flipped = repair(rotvec, body)
             repaired += int(flipped.sum())
-            frame = changed_frames(rotvec, np.radians(min_change), max(1, round(max_gap * motion.fps)))
-            split = "validation" if motion.subject in validation else "train"
-            about = (motion.name, motion.subject, source, motion.fps, len(motion), len(frame), split)
+            longest = None if max_gap is None else max(1, round(max_gap * motion.fps))
+            frame = changed_frames(rotvec, np.radians(min_change), longest)
+            about = (motion.name, motion.subject, source, motion.fps, len(motion), len(frame), "train")
             writer.add(
                 store.Sequence(*about, gender=motion.gender),
                 rotvec=rotvec[frame],
@@ -140,8 +181,108 @@ def prepare_mocap(
                 kind=pose_kind(rotvec[frame], body),
                 betas=motion.betas,
             )
-        _check_found(writer.sequences, skipped, validation)
-    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped), repaired)
+    if not writer.sequences:
+        raise InputError(f"none of the {len(skipped)} files could be read; the first: {skipped[0].reason}")
+    writer.hold_out(validation)
+    return skipped, repaired
+
+
+def _copy_evenly(
+    candidates: PoseStore,
+    writer: PoseStoreWriter,
+    poses: int,
+    fps: float,
+    min_change: float,
+    console: Console,
+) -> float:
+    """Write so many of the candidates; the rate at which they were chosen."""
+    index, rate = evenly_over_time(candidates, poses, min_change)
+    sequence = candidates.sequence(index)
+    for number, about in enumerate(candidates.sequences):
+        some = index[slice(*np.searchsorted(sequence, (number, number + 1)))]
+        writer.add(
+            about,
+            rotvec=candidates.rotvec(some),
+            frame=candidates.frame(some),
+            kind=candidates.kind(some),
+            betas=candidates.betas[number],
+        )
+    found = sum(about.poses for about in writer.sequences if about.split == "train")
+    if rate is None and found < poses:
+        console.print(
+            f"{poses:,} poses were asked of the training motion, which holds {found:,} that differ by "
+            f"{min_change:g} degrees at {fps:g} frames a second: all are kept; for more give a smaller "
+            "--min-change, or more motion",
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )
+    return fps if rate is None else rate
+
+
+@contextlib.contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A path beside ``out`` for a file that is not to stay."""
+    path = out.with_name(f".{out.name}.{os.getpid()}.all")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def evenly_over_time(candidates: PoseStore, poses: int, min_change: float) -> tuple[np.ndarray, float | None]:
+    """Indices of stored poses, so many of them to train on, and their rate in hertz; all, and None, where
+    there are no more.
+
+    A rate that gives so many poses can be told only when the last file has been read, laid on the body, and
+    perhaps skipped. So every pose that differs is first written to disk, and then some of them are chosen:
+    each stands for the time until the next one, which is unlike it by ``min_change`` degrees, and those are
+    taken that stand at the ticks of a clock which runs through all sequences. Of these, one that is like the
+    last one taken (a wave of the hand may lie between them) is dropped, and the clock goes faster for it.
+    """
+    trains = np.array([sequence.split == "train" for sequence in candidates.sequences])
+    train, edges = trains[candidates.sequence()], _seconds(candidates)
+    low, wanted, high = poses, poses, int(train.sum())
+    if poses >= high:
+        return np.arange(len(candidates)), None
+    while True:
+        rate = _rate_for(wanted, edges, train)
+        index = _unlike_the_last(candidates, np.flatnonzero(_ticked(edges, rate)), np.radians(min_change))
+        found = int(train[index].sum())
+        if abs(found - poses) <= NEAR * poses or high - low <= 1:
+            return index, rate
+        low, high = (wanted, high) if found < poses else (low, wanted)
+        guess = round(wanted * poses / found)
+        wanted = guess if low < guess < high else (low + high) // 2
+
+
+def _seconds(store: PoseStore) -> np.ndarray:
+    """(poses + 1,) when each pose begins to stand, sequence after sequence, and when the last one ends."""
+    fps = np.array([sequence.fps for sequence in store.sequences])
+    ends = np.cumsum([sequence.frames for sequence in store.sequences] / fps)
+    of = store.sequence()
+    return np.append(np.append(0, ends)[of] + store.frame() / fps[of], ends[-1])
+
+
+def _ticked(edges: np.ndarray, rate: float) -> np.ndarray:
+    """Which poses stand at a tick of a clock of that rate."""
+    return np.diff(np.ceil(edges * rate)) > 0
+
+
+def _rate_for(wanted: int, edges: np.ndarray, counted: np.ndarray) -> float:
+    """The rate at which so many of the counted poses are ticked, by halving."""
+    low, high = 0.0, 1 / np.diff(edges).min()
+    for _ in range(50):
+        rate = (low + high) / 2
+        low, high = (rate, high) if (_ticked(edges, rate) & counted).sum() < wanted else (low, rate)
+    return high
+
+
+def _unlike_the_last(store: PoseStore, index: np.ndarray, least: float) -> np.ndarray:
+    """Those of the sorted indices that differ by more than ``least`` radians from the last one kept."""
+    cuts = np.flatnonzero(np.diff(store.sequence(index))) + 1
+    parts = [part for part in np.split(index, cuts) if len(part)]
+    return np.concatenate([part[changed_frames(store.rotvec(part).astype(float), least)] for part in parts])
 
 
 def prepare_hands(
@@ -273,24 +414,26 @@ def repair(rotvec: np.ndarray, body: Body) -> tuple[np.ndarray, np.ndarray]:
     return np.where(flipped[..., None], 0.0, rotvec), flipped.any(1)
 
 
-def changed_frames(rotvec: np.ndarray, least: float, longest: int) -> np.ndarray:
+def changed_frames(rotvec: np.ndarray, least: float, longest: int | None = None) -> np.ndarray:
     """Frames (n,) to keep of local rotations (T, bones, 3): the first, then each unlike the last one kept.
 
-    A frame is unlike it where a bone has turned by more than ``least`` radians, or after ``longest`` frames.
+    A frame is unlike it where a bone has turned by more than ``least`` radians (0: always), or after
+    ``longest`` frames.
     """
+    if not least:
+        return np.arange(len(rotvec))
     turns = roma.rotvec_to_unitquat(torch.from_numpy(rotvec)).numpy()
     nearest = np.cos(least / 2)
-    kept = [0]
-    while True:
-        following = turns[kept[-1] + 1 : kept[-1] + 1 + longest]
-        likeness = np.abs((following * turns[kept[-1]]).sum(-1)).min(-1)
-        differs = likeness < nearest
+    kept, at = [0], 1
+    while at < len(turns):
+        following = turns[at : at + LOOKED_AT_ONCE]
+        differs = np.abs((following * turns[kept[-1]]).sum(-1)).min(-1) < nearest
+        if longest is not None:
+            differs[max(kept[-1] + longest - at, 0) :] = True
         if differs.any():
-            kept.append(kept[-1] + 1 + int(differs.argmax()))
-        elif len(following) == longest:
-            kept.append(kept[-1] + longest)
-        else:
-            return np.array(kept)
+            kept.append(at + int(differs.argmax()))
+        at = kept[-1] + 1 if differs.any() else at + len(following)
+    return np.array(kept)
 
 
 def pose_kind(rotvec: np.ndarray, body: Body) -> Kind:
@@ -327,17 +470,6 @@ def _with_sources(paths: Iterable[str | os.PathLike]) -> list[tuple[Path, str]]:
     return list(files.values())
 
 
-def _check_found(sequences: list[store.Sequence], skipped: list[Skipped], validation: Sequence[str]) -> None:
-    if not sequences:
-        raise InputError(f"none of the {len(skipped)} files could be read; the first: {skipped[0].reason}")
-    subjects = {sequence.subject for sequence in sequences}
-    if unknown := [subject for subject in validation if subject not in subjects]:
-        raise InputError(
-            f"validation subject {', '.join(unknown)} is not there, the subjects are "
-            f"{', '.join(sorted(subjects))}; name some of them"
-        )
-
-
 def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not (np.isfinite(value) and value > 0):
@@ -353,6 +485,7 @@ __all__ = [
     "Skipped",
     "Summary",
     "changed_frames",
+    "evenly_over_time",
     "pose_kind",
     "prepare_hands",
     "prepare_meshes",

@@ -5,20 +5,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from mpt import bodies, checkpoint
-from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
 from mpt.errors import InputError
 from mpt.losses import l1
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
 from mpt.recipes.parallel import Parallel, check_installed
@@ -35,19 +34,6 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class PosesConfig:
-    """Which poses are drawn, and how often."""
-
-    share: float = 1.0
-    """Share of the training poses that is used (Figure of the mocap share)."""
-    low_boost: float = 1.0
-    """How much more often a pose is drawn whose pelvis is within ``low_m`` of its lowest joint."""
-    low_m: float = 0.6
-    rare_subjects: tuple[str, ...] = ()
-    rare_boost: float = 1.0
-
-
-@dataclass(frozen=True)
 class PretrainConfig:
     """All of a pre-training run. ``samples`` is counted over all processes; the paper's is 80 M."""
 
@@ -60,7 +46,8 @@ class PretrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
     epochs: float = 0.0
-    """Where above 0: how often every pose is seen by every view, instead of ``samples``."""
+    """Where above 0: how often every pose is seen by every view, instead of ``samples``. With the Human3.6M
+    cameras, and poses equally often, each pair comes exactly once an epoch."""
     batch_size: int = 64
     """Samples of one micro-batch."""
     accumulate: int = 1
@@ -74,7 +61,9 @@ class PretrainConfig:
     compile: Literal["auto", "yes", "no"] = "auto"
     """auto: torch.compile on CUDA; it does not pay on a CPU."""
     seed: int = 0
-    validation_samples: int = 512
+    validation_samples: int = 0
+    """Held-out poses of a validation; 0: 512, or fewer where a validation would take long beside the training
+    between two of them."""
     validate_every: int = 1000
     log_every: int = 50
 
@@ -120,17 +109,22 @@ def pretrain(
         heatmap_size=config.model.heatmap_size,
         device=device,
     )
-    poses = PoseDraw(store, config.poses, config.seed, device)
+    views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
+    every_pair = config.epochs > 0 and config.data.cameras == "h36m_s1" and config.poses.even
+    from_store = (store, body, config.poses, config.seed, device)
+    poses = PairDraw(*from_store, views=views) if every_pair else PoseDraw(*from_store)
     if config.epochs:
-        views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
         config = replace(config, samples=round(config.epochs * len(poses) * views))
     micro_batches = config.accumulate * processes
     steps = max(1, config.samples // (config.batch_size * micro_batches))
     held_out = store.validation if len(store.validation) else store.train
-    checked = store.rotvec(spread(held_out, config.validation_samples))
+    learned = min(steps, config.validate_every) * config.batch_size * micro_batches
+    checked = store.rotvec(spread(held_out, config.validation_samples or validation_samples(learned)))
 
-    def draw(generator: torch.Generator) -> SyntheticBatch:
-        return synthesize(poses(config.batch_size, generator), generator)
+    def draw(generator: torch.Generator, step: int, number: int) -> SyntheticBatch:
+        first = (step * micro_batches + number) * config.batch_size
+        drawn = poses(config.batch_size, generator, first)
+        return synthesize(drawn.rotvec, generator, shape=drawn.shape, view=drawn.view)
 
     def losses_of(
         model: torch.nn.Module, batch: SyntheticBatch, generator: torch.Generator
@@ -159,10 +153,12 @@ def pretrain(
 
     if accelerator.is_main_process:
         parameters = sum(p.numel() for p in model.parameters())
+        by_pairs = f" from {views} views, each pair once an epoch" if every_pair else ""
         console.print(
             f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters, {len(poses):,} training "
-            f"poses, {len(held_out):,} held out, {steps:,} steps of {config.batch_size} x "
-            f"{micro_batches} on {device} ({accelerator.mixed_precision})",
+            f"poses{by_pairs}, validated on {len(checked):,} of {len(held_out):,} held out, "
+            f"{steps:,} steps of {config.batch_size} x {micro_batches} on {device} "
+            f"({accelerator.mixed_precision})",
             highlight=False,
         )
     if not resume and accelerator.is_main_process:
@@ -186,21 +182,14 @@ def pretrain(
     return Path(out)
 
 
-def with_people(body: Body, store: PoseStore) -> Body:
-    """The body with the shapes of the training sequences' people, where it is SMPL and AMASS tells them.
+def validation_samples(learned: int) -> int:
+    """How many poses to validate on after so many to learn from: 512, or a tenth of those.
 
-    A neutral body takes the betas of women and men alike, as METRO's lineage does, a gendered one its own.
+    Each is looked at twice, and learning from one takes as long as three looks: so validation adds at most a
+    fifteenth to the training's time, whatever the model and the machine. The paper's transformer takes a
+    second and a half for a look on one core.
     """
-    if body.metadata.get("shape_space") != "smpl":
-        return body
-    own = body.metadata["gender"]
-    known = [
-        sequence.split == "train" and (own == "neutral" or sequence.gender in (None, own))
-        for sequence in store.sequences
-    ]
-    betas = store.betas[:, : body.shape_count]
-    betas = betas[np.array(known) & np.isfinite(betas).all(1)]
-    return replace(body, people=torch.from_numpy(betas)) if len(betas) else body
+    return max(1, min(512, learned // 10))
 
 
 def take_weights(model: MeshTransformer, source: str | os.PathLike) -> None:
@@ -239,30 +228,3 @@ def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerato
         precision = "bfloat16" if cuda else "float32"
     AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
     return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
-
-
-class PoseDraw:
-    """Draws training poses, rare ones more often, with replacement."""
-
-    def __init__(self, store: PoseStore, config: PosesConfig, seed: int, device: torch.device) -> None:
-        index = store.train
-        if config.share < 1:
-            chosen = np.random.default_rng(seed).permutation(len(index))[
-                : max(1, round(config.share * len(index)))
-            ]
-            index = np.sort(index[chosen])
-        weight = np.ones(len(index))
-        weight[store.kind(index).pelvis_height < config.low_m] *= config.low_boost
-        rare = np.isin(index, store.indices("train", subjects=config.rare_subjects))
-        weight[rare] *= config.rare_boost
-        self.cumulative = torch.from_numpy(np.cumsum(weight) / weight.sum()).to(device)
-        self.rotvec = torch.from_numpy(store.rotvec(index).astype(np.float16)).to(device)
-
-    def __len__(self) -> int:
-        return len(self.rotvec)
-
-    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, bones, 3) float32 local rotations, radians."""
-        at = torch.rand(count, generator=generator, device=self.rotvec.device, dtype=torch.float64)
-        index = torch.searchsorted(self.cumulative, at).clamp_max(len(self) - 1)
-        return self.rotvec[index].float()
