@@ -85,7 +85,7 @@ class PairDraw(Poses):
 
     What stands at a place of the run follows from the seed and the place, so training resumes at any step,
     and processes share the places out. An epoch's order is numpy's shuffle of the pairs' numbers: of the
-    paper's 8 million it takes 32 MB, and 0.4 s once an epoch.
+    paper's 8 million it takes 32 MB, and half a second once an epoch.
     """
 
     def __init__(
