@@ -108,7 +108,7 @@ def test_the_command_prints_both_conventions_of_3dpw(people, smpl_files, tdpw_fo
     files = {gender: tmp_path / f"{gender}.safetensors" for gender in people}
     for gender, file in files.items():
         source = smpl_files / f"SMPL_{gender.upper()}.npz"
-        write_body(file, *smpl._describe(source, gender, smpl_files / "J_regressor_h36m.npy"))
+        write_body(file, *smpl._describe(source, gender, None, smpl_files / "J_regressor_h36m.npy"))
     model = write_ignorant_model(bodies.load(files["neutral"]), tmp_path / "model.safetensors")
     command = ["evaluate", "3dpw", str(tdpw_folder), "--model", str(model), "--pose2d", "truth"]
     command += ["--worst", "0", "--out", str(tmp_path / "out"), "--json"]

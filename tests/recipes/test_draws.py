@@ -6,7 +6,7 @@ import torch
 from test_pretrain import write_store
 
 from mpt import bodies
-from mpt.cameras import h36m_s1
+from mpt.cameras import aim, h36m_s1
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
@@ -75,7 +75,9 @@ def test_a_pair_s_view_is_the_camera_that_looks(store, body, pairs):
     shape = torch.zeros(12, body.shape_count)
     seen = synthesize(some.rotvec, torch.Generator().manual_seed(0), shape=shape, view=some.view)
     one = synthesize(some.rotvec, torch.Generator().manual_seed(0), shape=shape, view=0 * some.view)
-    turn = h36m_s1().rotation[some.view] @ h36m_s1().rotation[0].T
+    rig = h36m_s1()
+    aimed = aim(rig.translation).mT @ rig.rotation  # at the root, which is the origin
+    turn = aimed[some.view] @ aimed[0].T
     torch.testing.assert_close(seen.joints, one.joints @ turn.mT, atol=1e-5, rtol=0)
     assert set(some.view.tolist()) == set(range(VIEWS))
 

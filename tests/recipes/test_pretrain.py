@@ -239,7 +239,8 @@ def test_the_objective_is_equation_6():
         seen=torch.empty(2), joints=normal(2, 17, 3), coarse=normal(2, 9, 3), vertices=normal(2, 5, 3),
         rows=torch.arange(5), points=normal(2, 17, 2),
     )  # fmt: skip
-    said = MeshPrediction(normal(2, 17, 3), normal(2, 9, 3), normal(2, 5, 3), normal(2, 17, 3), normal(2, 3))
+    shapes = (2, 17, 3), (2, 9, 3), (2, 5, 3), (2, 17, 3), (2, 3), (2, 0, 3)
+    said = MeshPrediction(*(normal(*shape) for shape in shapes))
 
     def mean_l1(a, b):
         return (a - b).abs().sum(-1).mean()
@@ -285,7 +286,7 @@ class Knowing(MeshTransformer):
 
     def forward(self, seen, *, rows=None, **_):
         joints, vertices = self.answer(seen, rows)
-        return MeshPrediction(joints, joints, vertices, joints, joints[:, 0])
+        return MeshPrediction(joints, joints, vertices, joints, joints[:, 0], joints[:, :0])
 
 
 def test_errors_are_about_the_mid_hip_and_counted_once_for_each_pose(body, store, monkeypatch):

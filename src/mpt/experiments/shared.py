@@ -64,7 +64,9 @@ VARIANTS: dict[str, Callable[[PretrainConfig], PretrainConfig]] = {
     "half-resolution": lambda config: replace(
         config, model=replace(config.model, heatmap_size=config.model.heatmap_size // 2)
     ),
-    "random-views": lambda config: replace(config, data=replace(config.data, cameras="random")),
+    "random-views": lambda config: replace(
+        config, data=replace(config.data, cameras="random"), epochs=config.epochs * config.data.views
+    ),  # its epoch is every pose once
 } | {
     f"views-{views}": lambda config, views=views: replace(config, data=replace(config.data, views=views))
     for views in (1, 2, 8)
