@@ -54,6 +54,7 @@ class Portable(nn.Module):
     def __init__(self, model: Model, looks: Literal[1, 2] = 2) -> None:
         super().__init__()
         self.transformer = copy.deepcopy(model.transformer).cpu()
+        self.transformer.skipping = False  # how many patches are empty cannot be known when it is traced
         self.looks, self.root = looks, list(model.skeleton.root)
         self.register_buffer("triangles", model.faces.cpu())
         _ = self.transformer._mirrors  # found once, and constant in the graph

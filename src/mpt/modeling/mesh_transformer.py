@@ -9,6 +9,7 @@ Letters: N samples, J heatmap joints, K output joints, C coarse vertices, V full
 S heatmap size.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -48,9 +49,16 @@ class MeshTransformerConfig:
     """Channels of the image features, for ``inputs="features"``."""
     feature_tokens: int = 0
     """Grid cells of the image features."""
+    skip_below: float = 0.0
+    """Patches: values of heatmaps under this read as zero, and patches that then hold nothing are left out,
+    in training as in use; 0 reads all."""
 
 
-PAPER = MeshTransformerConfig()
+PAPER = MeshTransformerConfig(skip_below=0.02)
+"""The paper's sizes. That empty patches, most of 784, are left out is ours; ``skip_below=0`` reads all."""
+
+SIZES = 16
+"""To how many counts of tokens those that are kept are rounded up."""
 
 SMALL = MeshTransformerConfig(
     inputs="joints",
@@ -99,6 +107,7 @@ class MeshTransformer(nn.Module):
         """
         super().__init__()
         self.config = config
+        self.skipping = True  # a graph of fixed size hides empty patches from attention instead
         self.joint_count, self.coarse_count = len(template_joints), len(template_coarse)
         self.register_buffer("template_joints", template_joints.float())
         self.register_buffer("template_coarse", template_coarse.float())
@@ -181,7 +190,6 @@ class MeshTransformer(nn.Module):
         *,
         rows: Tensor | None = None,
         mask_queries: float = 0.0,
-        skip_below: float = 0.0,
         further: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> MeshPrediction:
@@ -193,9 +201,8 @@ class MeshTransformer(nn.Module):
         mask_queries: masked vertex modelling (training): int(U(0, 1) * this * count) of the joint queries and
         of the vertex queries are replaced by one learned vector.
         further: (R, V) regressor of other joints, wanted too.
-        skip_below: patch tokens with nothing above this are left out; 0 keeps all.
         """
-        heads = self._heads(self._encode(seen, mask_queries, skip_below, generator))
+        heads = self._heads(self._encode(seen, mask_queries, generator))
         return self._mesh(*heads, rows, further)
 
     def look_twice(self, maps: Tensor) -> MeshPrediction:
@@ -230,12 +237,11 @@ class MeshTransformer(nn.Module):
         self,
         seen: Tensor,
         mask_queries: float = 0.0,
-        skip_below: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """What is seen -> tokens (N, T, D) of the last block: joints, then vertices, then what is seen."""
         config = self.config
-        seen_tokens, place, real = self._seen_tokens(seen, skip_below)
+        seen_tokens, place, real = self._seen_tokens(seen)
         n = seen_tokens.shape[0]
         queries = self.joint_query(self.template_joints).expand(n, -1, -1)
         if config.vertex_queries:
@@ -253,9 +259,7 @@ class MeshTransformer(nn.Module):
         if place is not None:
             of_queries = torch.arange(queries.shape[1], device=place.device).expand(n, -1)
             positions = torch.cat([of_queries, queries.shape[1] + place], 1)
-            keep = (
-                None if real is None else torch.cat([torch.ones_like(of_queries, dtype=torch.bool), real], 1)
-            )
+            keep = torch.cat([torch.ones_like(of_queries, dtype=torch.bool), real], 1)
 
         for block in self.blocks:
             tokens = block(tokens, positions, keep)
@@ -291,11 +295,17 @@ class MeshTransformer(nn.Module):
             others = coarse[:, :0] if further is None else self.upsample.regressed(coarse, further)
         return MeshPrediction(*(p.float() for p in (joints, coarse, vertices, regressed, camera, others)))
 
-    def kept_tokens(self, maps: Tensor, skip_below: float) -> int:
-        """How many patch tokens the fullest of these heatmaps keeps."""
-        return (
-            int((self._patches(maps).amax(-1) > skip_below).sum(1).max()) if skip_below else self.seen_count
-        )
+    def kept_tokens(self, maps: Tensor) -> int:
+        """How many patch tokens a batch of heatmaps (N, J, S, S) takes: as many as its fullest sample keeps,
+        rounded up to a sixteenth of all, so that a compiled graph meets few sizes.
+        """
+        if not self.config.skip_below:
+            return self.seen_count
+        return self._rounded_up(self._patches(maps).amax(-1) >= self.config.skip_below)
+
+    def _rounded_up(self, real: Tensor) -> int:
+        step = math.ceil(self.seen_count / SIZES)
+        return min(step * max(math.ceil(int(real.sum(1).max()) / step), 1), self.seen_count)
 
     def _patches(self, maps: Tensor) -> Tensor:
         """(N, J, S, S) -> (N, T, J * p * p), rows of patches one after another."""
@@ -304,9 +314,9 @@ class MeshTransformer(nn.Module):
         cut = maps.reshape(n, joints, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
         return cut.flatten(3).flatten(1, 2)
 
-    def _seen_tokens(self, seen: Tensor, skip_below: float) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _seen_tokens(self, seen: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Tokens (N, T, D) of what is seen; where empty patches are skipped, the place of each token (N, T)
-        and which of them are real (N, T), None where all are. As many tokens as the fullest sample needs.
+        and which of them are real (N, T), else None.
         """
         match self.config.inputs:
             case "joints":
@@ -315,17 +325,14 @@ class MeshTransformer(nn.Module):
                 return self.see(seen), None, None
             case "features":
                 return self.see(seen.flatten(2).mT), None, None
-        patches = self._patches(seen)
-        if not skip_below:
-            return self.see(patches), None, None
-        keep = patches.amax(-1) > skip_below  # (N, T)
-        count = keep.sum(1)
-        longest = max(int(count.max()), 1)
-        kept_first = keep.int().sort(dim=1, descending=True, stable=True).indices  # in their order
-        place = kept_first[:, :longest]
+        if not self.config.skip_below:
+            return self.see(self._patches(seen)), None, None
+        patches = self._patches(torch.where(seen >= self.config.skip_below, seen, 0.0))
+        real = patches.amax(-1) > 0  # (N, T)
+        count = self._rounded_up(real) if self.skipping else self.seen_count
+        place = real.int().sort(dim=1, descending=True, stable=True).indices[:, :count]  # in their order
         patches = patches.gather(1, place[..., None].expand(-1, -1, patches.shape[-1]))
-        real = torch.arange(longest, device=place.device) < count[:, None]
-        return self.see(patches), place, None if (count == longest).all() else real
+        return self.see(patches), place, real.gather(1, place)
 
     def _mask(self, queries: Tensor, ratio: float, generator: torch.Generator | None) -> Tensor:
         n, count, _ = queries.shape
