@@ -259,7 +259,8 @@ class MeshTransformer(nn.Module):
         if place is not None:
             of_queries = torch.arange(queries.shape[1], device=place.device).expand(n, -1)
             positions = torch.cat([of_queries, queries.shape[1] + place], 1)
-            keep = torch.cat([torch.ones_like(of_queries, dtype=torch.bool), real], 1)
+        if real is not None:
+            keep = torch.cat([real.new_ones(queries.shape[:2]), real], 1)
 
         for block in self.blocks:
             tokens = block(tokens, positions, keep)
@@ -315,8 +316,8 @@ class MeshTransformer(nn.Module):
         return cut.flatten(3).flatten(1, 2)
 
     def _seen_tokens(self, seen: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Tokens (N, T, D) of what is seen; where empty patches are skipped, the place of each token (N, T)
-        and which of them are real (N, T), else None.
+        """Tokens (N, T, D) of what is seen; where empty patches are skipped, the place of each token (N, T),
+        None where all are there, and which of them are real (N, T), None where all are.
         """
         match self.config.inputs:
             case "joints":
@@ -329,7 +330,9 @@ class MeshTransformer(nn.Module):
             return self.see(self._patches(seen)), None, None
         patches = self._patches(torch.where(seen >= self.config.skip_below, seen, 0.0))
         real = patches.amax(-1) > 0  # (N, T)
-        count = self._rounded_up(real) if self.skipping else self.seen_count
+        if not self.skipping:
+            return self.see(patches), None, real
+        count = self._rounded_up(real)
         place = real.int().sort(dim=1, descending=True, stable=True).indices[:, :count]  # in their order
         patches = patches.gather(1, place[..., None].expand(-1, -1, patches.shape[-1]))
         return self.see(patches), place, real.gather(1, place)
