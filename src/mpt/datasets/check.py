@@ -122,7 +122,7 @@ DATASETS = {
         "FreiHAND", freihand.read, tuple(freihand.SPLITS),
         "the FreiHAND page of the University of Freiburg (lmb.informatik.uni-freiburg.de)",
         extras=tuple(
-            Extra((name,), f"{what} of the split test, for its scores", f"{freihand.LABELS_ARCHIVE} there")
+            Extra((name,), f"{what} of the split test, for its scores", f"its {freihand.LABELS_ARCHIVE}")
             for name, what in zip(freihand.LABELS, ("joints", "vertices"))
         ),
     ),

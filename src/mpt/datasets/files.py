@@ -9,13 +9,15 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mpt.assets import cache_dir
 from mpt.datasets.sample import Samples, Subset
 from mpt.errors import InputError
+
+T = TypeVar("T")
 
 NAMED = 3  # missing photos named in a message; the others are counted
 SLOW_BYTES = 30_000_000  # of JSON: a second of parsing, and a gigabyte of memory for each ten
@@ -111,8 +113,8 @@ def parsed(parse: Callable[[], dict[str, np.ndarray]], *paths: Path) -> dict[str
     return arrays
 
 
-def field(path: Path, make: Callable[[], np.ndarray], what: str) -> np.ndarray:
-    """An array out of a parsed file; a key or a shape that is not as it should be is the file's fault."""
+def field(path: Path, make: Callable[[], T], what: str) -> T:
+    """Part of a parsed file; a key or a shape that is not as it should be is the file's fault."""
     try:
         return make()
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

@@ -121,12 +121,10 @@ def of_columns(path: Path, arrays: dict[str, np.ndarray], *, strict: bool) -> Fi
 
 def _column(path: Path, entries: Sequence[dict | None], key: str, *shape: int) -> np.ndarray:
     """(N, ...) of one key, 0 for people without an entry."""
-    rows = [row for row, entry in enumerate(entries) if entry is not None]
+    given = [entry for entry in entries if entry is not None]
     values = np.zeros((len(entries), *shape), np.float32)
-    values[rows] = field(
-        path,
-        lambda: np.array([entries[row][key] for row in rows], np.float32).reshape(len(rows), *shape),
-        key,
+    values[[entry is not None for entry in entries]] = field(
+        path, lambda: np.array([entry[key] for entry in given], np.float32).reshape(len(given), *shape), key
     )
     return values
 

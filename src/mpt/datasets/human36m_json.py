@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def _parse(data: Path, camera: Path, joints: Path, fitted: Path, every: int) -> 
     }
 
 
-def _entry(tree: dict, photo: dict) -> object:
+def _entry(tree: Any, photo: dict) -> Any:
     """What a file of actions, subactions and frames holds of a photo."""
     for key in KEYS:
         tree = tree[str(photo[key])]
