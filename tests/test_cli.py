@@ -359,3 +359,11 @@ def test_output_that_nobody_reads_to_its_end_is_no_traceback():
     )
     command.stdout.close()
     assert command.stderr.read() == b"" and command.wait(60) in (0, 1)
+
+
+def test_skip_below_is_for_models_that_read_patches(tmp_path, capsys):
+    refused = ["pretrain", "tiny", "--store", str(tmp_path), "--skip-below", "0.02"]
+    assert main(refused) == 2
+    assert "--skip-below is 0.02, and the model reads joints" in capsys.readouterr().err
+    assert main(["pretrain", "paper", "--store", str(tmp_path), "--skip-below", "1.5"]) == 2
+    assert "give 0 to below 1" in capsys.readouterr().err

@@ -42,7 +42,9 @@ QUERYING = replace(
         PAPER, inputs="coordinates", hidden=(8,), layers=1, heads=2, upsampler="sparse", heatmap_size=32
     ),
 )
-PAIRS = replace(TINY, data=replace(TINY.data, cameras="h36m_s1"), epochs=0.3)  # of 40 poses from 4 views
+PAIRS = replace(
+    TINY, data=replace(TINY.data, cameras="h36m_s1"), epochs=0.3, every_pair=True
+)  # of 40 poses from 4 views
 METRICS = {"mpjpe", "pa_mpjpe", "mpve", "noisy_mpjpe", "noisy_pa_mpjpe", "noisy_mpve"}
 
 

@@ -18,6 +18,7 @@ DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
 NUMBERS = ("samples", "batch_size", "accumulate", "learning_rate", "validation_samples", "validate_every")
 CHANGEABLE = ("body", *NUMBERS, "seed", "precision")
+OF_PRETRAINING = (*CHANGEABLE, "skip_below")
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,16 @@ class Pretrain:
     """Of the weights and of every draw."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     """What the transformer computes in."""
+    skip_below: Annotated[float | None, arg(metavar="VALUE")] = None
+    """Of models that read patches: heatmaps' values under this read as zero, and empty patches are left out,
+    for a third of the time; 0 reads all, to the letter of the paper."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
 
     def __call__(self) -> int:
         if self.store is None:
             raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
-        changes = {name: value for name in CHANGEABLE if (value := getattr(self, name)) is not None}
+        changes = {name: value for name in OF_PRETRAINING if (value := getattr(self, name)) is not None}
         if self.resume is not None:
             _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
@@ -229,6 +233,14 @@ def _changed(config: Any, changes: dict) -> Any:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
     if "samples" in changes:
         changes = changes | {"epochs": 0.0}
+    changes = dict(changes)
+    if (least := changes.pop("skip_below", None)) is not None:
+        if config.model.inputs != "patches" or not 0 <= least < 1:
+            raise InputError(
+                f"--skip-below is {least}, and the model reads {config.model.inputs}: give 0 to below 1, to "
+                "an experiment that reads patches, as paper does"
+            )
+        changes["model"] = replace(config.model, skip_below=least)
     if "learning_rate" in changes:
         optim = replace(config.optim, learning_rate=changes["learning_rate"])
         changes = {k: v for k, v in changes.items() if k != "learning_rate"} | {"optim": optim}

@@ -49,7 +49,7 @@ PAPER_DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation
 
 def paper() -> PretrainConfig:
     """The paper's pre-training: 784 patch tokens, four Human3.6M views, Eq. 1's maps, 10 epochs."""
-    return PretrainConfig(name="paper", model=PAPER, data=PAPER_DATA, epochs=10)
+    return PretrainConfig(name="paper", model=PAPER, data=PAPER_DATA, epochs=10, every_pair=True)
 
 
 def paper_detector_noise() -> PretrainConfig:

@@ -12,8 +12,7 @@ from mpt.datasets.augment import HAND
 from mpt.experiments.cells import PREFIX, Cell, Evaluation, Scale, Stage, Table, paper
 from mpt.experiments.pretraining import PAPER_DATA
 from mpt.experiments.shared import BASE
-from mpt.experiments.tuning import FULL
-from mpt.recipes.networks import NetworkConfig
+from mpt.experiments.tuning import TUNED
 from mpt.recipes.pretrain import LossWeights
 
 COARSE = 195
@@ -37,11 +36,11 @@ def cells(scale: Scale) -> list[Cell]:
         return [Cell("table5-hands", "MPT", pretraining, Evaluation("poses", "truth"), PAPER)]
     tuning = Stage(
         replace(
-            FULL,
+            TUNED[scale],
             name="hands",
             body="mano.safetensors",
             model=pretraining.config.model,
-            network=NetworkConfig(joints=21),
+            network=replace(TUNED[scale].network, joints=21),
             data=("freihand",),
             validation="freihand",
             augment=HAND,

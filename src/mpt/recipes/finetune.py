@@ -158,6 +158,12 @@ def finetune(
     held_out = read_set(config.validation, config.validation_split, data, body)
     checked = Subset(held_out, spread(np.arange(len(held_out)), config.validation_samples))
     rule, feeding = convention_of(held_out, body), feeding_table(mixture.sets, config, body)
+    if not any(map(rule.knows, checked)):
+        raise InputError(
+            f"none of the {len(checked):,} validation samples of {config.validation} tells the truth that "
+            f"they are measured by ({rule.says}); `mpt prepare dataset {config.validation} "
+            f"{data[config.validation]}` says what is missing"
+        )
 
     accelerator = start(config.precision, device, config.parallel)
     device, processes = accelerator.device, accelerator.num_processes
@@ -536,8 +542,6 @@ def evaluate_photos(
     """What `mpt evaluate` would find by ``rule`` on those samples whose truth it knows, and ``points_px``:
     the errors of the 2D network's joints, in pixels of a crop of 224. Of several processes each gives its
     share, and gets the errors of all.
-
-    Raises InputError where no sample knows the truth.
     """
     was_training, transformer = model.training, model.transformer
     model.eval()
@@ -557,10 +561,7 @@ def evaluate_photos(
         predicted = predict(known[part])
         errors.add(**rule.errors(known[part], [mesh for mesh in predicted if mesh is not None]))
     model.train(was_training)
-    errors = errors.over_ranks()
-    if not errors.sums:
-        raise InputError(f"no validation sample tells the truth that {rule.name} asks for: {rule.says}")
-    return errors
+    return errors.over_ranks()
 
 
 def _points_off(seen: Seen, sample: Sample, skeleton: Skeleton) -> Tensor:

@@ -46,8 +46,10 @@ class PretrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
     epochs: float = 0.0
-    """Where above 0: how often every pose is seen by every view, instead of ``samples``. With the Human3.6M
-    cameras, and poses equally often, each pair comes exactly once an epoch."""
+    """Where above 0: how often every pose is seen by every view, instead of ``samples``."""
+    every_pair: bool = False
+    """Every pose from every view comes once before any comes again, in an order of each epoch's own; else
+    poses and views are drawn with replacement, as they are where cameras are random or some poses rarer."""
     batch_size: int = 64
     """Samples of one micro-batch."""
     accumulate: int = 1
@@ -110,7 +112,7 @@ def pretrain(
         device=device,
     )
     views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
-    every_pair = config.epochs > 0 and config.data.cameras == "h36m_s1" and config.poses.even
+    every_pair = config.every_pair and config.data.cameras == "h36m_s1" and config.poses.even
     from_store = (store, body, config.poses, config.seed, device)
     poses = PairDraw(*from_store, views=views) if every_pair else PoseDraw(*from_store)
     if config.epochs:
