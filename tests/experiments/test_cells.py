@@ -5,12 +5,14 @@ from dataclasses import fields, replace
 import pytest
 from test_layout import SOURCE
 
-from mpt import experiments
+from mpt import bodies, experiments
 from mpt.cameras import h36m_s1
 from mpt.errors import InputError
 from mpt.experiments.cells import SCALES
 from mpt.heatmaps import PAPER_NOISE
-from mpt.modeling.mesh_transformer import PAPER
+from mpt.modeling.image_to_mesh import ImageToMesh
+from mpt.modeling.mesh_transformer import PAPER, MeshTransformer
+from mpt.recipes import networks
 from mpt.recipes.finetune import FinetuneConfig
 from mpt.recipes.pretrain import PretrainConfig
 
@@ -118,6 +120,22 @@ def test_from_scratch_differs_from_pre_trained_in_the_first_weights_alone(prefix
         assert differing(*(stage.config for stage in both)) == set()
         assert both[0].pose2d == both[1].pose2d
         assert both[0].start_from.name == f"{prefix}pretrain" and both[1].start_from is None
+
+
+def test_image_features_are_read_in_graphormer_s_form_and_in_ours():
+    for scale in SCALES:
+        graphormer, ours = (
+            experiments.cells(f"table3a-{name}", scale)[0] for name in ("graphormer-features", "features")
+        )
+        assert graphormer.paper and not ours.paper
+        assert differing(graphormer.stage.config, ours.stage.config) == {
+            "model.feature_channels", "model.feature_tokens", "model.feature_global"
+        }  # fmt: skip
+        ImageToMesh(
+            networks.build(graphormer.stage.config.network),
+            MeshTransformer.for_body(bodies.load(), graphormer.stage.config.model),
+        )
+    assert config("h36m-graphormer-features-scratch").model.feature_tokens == 7 * 7
 
 
 def test_the_papers_numbers_of_one_experiment_agree_wherever_it_prints_them():

@@ -95,7 +95,8 @@ def small_networks():
         network = replace(full.network, width=WIDTH, input_size=64)
         later = {"model": first.model, "network": network, "batch_size": BATCH, "validation_samples": 2}
         patch.setitem(tuning.TUNED, "full", replace(full, **later))
-        patch.setitem(table3a.FEATURES, "full", (WIDTH, 64))
+        patch.setitem(table3a.GRAPHORMER, "full", (15 * WIDTH, 4))
+        patch.setitem(table3a.FINE, "full", (WIDTH, 64))
         yield
 
 

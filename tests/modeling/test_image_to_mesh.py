@@ -17,9 +17,19 @@ from mpt.recipes.finetune import FinetuneWeights, PhotoBatch, Truth, objective
 
 JOINTS = replace(SMALL, hidden=(16,), layers=1, heads=2, heatmap_size=32)
 PATCHES = replace(
-    PAPER, hidden=(8,), layers=1, heads=2, upsampler="sparse", vertex_queries=False, heatmap_size=32
-)
+    PAPER, hidden=(8,), layers=1, heads=2, upsampler="sparse", vertex_queries=False, heatmap_size=32,
+    skip_below=0.0,
+)  # fmt: skip
+SKIPPING = replace(PATCHES, patch_size=2, skip_below=0.5)  # random maps are full of low noise
 FEATURES = replace(PATCHES, inputs="features", feature_channels=8, feature_tokens=16)
+GRAPHORMER = replace(
+    PATCHES,
+    inputs="features",
+    feature_channels=14 * 4,
+    feature_tokens=4,
+    feature_global=True,
+    vertex_queries=True,
+)
 COORDINATES = replace(JOINTS, inputs="coordinates")
 MESH_TERMS = ("vertices", "joints", "regressed", "projected")
 
@@ -60,7 +70,7 @@ def first_gradient(model: ImageToMesh, loss: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(first) if gradient is None else gradient
 
 
-@pytest.mark.parametrize("config", [PATCHES, JOINTS, FEATURES], ids=lambda config: config.inputs)
+@pytest.mark.parametrize("config", [PATCHES, SKIPPING, JOINTS, FEATURES, GRAPHORMER])
 def test_each_loss_alone_reaches_the_2d_network_s_first_layer(config, body):
     model = made(config, body)
     for name, loss in losses(model, body).items():
@@ -125,11 +135,42 @@ def test_image_features_are_pooled_to_the_transformer_s_tokens(body):
     assert not model.network.final_layers[0]._forward_pre_hooks  # the tap is gone
 
 
+def test_features_of_all_resolutions_are_pooled_to_one_grid_fine_ones_first(body):
+    model = made(GRAPHORMER, body).eval()
+    images = torch.randn(2, 3, 64, 64)
+    seen, maps = model.see(images)
+    assert seen.shape == (2, 56, 2, 2) and maps[0].shape == (2, 17, 16, 16)
+    x, levels = images, []
+    for halve in model.network.down:
+        x = halve(x)
+        levels.append(x)
+    assert [level.shape[1:] for level in levels[1:]] == [(8, 16, 16), (12, 8, 8), (16, 4, 4), (20, 2, 2)]
+    for mine, level in zip(seen.split([8, 12, 16, 20], 1), levels[1:]):
+        means = level.unflatten(-1, (2, -1)).unflatten(-3, (2, -1)).mean((-3, -1))
+        assert_close(mine, means)
+    assert not any(part._forward_hooks for part in model.network.modules())  # the taps are gone
+
+
+def test_higherhrnet_s_four_branches_are_graphormer_s_49_grid_tokens(body):
+    network = HigherHRNet(4)
+    config = replace(GRAPHORMER, feature_channels=15 * 4, feature_tokens=49)
+    model = made(config, body, network)
+    seen, _ = model.see(torch.randn(1, 3, 224, 224))
+    assert seen.shape == (1, 60, 7, 7)
+    assert sum(channels for _, channels in HigherHRNet(48).levels) == 720
+    seen.square().sum().backward()
+    for branch, _ in network.levels:
+        assert all(p.grad is not None and p.grad.any() for p in branch.parameters())
+
+
 def test_features_of_another_width_or_no_square_are_refused(body):
     for change in ({"feature_channels": 9}, {"feature_tokens": 15}, {"feature_tokens": 0}):
         transformer = MeshTransformer.for_body(body, replace(FEATURES, **change))
         with pytest.raises(InputError, match="has 8 channels: set feature_channels=8"):
             ImageToMesh(SmallHeatmapNet(4), transformer)
+    transformer = MeshTransformer.for_body(body, replace(GRAPHORMER, feature_channels=8))
+    with pytest.raises(InputError, match="has 56 channels: set feature_channels=56"):
+        ImageToMesh(SmallHeatmapNet(4), transformer)
 
 
 def test_a_frozen_network_keeps_its_batch_statistics(body):

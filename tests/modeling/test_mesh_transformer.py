@@ -35,6 +35,9 @@ KINDS = {
     "coordinates": replace(PAPER_LIKE, inputs="coordinates"),
     "coordinates, vertices read out": replace(SMALL_LIKE, inputs="coordinates"),
     "features": replace(PAPER_LIKE, inputs="features", feature_channels=6, feature_tokens=16),
+    "features, Graphormer's": replace(
+        PAPER_LIKE, inputs="features", feature_channels=6, feature_tokens=16, feature_global=True
+    ),
 }
 ALL = pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
 
@@ -263,6 +266,26 @@ def test_masked_queries_are_as_many_as_drawn_and_replaced_whole():
     assert (masked[replaced] == model.masked_query).all()
     assert torch.equal(masked[~replaced], queries[~replaced])
     assert replaced.float().mean(0).std() < 0.05  # any query may be taken
+
+
+def test_the_image_s_vector_is_joined_to_every_query_as_graphormer_does():
+    """One Linear over a query's xyz and the mean of the grid, of the two layers' weights side by side."""
+    model = build(KINDS["features, Graphormer's"])
+    seen = random_input(model, 3)
+    mean = seen.flatten(2).mean(-1)[:, None]
+    queries = []
+    for layer, template in (
+        (model.joint_query, model.template_joints),
+        (model.vertex_query, model.template_coarse),
+    ):
+        weight = torch.cat([layer.weight, model.image_query.weight], 1)
+        joined = torch.cat([template.expand(3, -1, -1), mean.expand(-1, len(template), -1)], -1)
+        queries.append(joined @ weight.T + layer.bias)
+    tokens = []
+    model.blocks[0].register_forward_pre_hook(lambda _, inputs: tokens.append(inputs[0]))
+    model(seen)
+    assert_close(tokens[0][:, : JOINTS + COARSE], torch.cat(queries, 1))
+    assert tokens[0].shape[1] == JOINTS + COARSE + 16
 
 
 def test_masking_none_changes_nothing_and_masking_some_does():

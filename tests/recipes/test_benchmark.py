@@ -137,12 +137,20 @@ def test_a_fine_tuned_network_is_the_model_s_own_eye(photos, tmp_path, capsys):
     assert report["pose2d"] == "tuned" and report["tables"][0]["not_found"] == 0
 
 
-def test_a_model_of_image_features_is_measured_with_the_network_beside_it(photos, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"feature_channels": 8, "feature_tokens": 16},
+        {"feature_channels": 14 * 4, "feature_tokens": 4, "feature_global": True},
+    ],
+    ids=["what the first head reads", "Graphormer's"],
+)
+def test_a_model_of_image_features_is_measured_with_the_network_beside_it(features, photos, tmp_path, capsys):
     folder, run, body = photos[0], tmp_path / "run", bodies.load()
     config = networks.NetworkConfig("small", width=4, input_size=64)
     network = networks.build(config).eval()
     networks.save(run / networks.FILE, network, config)
-    reading = replace(LITTLE, inputs="features", feature_channels=8, feature_tokens=16)
+    reading = replace(LITTLE, inputs="features", **features)
     transformer = MeshTransformer.for_body(body, reading).eval()
     about = {"faces": body.faces, "skeleton": body.skeleton, "body": body.name, "body_hash": body.hash}
     checkpoint.save(run / "model.safetensors", transformer, **about, dtype=torch.float32)

@@ -2,8 +2,9 @@
 
 With ``inputs="patches"`` or ``"joints"`` gradients of the mesh flow through the heatmaps into the 2D network.
 The paper's alternatives (Table 3): ``"features"`` hands the transformer the network's image features instead
-of its heatmaps; ``"coordinates"`` hands it the peaks' (x, y, score), through which no gradient is let: a
-detector's post-processing has none, so the network learns from its own loss L_S alone.
+of its heatmaps, those of all resolutions or those that its first head reads; ``"coordinates"`` hands it the
+peaks' (x, y, score), through which no gradient is let: a detector's post-processing has none, so the network
+learns from its own loss L_S alone.
 
 Letters: N images, S their side, J heatmap joints.
 """
@@ -31,7 +32,8 @@ class ImageToMesh(nn.Module):
 
     network: images (N, 3, S, S) -> maps (N, J+, h, w) of one or more branches, coarse to fine, of which the
     first J channels are joints (further ones, such as HigherHRNet's tags, are left aside). Its
-    ``final_layers[0]`` turns image features into the first maps. HigherHRNet and SmallHeatmapNet are so.
+    ``final_layers[0]`` turns image features into the first maps; its ``levels`` end with those of all
+    resolutions. HigherHRNet and SmallHeatmapNet are so.
     """
 
     def __init__(self, network: nn.Module, transformer: MeshTransformer) -> None:
@@ -40,7 +42,10 @@ class ImageToMesh(nn.Module):
         self.network, self.transformer = network, transformer
         config = transformer.config
         self.grid = math.isqrt(config.feature_tokens)
-        width = network.final_layers[0].in_channels
+        if config.feature_global:
+            width = sum(channels for _, channels in network.levels)
+        else:
+            width = network.final_layers[0].in_channels
         if config.inputs == "features" and (
             config.feature_channels != width or self.grid**2 != config.feature_tokens or not self.grid
         ):
@@ -71,7 +76,7 @@ class ImageToMesh(nn.Module):
         features, maps = self._look(images)
         match self.transformer.config.inputs:
             case "features":
-                return F.adaptive_avg_pool2d(features, self.grid), maps
+                return torch.cat([F.adaptive_avg_pool2d(part, self.grid) for part in features], 1), maps
             case "coordinates":
                 return self.transformer.prepare(self._shown(maps).detach()), maps
             case _:
@@ -85,16 +90,22 @@ class ImageToMesh(nn.Module):
                 part.eval()
         return self
 
-    def _look(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What the network's first head reads, and the joints' maps of each branch."""
+    def _look(self, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """Image features, of each resolution or what the first head reads, and the joints' maps by branch."""
         read: list[Tensor] = []
-        tap = self.network.final_layers[0].register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+        if self.transformer.config.feature_global:
+            ends = [level for level, _ in self.network.levels]
+            taps = [end.register_forward_hook(lambda *called: read.append(called[-1])) for end in ends]
+        else:
+            head = self.network.final_layers[0]
+            taps = [head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))]
         try:
             branches = self.network(images)
         finally:
-            tap.remove()
+            for tap in taps:
+                tap.remove()
         joints = self.transformer.joint_count
-        return read[0], tuple(maps[:, :joints].float() for maps in branches)
+        return read, tuple(maps[:, :joints].float() for maps in branches)
 
     def _shown(self, maps: Sequence[Tensor]) -> Tensor:
         """What the transformer reads: as at test time, where a ``Pose2D`` gives maps in [0, 1]."""

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpt.bodies import Body
@@ -49,6 +50,10 @@ class MeshTransformerConfig:
     """Channels of the image features, for ``inputs="features"``."""
     feature_tokens: int = 0
     """Grid cells of the image features."""
+    feature_global: bool = False
+    """As in METRO and Mesh Graphormer: the features of all the 2D network's resolutions, and their mean over
+    the grid joined to every query. Otherwise those that its first head reads, in the grid's tokens alone.
+    """
     skip_below: float = 0.0
     """Patches: values of heatmaps under this read as zero, and patches that then hold nothing are left out,
     in training as in use; 0 reads all."""
@@ -129,6 +134,9 @@ class MeshTransformer(nn.Module):
         self.see = nn.Sequential(nn.Linear(seen_width, first), nn.GELU(), nn.Linear(first, first))
         self.merged = config.inputs in ("joints", "coordinates")  # query and what is seen of it: one token
         self.joint_query = nn.Linear(3, first)
+        self.whole_image = config.inputs == "features" and config.feature_global
+        if self.whole_image:  # a Linear over xyz and the image's vector joined is the sum of one over each
+            self.image_query = nn.Linear(config.feature_channels, first, bias=False)
         tokens = joints if self.merged else joints + self.seen_count
         if config.vertex_queries:
             self.vertex_query = nn.Linear(3, first)
@@ -243,13 +251,16 @@ class MeshTransformer(nn.Module):
         config = self.config
         seen_tokens, place, real = self._seen_tokens(seen)
         n = seen_tokens.shape[0]
-        queries = self.joint_query(self.template_joints).expand(n, -1, -1)
+        parts = [self.joint_query(self.template_joints)]
         if config.vertex_queries:
-            vertices = self.vertex_query(self.template_coarse).expand(n, -1, -1)
-            if mask_queries:
-                queries = self._mask(queries, mask_queries, generator)
-                vertices = self._mask(vertices, mask_queries, generator)
-            queries = torch.cat([queries, vertices], 1)
+            parts.append(self.vertex_query(self.template_coarse))
+        parts = [part.expand(n, -1, -1) for part in parts]
+        if self.whole_image:
+            image = self.image_query(seen.mean((-2, -1)))[:, None]
+            parts = [part + image for part in parts]
+        if config.vertex_queries and mask_queries:
+            parts = [self._mask(part, mask_queries, generator) for part in parts]
+        queries = torch.cat(parts, 1)
         if self.merged:
             joints = self.joint_count
             tokens = torch.cat([queries[:, :joints] + seen_tokens, queries[:, joints:]], 1)
@@ -304,6 +315,7 @@ class MeshTransformer(nn.Module):
             return self.seen_count
         return self._rounded_up(self._patches(maps).amax(-1) >= self.config.skip_below)
 
+    @torch.compiler.disable  # it waits for the device
     def _rounded_up(self, real: Tensor) -> int:
         step = math.ceil(self.seen_count / SIZES)
         return min(step * max(math.ceil(int(real.sum(1).max()) / step), 1), self.seen_count)
@@ -370,7 +382,7 @@ class _Block(nn.Module):
         """(N, T, width in) -> (N, T, width). ``positions`` (N, T): places in the table, all in order where
         None; ``keep`` (N, T): tokens that may be looked at, all where None.
         """
-        y = self.into(x) + (self.position if positions is None else self.position[positions])
+        y = self.into(x) + (self.position if positions is None else F.embedding(positions, self.position))
         for layer in self.layers:
             y = layer(y, keep)
         return y + self.residual(x)

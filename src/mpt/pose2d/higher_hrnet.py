@@ -60,6 +60,11 @@ class HigherHRNet(nn.Module):
             ]
         )
 
+    @property
+    def levels(self) -> list[tuple[nn.Module, int]]:
+        """The four branches that end with the image's features, at 1/4 to 1/32, and their channels."""
+        return [(branch, self.width * 2**i) for i, branch in enumerate(self.stage4[-1].branches)]
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) normalised images -> (N, 2 J, H/4, W/4) maps and tags, (N, J, H/2, W/2) maps.
 

@@ -17,12 +17,17 @@ class SmallHeatmapNet(nn.Module):
 
     def __init__(self, width: int = 24, joints: int = len(COCO17)) -> None:
         super().__init__()
-        widths = [width * level for level in LEVELS]
+        self.widths = widths = [width * level for level in LEVELS]
         self.down = nn.ModuleList(_halve(before, after) for before, after in zip([3, *widths], widths))
         self.across = nn.ModuleList(nn.Conv2d(of_level, 2 * width, 1) for of_level in widths[1:])
         self.join = nn.ModuleList(_conv(2 * width, 2 * width) for _ in widths[1:-1])
         self.final_layers = nn.ModuleList([nn.Conv2d(2 * width, joints, 1)])
         nn.init.normal_(self.final_layers[0].weight, std=0.01)
+
+    @property
+    def levels(self) -> list[tuple[nn.Module, int]]:
+        """What ends with the image's features, at 1/4 to 1/32, and their channels."""
+        return list(zip(self.down[1:], self.widths[1:]))
 
     def forward(self, images: Tensor) -> Sequence[Tensor]:
         """(N, 3, H, W) normalised images -> one tensor of maps (N, joints, H/4, W/4).
