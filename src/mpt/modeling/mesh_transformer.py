@@ -89,7 +89,11 @@ class MeshPrediction(NamedTuple):
 
 
 class MeshTransformer(nn.Module):
-    """See the module's docstring. Made for a body by :meth:`for_body`, or from a checkpoint."""
+    """See the module's docstring. Made for a body by :meth:`for_body`, or from a checkpoint.
+
+    The camera is read out of the joints' tokens. METRO's lineage reads it out of the predicted coarse
+    vertices, which stay the same when the crop is shifted or scaled and the camera does not.
+    """
 
     template_joints: Tensor
     template_coarse: Tensor
