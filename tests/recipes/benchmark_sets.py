@@ -46,6 +46,14 @@ def tdpw_folder(tmp_path):
     return tmp_path / "3dpw"
 
 
+@pytest.fixture(scope="session")
+def emdb_folder(tmp_path_factory, smpl_files):
+    """EMDB of the three genders' own bodies: its folder, and what was written by sequence."""
+    models = {g: dict(np.load(smpl_files / f"SMPL_{g.upper()}.npz")) for g in ("female", "male")}
+    folder = tmp_path_factory.mktemp("emdb")
+    return folder, layouts.emdb(folder, models)
+
+
 @pytest.fixture
 def freihand_folder(tmp_path, hand):
     folder = tmp_path / "freihand"

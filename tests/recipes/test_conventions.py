@@ -131,3 +131,41 @@ def test_reprojection_is_what_the_points_are_off(photos, tmp_path):
         pytest.approx(np.mean([0.07 * boxes[0] <= 0.05 * box for box in boxes])),
         pytest.approx(np.mean([0.07 * boxes[0] <= 0.10 * box for box in boxes])),
     )
+
+
+def test_emdb_is_measured_on_smpl_s_24_joints_of_the_gendered_body(emdb_folder, smpl_files, people, tmp_path):
+    folder, written = emdb_folder
+    samples = read_samples("emdb", folder)
+    assert {sample.sequence for sample in samples} == {"14_outdoor_climb", "57_outdoor_rock_chair"}
+    [rule], _ = conventions("emdb", people["neutral"], people)
+    moved = measure(kept(tmp_path / "moved", samples, oracle(people, shift=(0.4, -1, 2))), rule)[0].means
+    assert all(mm < 1e-3 for mm in moved.values()), moved
+    neutral = measure(kept(tmp_path / "neutral", samples, oracle(people, "neutral")), rule)[0].means
+    assert all(mm > 0.1 for mm in neutral.values()), neutral
+
+    means = measure(kept(tmp_path / "large", samples, oracle(people, scale=2.0)), rule)[0].means
+    joint_mm, vertex_mm = [], []
+    regressor = np.load(smpl_files / "SMPL_MALE.npz")["J_regressor"]
+    for sample in samples:
+        mesh = written[sample.sequence]["camera_vertices"][sample.frame]
+        joints = regressor @ mesh
+        hips = joints[1:3].mean(0)
+        joint_mm.append(1000 * np.linalg.norm(joints - hips, axis=1).mean())
+        vertex_mm.append(1000 * np.linalg.norm(mesh - hips, axis=1).mean())
+    assert means["mpjpe_mm"] == pytest.approx(np.mean(joint_mm), rel=1e-4)
+    assert means["mpve_mm"] == pytest.approx(np.mean(vertex_mm), rel=1e-4)
+    assert means["pa_mpjpe_mm"] < 1e-3
+
+
+def test_what_emdb_needs_is_said_at_once(people):
+    with pytest.raises(InputError, match="name --female FILE and --male FILE, bodies"):
+        conventions("emdb", people["neutral"])
+    with pytest.raises(InputError, match="name --male FILE, bodies"):
+        conventions("emdb", people["neutral"], {"female": people["female"]})
+    old = replace(people["male"], regressors={})
+    with pytest.raises(
+        InputError, match="smpl-male: has no regressor of SMPL's own joints, as body files made"
+    ):
+        conventions("emdb", people["neutral"], people | {"male": old})
+    with pytest.raises(InputError, match="EMDB's truth is a mesh of SMPL, and the model's body is anny"):
+        conventions("emdb", bodies.load())

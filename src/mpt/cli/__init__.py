@@ -17,6 +17,7 @@ from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
 from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
 from mpt.cli.evaluating import (
     Evaluate3DPW,
+    EvaluateEMDB,
     EvaluateFolder,
     EvaluateFreihand,
     EvaluateH36M,
@@ -78,6 +79,7 @@ COMMANDS = {
             "mocap": EvaluateMocap,
             "h36m": EvaluateH36M,
             "3dpw": Evaluate3DPW,
+            "emdb": EvaluateEMDB,
             "freihand": EvaluateFreihand,
             "rendered": EvaluateRendered,
             "folder": EvaluateFolder,

@@ -131,12 +131,8 @@ class EvaluateH36M(EvaluatePhotos):
 
 
 @dataclass(frozen=True)
-class Evaluate3DPW(EvaluatePhotos):
-    """Measure a model on 3DPW's test set, by the METRO family's convention and by the SPIN family's.
-
-    Example: mpt evaluate 3dpw datasets/3dpw --model runs/mine --body n.safetensors --female f.safetensors
-    --male m.safetensors
-    """
+class EvaluateOnSmpl(EvaluatePhotos):
+    """What measuring against meshes of SMPL is told."""
 
     neutral: Annotated[Path | None, arg(metavar="FILE")] = None
     """The neutral SMPL body, where the model's own is another."""
@@ -145,14 +141,37 @@ class Evaluate3DPW(EvaluatePhotos):
     male: Annotated[Path | None, arg(metavar="FILE")] = None
     """The male SMPL body."""
 
-    def __call__(self) -> int:
+    def people(self) -> "dict[Gender, Body]":
         from mpt import bodies
 
         files: dict[Gender, Path | None] = {"neutral": self.neutral, "female": self.female, "male": self.male}
-        people: dict[Gender, Body] = {
-            gender: bodies.load(path) for gender, path in files.items() if path is not None
-        }
-        return _evaluate("3dpw", self, people)
+        return {gender: bodies.load(path) for gender, path in files.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class Evaluate3DPW(EvaluateOnSmpl):
+    """Measure a model on 3DPW's test set, by the METRO family's convention and by the SPIN family's.
+
+    Example: mpt evaluate 3dpw datasets/3dpw --model runs/mine --body n.safetensors --female f.safetensors
+    --male m.safetensors
+    """
+
+    def __call__(self) -> int:
+        return _evaluate("3dpw", self, self.people())
+
+
+@dataclass(frozen=True)
+class EvaluateEMDB(EvaluateOnSmpl):
+    """Measure a model on EMDB-1: SMPL's 24 joints and its vertices, against the gendered SMPL.
+
+    The figures that newer systems quote: PA-MPJPE, MPJPE and PVE (here mpve_mm), over all good frames.
+
+    Example: mpt evaluate emdb datasets/emdb --model runs/mine --body n.safetensors --female f.safetensors
+    --male m.safetensors
+    """
+
+    def __call__(self) -> int:
+        return _evaluate("emdb", self, self.people())
 
 
 @dataclass(frozen=True)

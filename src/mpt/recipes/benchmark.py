@@ -1,5 +1,5 @@
-"""The benchmarks, predicted and measured: Human3.6M, 3DPW, FreiHAND, rendered pictures, and any folder with
-COCO keypoints.
+"""The benchmarks, predicted and measured: Human3.6M, 3DPW, EMDB, FreiHAND, rendered pictures, and any folder
+with COCO keypoints.
 
 Errors are of each sample, their means those of all samples. Nothing is chosen here: a model comes as it is,
 picked on validation data.
@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 
 from mpt.bodies import Body
 from mpt.checkpoint import Model
-from mpt.datasets import coco, freihand, human36m, rendered, tdpw
+from mpt.datasets import coco, emdb, freihand, human36m, rendered, tdpw
 from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
@@ -108,8 +108,8 @@ def read_samples(
     elif name == "rendered":
         samples = rendered.read(folder, "validation", strict=strict, body=body)
     else:
-        module = {"h36m": human36m, "3dpw": tdpw, "freihand": freihand}[name]
-        samples = module.read(folder, "test", strict=strict)
+        module = {"h36m": human36m, "3dpw": tdpw, "emdb": emdb, "freihand": freihand}[name]
+        samples = module.read(folder, "emdb1" if name == "emdb" else "test", strict=strict)
     if not len(samples):
         raise InputError(f"{folder}: holds nobody to measure on; give a folder with labelled people")
     return samples if count is None else Subset(samples, spread(np.arange(len(samples)), count))

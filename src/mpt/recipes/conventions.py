@@ -1,4 +1,4 @@
-"""The field's conventions: how errors are counted on Human3.6M, 3DPW, FreiHAND, and on labelled photos.
+"""The field's conventions: how errors are counted on Human3.6M, 3DPW, EMDB, FreiHAND, and on labelled photos.
 
 Figures are comparable only under one convention, so each has a name and says in words what it does. All of
 them count in the axes of the photo's camera, to which a network's answer is brought by the ray through the
@@ -24,10 +24,11 @@ from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
 from mpt.recipes.predictions import Predicted
 from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
 
-Name = Literal["h36m", "3dpw", "freihand", "folder", "rendered"]
+Name = Literal["h36m", "3dpw", "emdb", "freihand", "folder", "rendered"]
 TITLES = {
     "h36m": "Human3.6M, protocol 2: S9 and S11, frontal camera",
     "3dpw": "3DPW, test set",
+    "emdb": "EMDB-1",
     "freihand": "FreiHAND, evaluation set",
     "folder": "photos with COCO keypoints",
     "rendered": "rendered pictures, held out",
@@ -115,26 +116,56 @@ class SmplMeshes:
         return sample.parameters is not None and sample.parameters.model == "smpl"
 
     def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
-        meshes = _vertices(predicted), self._truth(samples)
+        genders = ["neutral" if self.neutral else sample.parameters.gender for sample in samples]
+        meshes = _vertices(predicted), _posed(self.people, samples, genders)
         joints = [self.body.regress(mesh, H36M17.name) for mesh in meshes]
         rooted = [mesh - joint[:, PELVIS, None] for mesh, joint in zip(meshes, joints)]
         return _of_joints(*map(_reported, joints)) | {"mpve_mm": mpjpe(*rooted)}
 
-    def _truth(self, samples: Sequence[Sample]) -> Tensor:
-        """(N, V, 3) in camera axes."""
-        pose = roma.rotvec_to_rotmat(_stack([sample.parameters.pose for sample in samples]))
-        betas = _stack([sample.parameters.betas for sample in samples])
-        genders = ["neutral" if self.neutral else sample.parameters.gender for sample in samples]
-        vertices = pose.new_empty(len(samples), len(self.body.template), 3)
-        for gender in sorted(set(genders)):
-            if gender not in self.people:
-                raise InputError(
-                    f"the set holds a {gender} person, but no {gender} SMPL was given: name its body, made "
-                    f"by `mpt prepare body smpl`, with --{gender} FILE"
-                )
-            rows = [i for i, other in enumerate(genders) if other == gender]
-            vertices[rows] = self.people[gender].forward(pose[rows], betas[rows]).vertices
-        return vertices
+
+@dataclass(frozen=True)
+class EmdbMeshes:
+    """The mesh of the set's SMPL parameters on the gendered body, and SMPL's own 24 joints on it.
+
+    ``people`` are the bodies by gender, which bring SMPL's joint regressor.
+    """
+
+    people: dict[Gender, Body]
+    name: str = "emdb-24"
+    says: str = (
+        "truth is the gendered SMPL; SMPL's own 24 joints about the middle of the hips, vertices about it "
+        "too, as EMDB's own evaluation and WHAM's have it, but the joints by SMPL's regressor on both meshes, "
+        "for a mesh does not tell its skeleton's; each frame counts once; mpve_mm is what others call PVE or "
+        "MVE; " + NO_REFLECTION
+    )
+
+    def knows(self, sample: Sample) -> bool:
+        return sample.parameters is not None and sample.parameters.model == "smpl"
+
+    def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        genders = [sample.parameters.gender for sample in samples]
+        meshes = _vertices(predicted), _posed(self.people, samples, genders)
+        any_body = next(iter(self.people.values()))
+        joints = [any_body.regress(mesh, SMPL24.name) for mesh in meshes]
+        hips = [joint[:, SMPL24.root].mean(1, keepdim=True) for joint in joints]
+        errors = _of_joints(*(joint - hip for joint, hip in zip(joints, hips)))
+        return errors | {"mpve_mm": mpjpe(*(mesh - hip for mesh, hip in zip(meshes, hips)))}
+
+
+def _posed(people: dict[Gender, Body], samples: Sequence[Sample], genders: Sequence[Gender]) -> Tensor:
+    """(N, V, 3) meshes of samples' parameters on the bodies of these genders, in camera axes."""
+    pose = roma.rotvec_to_rotmat(_stack([sample.parameters.pose for sample in samples]))
+    betas = _stack([sample.parameters.betas for sample in samples])
+    vertices = pose.new_empty(len(samples), len(next(iter(people.values())).template), 3)
+    for gender in sorted(set(genders)):
+        if gender not in people:
+            raise InputError(
+                f"the set holds a {gender} person, but no {gender} SMPL was given: name its body, made "
+                f"by `mpt prepare body smpl`, with --{gender} FILE"
+            )
+        rows = [i for i, other in enumerate(genders) if other == gender]
+        vertices[rows] = people[gender].forward(pose[rows], betas[rows]).vertices
+    return vertices
 
 
 @dataclass(frozen=True)
@@ -302,8 +333,19 @@ def conventions(
         return [OwnMeshes(body)], []
     if name == "folder":
         return [Reprojection()], []
+    if name == "emdb" and body.metadata.get("shape_space") != "smpl":
+        raise InputError(
+            f"EMDB's truth is a mesh of SMPL, and the model's body is {body.name}: give a model that was "
+            "trained on SMPL"
+        )
     if body.metadata.get("shape_space") != "smpl":
         return [LimbJoints(body)], [f"{body.name} has no regressor of Human3.6M's joints."]
+    everybody: dict[Gender, Body] = {body.metadata["gender"]: body}
+    for gender, person in (people or {}).items():
+        everybody[gender] = person.to(dtype=torch.float64)
+    _check_people(everybody)
+    if name == "emdb":
+        return [_on_emdb(everybody)], []
     if H36M17.name not in body.regressors:
         raise InputError(
             f"{body.name}: has no regressor of Human3.6M's joints; make the body file again with "
@@ -311,10 +353,6 @@ def conventions(
         )
     if name == "h36m":
         return [Human36MJoints(body)], []
-    everybody: dict[Gender, Body] = {body.metadata["gender"]: body}
-    for gender, person in (people or {}).items():
-        everybody[gender] = person.to(dtype=torch.float64)
-    _check_people(everybody)
     found: list[Convention] = []
     notes = []
     if "neutral" in everybody:
@@ -331,6 +369,22 @@ def conventions(
             "made by `mpt prepare body smpl`"
         )
     return found, notes
+
+
+def _on_emdb(people: dict[Gender, Body]) -> EmdbMeshes:
+    """Refuse at once what would fail at the first woman or man, or for want of a regressor."""
+    if missing := sorted({"female", "male"} - people.keys()):
+        raise InputError(
+            f"EMDB's truth is the gendered SMPL: name {' and '.join(f'--{g} FILE' for g in missing)}, bodies "
+            "made by `mpt prepare body smpl`"
+        )
+    for person in people.values():
+        if SMPL24.name not in person.regressors:
+            raise InputError(
+                f"{person.name}: has no regressor of SMPL's own joints, as body files made before had none; "
+                "make it again with `mpt prepare body smpl`"
+            )
+    return EmdbMeshes(people)
 
 
 def convention_of(samples: Samples, body: Body) -> Convention:
