@@ -21,7 +21,7 @@ LANDMARKS = remap(BLAZEPOSE33, COCO17)
 
 @torch.no_grad()
 def predict(model: Model, person: Person2D) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (17, 3) of the mesh and its vertices (V, 3), camera axes, metres, about the mid-hip.
+    """Joints (17, 3) of the mesh and its vertices (V, 3), metres about the mid-hip, in the network's axes.
 
     The maps are read as `mpt reconstruct` reads them.
     """

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import torch
 import tyro
-from measuring import HIPS, LANDMARKS, limb_pa_mpjpe, predict, table, write_json
+from measuring import HIPS, LANDMARKS, limb_pa_mpjpe, table, write_json
+from PIL import Image
 from rich.progress import track
 
 from mpt import assets, bodies, checkpoint
@@ -29,6 +30,7 @@ from mpt.images import Crop, read_image
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
+from mpt.reconstruct import Reconstructor
 from mpt.scenes import random_scene
 from mpt.writing import write_whole
 
@@ -122,11 +124,13 @@ def _npz(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def turn_to(crop: Crop, K: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation from the axes of a camera aimed at the crop, which the model uses, to the photo's."""
-    x, y, z = np.linalg.solve(K, [*crop.center_px, 1])
-    about_y, about_x = np.arctan2(x, z), np.arctan2(-y, np.hypot(x, z))
-    return cv2.Rodrigues(np.array([0, about_y, 0.0]))[0] @ cv2.Rodrigues(np.array([about_x, 0, 0.0]))[0]
+def placed(reconstructor: Reconstructor, person: Person2D, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (17, 3) and vertices (V, 3) in the photo's camera axes, as a reconstruction that knows it."""
+    with Image.open(truth.image) as picture:
+        size_wh = picture.size
+    x, y = truth.K[:2, 2].tolist()
+    [mesh] = reconstructor.lift([person], size_wh, focal_px=float(truth.K[0, 0]), principal_px=(x, y))
+    return mesh.joints3d, mesh.vertices
 
 
 def main(
@@ -148,6 +152,7 @@ def main(
     mesh_model, body = checkpoint.load(model), bodies.load()
     poses = PoseStore(store, body=body)
     pose2d = BlazePose(heatmap_size=mesh_model.transformer.config.heatmap_size)
+    reconstructor = Reconstructor(mesh_model, pose2d)
     errors: dict[str, list[float]] = {}
     shown = pictures(cache or assets.cache_dir() / "rendered", poses, body, count)
     for truth in track(shown, "pictures", total=count):
@@ -155,8 +160,7 @@ def main(
         if person is None:
             continue
         root = truth.joints[HIPS].mean(0)
-        turn = turn_to(person.crop, truth.K)
-        joints, vertices = (points @ turn.T for points in predict(mesh_model, person))
+        joints, vertices = placed(reconstructor, person, truth)
         true_joints, true_vertices = truth.joints - root, truth.vertices - root
         row = {
             "mpjpe_mm": mpjpe(*_tensors(joints, true_joints)),

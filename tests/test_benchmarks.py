@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import COCO17
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import measuring
 import photos
-import rendered
 
 
 def ring(count=4):
@@ -89,15 +87,6 @@ def test_limb_error_ignores_place_turn_size_and_face():
     other = 1.7 * points @ cv2.Rodrigues(np.array([0.3, 1.0, -2.0]))[0].T + [1, 2, 3]
     other[:5] += 9
     assert measuring.limb_pa_mpjpe(other, points) < 1e-6
-
-
-def test_aiming_at_a_crop_turns_the_axis_to_its_ray():
-    K = np.array([[900.0, 0, 500], [0, 900, 300], [0, 0, 1]])
-    turn = rendered.turn_to(Crop((800.0, 50.0), 200.0), K)
-    ray = K @ turn[:, 2]
-    np.testing.assert_allclose(ray[:2] / ray[2], [800, 50])
-    np.testing.assert_allclose(rendered.turn_to(Crop((500.0, 300.0), 200.0), K), np.eye(3), atol=1e-12)
-    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
 
 
 def test_missing_calibration_is_named(tmp_path):

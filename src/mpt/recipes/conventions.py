@@ -134,9 +134,9 @@ class EmdbMeshes:
     name: str = "emdb-24"
     says: str = (
         "truth is the gendered SMPL; SMPL's own 24 joints about the middle of the hips, vertices about it "
-        "too, as EMDB's own evaluation and WHAM's have it, but the joints by SMPL's regressor on both meshes, "
-        "for a mesh does not tell its skeleton's; each frame counts once; mpve_mm is what others call PVE or "
-        "MVE; " + NO_REFLECTION
+        "too, as EMDB's own evaluation and WHAM's have it, but the joints by SMPL's regressor on both "
+        "meshes, for a mesh does not tell its skeleton's; each frame counts once; mpve_mm is what others "
+        "call PVE or MVE; " + NO_REFLECTION
     )
 
     def knows(self, sample: Sample) -> bool:
