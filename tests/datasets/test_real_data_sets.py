@@ -30,9 +30,10 @@ from mpt.datasets import (
     tdpw,
     up3d,
 )
+from mpt.datasets import fits as fits_of_people
 from mpt.datasets.fits import fit_errors_mm
 from mpt.datasets.loading import read_crop
-from mpt.datasets.sample import Joints3D
+from mpt.datasets.sample import Joints3D, Keypoints
 from mpt.datasets.spin_npz import SPIN24
 from mpt.errors import InputError
 from mpt.recipes.finetune import read_set
@@ -291,6 +292,31 @@ def test_coco_fits_are_by_annotation_and_bring_their_camera(tmp_path, name):
     assert samples[1].intrinsics is None
     layouts.coco(tmp_path, PEOPLE, "val2017")
     assert all(sample.parameters is None for sample in coco.read(tmp_path, "validation"))
+
+
+def test_coco_fits_that_miss_the_labelled_joints_are_left_out(tmp_path):
+    """Four people as their fits project; the second a sixth of the size off, the third's wrist astray."""
+    own = with_h36m_joints(tmp_path)
+    body = own.to(dtype=torch.float64)
+    fits = layouts.photo_fits(6, 0, 1, 2, 3)
+    xy = []
+    for fit in fits.values():
+        pose, betas = (np.array(fit["smpl_param"][key]) for key in ("pose", "shape"))
+        turns = Rotation.from_rotvec(pose.reshape(24, 3)).as_matrix()
+        posed = body.forward(torch.from_numpy(turns)[None], torch.from_numpy(betas)[None]).joints[0].numpy()
+        focal, (x, y) = fit["cam_param"]["focal"][0], fit["cam_param"]["princpt"]
+        placed = posed + np.array([0.1, 0.2, 9.0])
+        xy.append(placed[:, :2] / placed[:, 2:] * focal + [x, y])
+    size = [np.ptp(points, axis=0).max() for points in xy]
+    rng = np.random.default_rng(0)
+    xy[1] += size[1] / 6 * rng.normal(size=(17, 2))
+    xy[2][9] += 0.2 * size[2]
+    people = Keypoints(COCO17, np.array(xy), np.ones((4, 17)))
+    arrays = fits_of_people.columns_of_photos(tmp_path, list(fits.values()))
+    given = fits_of_people.of_columns(tmp_path, arrays, strict=True)
+    with pytest.warns(UserWarning, match="1 of 4 fits are over 5.9% of the person's size from the labelled"):
+        assert given.near_in_photos(people, own).known.tolist() == [True, False, True, True]
+    assert given.near_in_photos(people, None).known.all()
 
 
 def test_coco_fits_of_another_form_are_refused(tmp_path):

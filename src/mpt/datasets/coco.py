@@ -10,8 +10,8 @@ Both labelled kinds are known here. Boxes are (x, y, width, height) between pixe
 
 The fits, I2L-MeshNet's by SMPLify-X or NeuralAnnot's, are those of a person by the annotation's id:
 ``{smpl_param: {pose, shape, trans}, cam_param: {focal, princpt}}``, neutral, the root in the axes of that
-camera, which the fit supposed. It is the sample's camera, then. All fits are taken: I2L-MeshNet leaves out
-those whose joints are over 3 pixels of its 64-pixel heatmaps from the labelled ones.
+camera, which the fit supposed. It is the sample's camera, then. Fits whose joints are far from the labelled
+ones are left out (``mpt.datasets.fits``).
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpt.bodies import Body
 from mpt.datasets import fits
 from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
 from mpt.datasets.fits import Fits
@@ -62,9 +63,12 @@ class CocoSamples(Samples):
         )
 
 
-def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> Samples:
+def read(
+    folder: str | Path, split: str = "train", *, strict: bool = False, body: Body | None = None
+) -> Samples:
     """Splits: train, validation; crowds and people without a labelled joint are left out.
 
+    body: an SMPL, by which fits that miss the labelled joints are told, and left out.
     strict: refuse missing photos and numbers that are not finite, instead of leaving them out with a warning.
     """
     folder = Path(folder)
@@ -75,7 +79,7 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
     images = folder / year if (folder / year).is_dir() else folder / "images" / year
     given = [path.with_name(name) for name in FITS] if split == "train" else []
     fitted = next((file for file in given if file.exists()), None)
-    return read_file(path, images, NAME, COCO17, fitted=fitted, strict=strict)
+    return read_file(path, images, NAME, COCO17, fitted=fitted, body=body, strict=strict)
 
 
 def read_file(
@@ -85,13 +89,18 @@ def read_file(
     skeleton: Skeleton,
     *,
     fitted: Path | None = None,
+    body: Body | None = None,
     strict: bool = False,
 ) -> Samples:
-    """People of one file in COCO's form, with any number of joints; ``fitted``: a file of fits to them."""
+    """People of one file in COCO's form, with any number of joints; ``fitted``: a file of fits to them, of
+    which ``body`` tells the near ones.
+    """
     people = parsed(lambda: _people(path, len(skeleton), fitted), path, *([fitted] if fitted else []))
     keypoints = people["keypoints"]
     xy, known = finite(path, "2D joints", keypoints[..., :2], keypoints[..., 2] > 0, strict=strict)
     of_people = fits.of_columns(fitted, people, strict=strict) if fitted else None
+    if of_people is not None:
+        of_people = of_people.near_in_photos(Keypoints(skeleton, xy, known), body)
     samples = CocoSamples(
         dataset, images, skeleton, people["file_name"], people["bbox"], xy, known, of_people
     )

@@ -9,8 +9,8 @@ sets betas beyond 3 to 0 only where a network regresses them, which here none do
 would not be the one that was fitted. (Pose2Mesh sets them to 0 before posing.)
 
 As in I2L-MeshNet, fits that miss the set's own 3D joints by more than 25 mm on average, the means of both put
-on each other, are left out, and the joints stay: such a mesh would teach something else than the joints
-beside it.
+on each other, are left out, and so are those to single photos whose projected joints miss the labelled ones;
+the joints stay. Such a mesh would teach something else than the joints beside it.
 """
 
 import warnings
@@ -23,11 +23,14 @@ import roma
 import torch
 
 from mpt.bodies import Body
+from mpt.cameras import fit_translation
 from mpt.datasets.files import field, finite, read_json
-from mpt.datasets.sample import BodyParameters, Joints3D
-from mpt.skeletons import H36M17
+from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints
+from mpt.skeletons import H36M17, remap
 
 MAX_FIT_MM = 25.0
+MAX_SHARE = 3 * 1.25 / 64
+"""Of a box's longer side: 3 pixels of a heatmap of 64 that shows 1.25 boxes, as I2L-MeshNet has it."""
 BATCH = 1024
 
 
@@ -77,6 +80,27 @@ class Fits:
             warnings.warn(
                 f"{self.path}: {gone:,} of {len(rows):,} fits are over {max_fit_mm:g} mm from the 3D joints; "
                 "left out",
+                stacklevel=3,
+            )
+        return replace(self, known=near)
+
+    def near_in_photos(self, seen: Keypoints, body: Body | None) -> "Fits":
+        """The fits whose joints, the mesh put where it best projects, are near all people's labelled ones
+        (N, J, 2), as I2L-MeshNet judges them; a warning counts the others. ``body`` as above; no other body
+        can tell.
+        """
+        if body is None or body.metadata.get("shape_space") != "smpl" or not self.known.any():
+            return self
+        assert self.cameras is not None
+        rows = np.flatnonzero(self.known)
+        of_fits = Keypoints(seen.skeleton, seen.xy_px[rows], seen.confidence[rows])
+        near = np.zeros_like(self.known)
+        off = photo_errors(body, self.pose[rows], self.betas[rows], self.cameras[rows], of_fits)
+        near[rows] = ~(off > MAX_SHARE)
+        if gone := len(rows) - near.sum():
+            warnings.warn(
+                f"{self.path}: {gone:,} of {len(rows):,} fits are over {MAX_SHARE:.1%} of the person's size "
+                "from the labelled 2D joints; left out",
                 stacklevel=3,
             )
         return replace(self, known=near)
@@ -150,4 +174,33 @@ def fit_errors_mm(
         apart = mine - torch.from_numpy(joints.xyz_m[rows][:, places]).float()
         mean = (counted[..., None] * apart).sum(1, keepdim=True) / counted.sum(1)[:, None, None]
         errors[rows] = 1000 * (counted * (apart - mean).norm(dim=-1)).sum(1) / counted.sum(1)
+    return errors
+
+
+@torch.no_grad()
+def photo_errors(
+    body: Body, pose: np.ndarray, betas: np.ndarray, cameras: np.ndarray, seen: Keypoints
+) -> np.ndarray:
+    """(N,) mean distances in the photo of joints on SMPL (N, 24, 3), (N, 10) from those seen (N, J, 2), as a
+    share of the longer side of the former's box; the mesh is put where it best projects through its camera
+    (N, 3, 3). Joints are the body's own, by name.
+    """
+    body = body.to("cpu", torch.float32)
+    places = remap(seen.skeleton, body.skeleton)
+    regressor = body.regressor.to_dense()
+    touched = regressor.any(0).nonzero()[:, 0]
+    regressor, skin = regressor[:, touched], body.subset(touched)
+    errors = np.zeros(len(pose))
+    for start in range(0, len(pose), BATCH):
+        rows = slice(start, start + BATCH)
+        turns = roma.rotvec_to_rotmat(torch.from_numpy(pose[rows]).float())
+        mine = (regressor @ skin.forward(turns, torch.from_numpy(betas[rows]).float()).vertices).double()
+        xy = torch.from_numpy(seen.xy_px[rows][:, places]).double()
+        known = torch.from_numpy((seen.confidence[rows][:, places] > 0) & (places >= 0)).double()
+        projection = torch.from_numpy(cameras[rows]).double()
+        shift = fit_translation(mine, xy, known, projection)
+        shown = (mine + shift[:, None]) @ projection.mT
+        shown = shown[..., :2] / shown[..., 2:]
+        side = (shown.amax(1) - shown.amin(1)).amax(-1)
+        errors[rows] = (known * (shown - xy).norm(dim=-1)).sum(1) / known.sum(1) / side
     return errors

@@ -31,7 +31,7 @@ from mpt import bodies, checkpoint, heatmaps
 from mpt.bodies import Body
 from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
-from mpt.datasets import check, human36m, muco3dhp, rendered
+from mpt.datasets import check, coco, human36m, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
 from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.mixture import Mixture
@@ -302,7 +302,7 @@ def read_set(name: str, split: str, data: Mapping[str, str | os.PathLike], body:
         )
     if name == rendered.NAME:
         return rendered.read(data[name], split, body=body)
-    fitted = {human36m.NAME: human36m, muco3dhp.NAME: muco3dhp}
+    fitted = {human36m.NAME: human36m, muco3dhp.NAME: muco3dhp, coco.NAME: coco}
     if name in fitted:
         return fitted[name].read(data[name], split, body=body)
     samples = check.read(name, data[name], split)
