@@ -202,6 +202,16 @@ def test_fits_that_are_no_numbers_are_none(tmp_path):
     assert [sample.parameters is None for sample in samples] == [False, True, True]
 
 
+def test_human36m_is_tested_on_the_npz_s_photos_where_both_forms_lie(tmp_path):
+    layouts.human36m(tmp_path, {9: PEOPLE[:1], 11: PEOPLE[:1]}, every=64)
+    assert {sample.subject for sample in human36m.read(tmp_path, "test")} == {"S9", "S11"}
+    names = ["S9_Directions_1.60457274_000001.jpg"]
+    layouts.photo(tmp_path / "images" / names[0])
+    layouts.spin_npz(tmp_path / "h36m_valid_protocol2.npz", names, layouts.H36M, PEOPLE[:1])
+    [sample] = human36m.read(tmp_path, "test")
+    assert (sample.subject, sample.image.name) == ("S9", names[0]) and sample.intrinsics is not None
+
+
 def test_human36ms_json_must_be_whole_and_of_the_new_cameras(tmp_path):
     layouts.human36m(tmp_path, TRAINED)
     camera = tmp_path / "annotations" / "Human36M_subject6_camera.json"

@@ -13,7 +13,8 @@ from mpt.modeling.mesh_transformer import PAPER, SMALL, MeshTransformer
 from mpt.pose2d.adapters import resize
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
-from mpt.recipes.finetune import FinetuneWeights, PhotoBatch, Truth, objective
+from mpt.recipes.finetune import FinetuneWeights, PhotoBatch, objective
+from mpt.recipes.truth import Truth
 
 JOINTS = replace(SMALL, hidden=(16,), layers=1, heads=2, heatmap_size=32)
 PATCHES = replace(

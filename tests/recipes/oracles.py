@@ -17,8 +17,8 @@ from mpt.datasets.sample import Sample, Samples
 from mpt.images import apply
 from mpt.modeling.mesh_transformer import MeshPrediction, MeshTransformer
 from mpt.recipes.eyes import Seen
-from mpt.recipes.finetune import truth_of
 from mpt.recipes.predictions import Predicted, Predictions
+from mpt.recipes.truth import truth_of
 
 
 def predicted(vertices) -> Predicted:

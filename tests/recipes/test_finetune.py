@@ -33,9 +33,10 @@ from mpt.recipes import finetune as recipe
 from mpt.recipes import loop, networks
 from mpt.recipes.configs import read_config
 from mpt.recipes.conventions import convention_of
-from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights, PhotoBatch, Truth, finetune, truth_of
+from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights, PhotoBatch, finetune
 from mpt.recipes.loop import OptimConfig, Run
 from mpt.recipes.networks import NetworkConfig
+from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
 from mpt.skeletons import COCO17, H36M17
 
 UPRIGHT = AugmentationConfig(flip=0)
@@ -388,7 +389,7 @@ def truth_on(body, sample: Sample) -> Truth:
 
 def terms_of_the_truth(body, truth: Truth) -> dict[str, float]:
     """What a model loses that answers the true mesh, its joints, and their 2D joints."""
-    regressor = body.regressors["h36m17"].to_dense() if recipe.by_source(body) else None
+    regressor = body.regressors["h36m17"].to_dense() if by_source(body) else None
     further = truth.vertices[:, :0] if regressor is None else regressor @ truth.vertices
     own = body.regress(truth.vertices)
     prediction = SimpleNamespace(
@@ -419,7 +420,7 @@ def test_a_true_mesh_loses_nothing_where_joints_are_those_of_their_source(two_re
 
 def test_by_name_the_hips_of_human36m_are_laid_on_smpls_own(two_regressors):
     body, _ = two_regressors
-    assert not recipe.by_source(body) and "--coco-regressor" in recipe._says_of_joints(body)
+    assert not by_source(body) and "--coco-regressor" in says_of_joints(body)
     without = truth_on(body, photographed(body, mesh=False)[0])
     mesh = truth_on(body, photographed(body, mesh=True)[0])
     off = (without.joints - mesh.joints).norm(dim=-1)[0, COCO17.indices("left_hip", "right_hip")]

@@ -7,8 +7,9 @@
     FOLDER/images/S9_Directions_1.60457274_000001.jpg, or in folders as MMPose writes them
 
 The official archive holds videos and CDF files, from which the authors of 3DMPPE made the JSON files, and
-SPIN's or MMPose's scripts make the others. The JSON form is taken where a folder holds both, for it alone
-comes with SMPL parameters, without which no loss of meshes is fed.
+SPIN's or MMPose's scripts make the others. Where a folder holds both, training takes the JSON form, for it
+alone comes with SMPL parameters, without which no loss of meshes is fed; tests take the .npz form, whose
+photos are those of the mesh papers (the JSON form's are every 64th of a film).
 
 SPIN's 3D joints are about the pelvis, MMPose's are not; 2D joints and photos keep the lens's distortion. The
 camera is known by its number in the photo's name. MMPose writes all cameras into one h36m_test.npz, of which
@@ -23,7 +24,7 @@ import numpy as np
 from mpt.bodies import Body
 from mpt.cameras import H36M_CAMERAS, h36m_intrinsics
 from mpt.datasets import human36m_json
-from mpt.datasets.files import one_of
+from mpt.datasets.files import AbsentError, one_of
 from mpt.datasets.fits import MAX_FIT_MM
 from mpt.datasets.sample import Samples, Subset
 from mpt.datasets.spin_npz import SpinSamples, find_npz, read_spin
@@ -74,12 +75,19 @@ def read(
     """
     folder = Path(folder)
     names = one_of(split, SPLITS, "Human3.6M")
-    if human36m_json.lies_in(folder, SUBJECTS[split]):
+    what = "Human3.6M's annotations, Human36M_subject*_*.json or SPIN's .npz,"
+    in_json = human36m_json.lies_in(folder, SUBJECTS[split])
+    try:
+        path = None if in_json and split == "train" else find_npz(folder, names, what)
+    except AbsentError:
+        if not in_json:
+            raise
+        path = None
+    if path is None:
         return human36m_json.read(
             NAME, folder, SUBJECTS[split], frontal=split == "test", strict=strict, body=body,
             max_fit_mm=max_fit_mm,
         )  # fmt: skip
-    path = find_npz(folder, names, "Human3.6M's annotations, Human36M_subject*_*.json or SPIN's .npz,")
     samples = read_spin(Human36M, NAME, path, (folder, folder / "images"), H36M17, strict=strict)
     if split != "test":
         return samples

@@ -1,13 +1,7 @@
 """Fine-tuning on photos: the 2D network and the transformer learn together (Section 3.3, Eq. 7).
 
 Data sets know different things of their photos, so each loss is the mean over those samples of a batch whose
-ground truth it needs. A true mesh comes from the data set, or from its SMPL parameters on the body; where
-there is one, the true joints are regressed from it, else they are the data set's own.
-
-What Human3.6M calls a hip is not what COCO's annotators call one, nor SMPL's. On an SMPL body that has both
-regressors (:func:`by_source`) the joints of Human3.6M and of sets like it are compared with what its own
-regressor finds on the predicted mesh, and the 2D joints of their photos are COCO's on the true mesh. Without
-them every set's joints are taken by name.
+ground truth it needs (``mpt.recipes.truth``).
 
 Letters: N samples, K joints, V vertices, C coarse ones.
 """
@@ -21,7 +15,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import roma
 import torch
 from rich.table import Table
 from torch import Tensor, nn
@@ -29,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from mpt import bodies, checkpoint, heatmaps
 from mpt.bodies import Body
-from mpt.cameras import fit_translation, weak_perspective
+from mpt.cameras import weak_perspective
 from mpt.checkpoint import Model
 from mpt.datasets import check, coco, human36m, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
@@ -51,9 +44,9 @@ from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.predictions import BATCH, Network
 from mpt.recipes.pretrain import LossWeights, start, take_weights
+from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
 from mpt.skeletons import H36M17, Skeleton
 
-ENOUGH_POINTS = 6  # to place a mesh by
 LOSSES = ("vertices", "joints", "regressed", "projected", "heatmaps")
 LOOKED_AT = 32  # samples of a set, to tell which losses it feeds
 
@@ -111,21 +104,6 @@ class FinetuneConfig:
     validation_samples: int = 512
     validate_every: int = 1000
     log_every: int = 50
-
-
-class Truth(NamedTuple):
-    """What is known of N samples: camera axes, metres about the root; the crop's [-1, 1]. Weights are 0 where
-    nothing is known; what stands there then may be anything.
-    """
-
-    vertices: Tensor  # (N, V, 3)
-    vertices_known: Tensor  # (N,) bool
-    joints: Tensor  # (N, K, 3)
-    joints_known: Tensor  # (N, K) bool
-    points: Tensor  # (N, K, 2)
-    points_known: Tensor  # (N, K) confidence in [0, 1]
-    h36m_joints: Tensor  # (N, 17, 3) about the middle of Human3.6M's own hips
-    h36m_known: Tensor  # (N, 17) bool
 
 
 class PhotoBatch(NamedTuple):
@@ -224,7 +202,7 @@ def finetune(
             f"[bold]{config.name}[/bold]: 2D network {millions[0]:.1f} M and transformer {millions[1]:.1f} M "
             f"parameters, photos: {shown}; {len(checked):,} held out, {steps:,} steps of "
             f"{config.batch_size} x {micro_batches} on {device} ({accelerator.mixed_precision})\n"
-            f"validated by {rule.name}: {rule.says}\njoints: {_says_of_joints(body)}",
+            f"validated by {rule.name}: {rule.says}\njoints: {says_of_joints(body)}",
             highlight=False,
         )
         console.print(feeding)
@@ -380,22 +358,6 @@ def _share(share: float) -> str:
     return {0.0: "–", 1.0: "yes"}.get(share) or f"{100 * share:.0f} %"
 
 
-def by_source(body: Body) -> bool:
-    """Whether a body tells Human3.6M's joints from COCO's."""
-    return bool(body.metadata.get("coco_regressor")) and H36M17.name in body.regressors
-
-
-def _says_of_joints(body: Body) -> str:
-    if by_source(body):
-        return "2D by COCO's regressor, 3D by the regressor of the set that tells them"
-    if body.metadata.get("shape_space") != "smpl":
-        return "of every set by name"
-    return (
-        "of every set by name, on SMPL's own; bodies made with --coco-regressor and --h36m-regressor tell "
-        "Human3.6M's hips, 6 cm farther out, from COCO's"
-    )
-
-
 def step_order(
     mixture: Mixture,
     batch_size: int,
@@ -443,52 +405,6 @@ def _next(loaded: Iterator[Example]) -> Example:
         raise InputError(
             str(error).strip().splitlines()[-1].removeprefix("mpt.errors.InputError: ")
         ) from None
-
-
-def truth_of(example: Example, body: Body) -> Truth:
-    """What a batch of examples knows, on a body. SMPL parameters count where the body is SMPL (or MANO).
-
-    A body of one gender, or a neutral one, takes the betas of all, as METRO's lineage does.
-    """
-    vertices, known = example.vertices, example.vertices_known
-    posable = example.parameters_known & ~known
-    if body.metadata.get("shape_space") in ("smpl", "mano") and posable.any():
-        shape = example.betas.new_zeros(len(known), body.shape_count)
-        count = min(body.shape_count, example.betas.shape[1])
-        shape[:, :count] = example.betas[:, :count]
-        rotations = roma.rotvec_to_rotmat(torch.where(posable[:, None, None], example.pose, 0.0))
-        posed = body(rotations, torch.where(posable[:, None], shape, 0.0)).vertices
-        vertices = torch.where(posable[:, None, None], posed, vertices)
-        known = known | posable
-    regressed = body.regress(torch.where(known[:, None, None], vertices, 0.0))
-    root = regressed[:, body.skeleton.root].mean(1, keepdim=True)
-    points, points_known = example.points, example.points_known
-    placed = known & ((example.h36m_points_known > 0).sum(1) >= ENOUGH_POINTS)
-    if placed.any():
-        points, points_known = points.clone(), points_known.clone()
-        points[placed] = _seen_points(vertices[placed], regressed[placed], body, example, placed)
-        points_known[placed] = 1
-    return Truth(
-        vertices - root,
-        known,
-        torch.where(known[:, None, None], regressed - root, example.joints),
-        example.joints_known | known[:, None],
-        points,
-        points_known,
-        example.h36m_joints,
-        example.h36m_joints_known,
-    )
-
-
-def _seen_points(vertices: Tensor, joints: Tensor, body: Body, example: Example, rows: Tensor) -> Tensor:
-    """(n, K, 2) where the joints of true meshes (n, V, 3) are seen in the crop, when each mesh is placed so
-    that its joints of Human3.6M are seen where those ``rows`` of the batch tell.
-    """
-    projection = example.ndc_from_network[rows].double()
-    told = example.h36m_points[rows].double(), example.h36m_points_known[rows].double()
-    shift = fit_translation(body.regress(vertices, H36M17.name).double(), *told, projection)
-    seen = (joints.double() + shift[:, None]) @ projection.mT
-    return (seen[..., :2] / seen[..., 2:]).float()
 
 
 # ----------------------------------------------------------------------------------------------- the losses
