@@ -13,7 +13,7 @@ from mpt.bodies import smpl
 from mpt.errors import InputError
 from mpt.recipes.benchmark import measure, read_samples
 from mpt.recipes.conventions import conventions
-from mpt.skeletons import COCO17, H36M17
+from mpt.skeletons import COCO17, H36M17, SMPL24
 
 pytest_plugins = ["benchmark_sets"]
 
@@ -133,12 +133,19 @@ def test_reprojection_is_what_the_points_are_off(photos, tmp_path):
     )
 
 
-def test_emdb_is_measured_on_smpl_s_24_joints_of_the_gendered_body(emdb_folder, smpl_files, people, tmp_path):
+@pytest.mark.filterwarnings("ignore:.* sequences of ")
+@pytest.mark.parametrize("place", [0, 1], ids=["wham-own-joints", "gvhmr-neutral-joints"])
+def test_emdb_is_measured_on_smpl_s_24_joints_of_the_gendered_body(
+    emdb_folder, smpl_files, people, tmp_path, place, request
+):
     folder, written = emdb_folder
     samples = read_samples("emdb", folder)
     assert {sample.sequence for sample in samples} == {"14_outdoor_climb", "57_outdoor_rock_chair"}
-    [rule], _ = conventions("emdb", people["neutral"], people)
+    rules, notes = conventions("emdb", people["neutral"], people)
+    rule = rules[place]
+    assert rule.name == request.node.callspec.id and not notes
     moved = measure(kept(tmp_path / "moved", samples, oracle(people, shift=(0.4, -1, 2))), rule)[0].means
+    assert list(moved) == ["mpjpe_mm", "pa_mpjpe_mm", "mpve_mm"]
     assert all(mm < 1e-3 for mm in moved.values()), moved
     neutral = measure(kept(tmp_path / "neutral", samples, oracle(people, "neutral")), rule)[0].means
     assert all(mm > 0.1 for mm in neutral.values()), neutral
@@ -157,15 +164,49 @@ def test_emdb_is_measured_on_smpl_s_24_joints_of_the_gendered_body(emdb_folder, 
     assert means["pa_mpjpe_mm"] < 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:.* sequences of ")
+@pytest.mark.parametrize("joint, hips", [("left_hand", 0), ("left_hip", 0.5)])
+def test_on_emdb_a_joint_that_a_gender_has_elsewhere_is_off_under_wham_s_convention_alone(
+    emdb_folder, people, tmp_path, joint, hips
+):
+    """The women's regressor sees a joint at one vertex; ``hips`` is how much of its offset the root takes."""
+    other = people["female"].regressors["smpl24"].to_dense()
+    other[SMPL24.index(joint)] = torch.eye(len(other.T))[1000]
+    people = people | {"female": replace(people["female"], regressors={"smpl24": other.to_sparse()})}
+    samples = read_samples("emdb", emdb_folder[0])
+    own, neutral = conventions("emdb", people["neutral"], people)[0]
+    predictions = kept(tmp_path, samples, oracle(people))
+    right, found = measure(predictions, neutral)[0].means, measure(predictions, own)[0].means
+    assert all(mm < 1e-3 for mm in right.values()), right
+    off_mm = []
+    for sample in samples:
+        mesh = smpl_truth(people, sample, sample.parameters.gender)
+        true = people["male"].to(dtype=torch.float64).regress(mesh[None], "smpl24")[0, SMPL24.index(joint)]
+        woman = sample.parameters.gender == "female"
+        off_mm.append(1000 * float((mesh[1000] - true).norm()) * woman)
+    # The joint itself is off by what the root does not take, the 23 others by what it takes.
+    assert found["mpjpe_mm"] == pytest.approx(np.mean(off_mm) * (1 - hips + 23 * hips) / 24, rel=1e-4)
+    assert found["mpve_mm"] == pytest.approx(np.mean(off_mm) * hips, rel=1e-4, abs=1e-3)
+    assert found["pa_mpjpe_mm"] > 0.1
+
+
 def test_what_emdb_needs_is_said_at_once(people):
     with pytest.raises(InputError, match="name --female FILE and --male FILE, bodies"):
         conventions("emdb", people["neutral"])
     with pytest.raises(InputError, match="name --male FILE, bodies"):
         conventions("emdb", people["neutral"], {"female": people["female"]})
-    old = replace(people["male"], regressors={})
-    with pytest.raises(
-        InputError, match="smpl-male: has no regressor of SMPL's own joints, as body files made"
-    ):
-        conventions("emdb", people["neutral"], people | {"male": old})
     with pytest.raises(InputError, match="EMDB's truth is a mesh of SMPL, and the model's body is anny"):
         conventions("emdb", bodies.load())
+    rules, notes = conventions("emdb", people["male"], {"female": people["female"]})
+    assert [rule.name for rule in rules] == ["wham-own-joints"]
+    assert notes == ["gvhmr-neutral-joints is left out: it needs --neutral FILE."]
+
+
+def test_emdb_asks_for_a_newer_file_of_a_body_without_smpl_s_joints(people):
+    for gender in people:
+        old = replace(people[gender], regressors={})
+        said = f"smpl-{gender}: has no regressor of SMPL's own joints.* name it with --{gender} FILE"
+        with pytest.raises(InputError, match=said):
+            conventions("emdb", people["neutral"], people | {gender: old})
+    old = replace(people["neutral"], regressors={})
+    assert len(conventions("emdb", old, people)[0]) == 2  # its own file stays, which its model knows

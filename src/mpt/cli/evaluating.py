@@ -162,7 +162,7 @@ class Evaluate3DPW(EvaluateOnSmpl):
 
 @dataclass(frozen=True)
 class EvaluateEMDB(EvaluateOnSmpl):
-    """Measure a model on EMDB-1: SMPL's 24 joints and its vertices, against the gendered SMPL.
+    """Measure a model on EMDB-1, SMPL's 24 joints and its vertices, by WHAM's convention and by GVHMR's.
 
     The figures that newer systems quote: PA-MPJPE, MPJPE and PVE (here mpve_mm), over all good frames.
 

@@ -5,7 +5,7 @@ them count in the axes of the photo's camera, to which a network's answer is bro
 person's root (``mpt.views``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -127,17 +127,30 @@ class SmplMeshes:
 class EmdbMeshes:
     """The mesh of the set's SMPL parameters on the gendered body, and SMPL's own 24 joints on it.
 
-    ``people`` are the bodies by gender, which bring SMPL's joint regressor.
+    ``people`` are the bodies by gender, which bring the joint regressors; ``own`` is the model's gender.
+    Joints are found on each mesh by its own body's regressor, or on both by the neutral one's.
     """
 
     people: dict[Gender, Body]
-    name: str = "emdb-24"
-    says: str = (
-        "truth is the gendered SMPL; SMPL's own 24 joints about the middle of the hips, vertices about it "
-        "too, as EMDB's own evaluation and WHAM's have it, but the joints by SMPL's regressor on both "
-        "meshes, for a mesh does not tell its skeleton's; each frame counts once; mpve_mm is what others "
-        "call PVE or MVE; " + NO_REFLECTION
-    )
+    own: Gender
+    neutral: bool
+
+    @property
+    def name(self) -> str:
+        return "gvhmr-neutral-joints" if self.neutral else "wham-own-joints"
+
+    @property
+    def says(self) -> str:
+        joints = (
+            "found on both meshes by the neutral SMPL's regressor, as in GVHMR and TokenHMR"
+            if self.neutral
+            else "found on each mesh by its own body's regressor, as in WHAM"
+        )
+        return (
+            f"truth is the gendered SMPL; SMPL's own 24 joints, {joints} (EMDB's own script takes them from "
+            "the posed skeletons, of which a mesh does not tell), about the middle of the hips; vertices "
+            f"about it too, which others call PVE or MVE; {NO_REFLECTION}"
+        )
 
     def knows(self, sample: Sample) -> bool:
         return sample.parameters is not None and sample.parameters.model == "smpl"
@@ -145,8 +158,10 @@ class EmdbMeshes:
     def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
         genders = [sample.parameters.gender for sample in samples]
         meshes = _vertices(predicted), _posed(self.people, samples, genders)
-        any_body = next(iter(self.people.values()))
-        joints = [any_body.regress(mesh, SMPL24.name) for mesh in meshes]
+        whose: list[list[Gender]] = [[self.own] * len(samples), genders]
+        if self.neutral:
+            whose = [["neutral"] * len(samples)] * 2
+        joints = [_regressed(self.people, *pair) for pair in zip(meshes, whose)]
         hips = [joint[:, SMPL24.root].mean(1, keepdim=True) for joint in joints]
         errors = _of_joints(*(joint - hip for joint, hip in zip(joints, hips)))
         return errors | {"mpve_mm": mpjpe(*(mesh - hip for mesh, hip in zip(meshes, hips)))}
@@ -157,15 +172,28 @@ def _posed(people: dict[Gender, Body], samples: Sequence[Sample], genders: Seque
     pose = roma.rotvec_to_rotmat(_stack([sample.parameters.pose for sample in samples]))
     betas = _stack([sample.parameters.betas for sample in samples])
     vertices = pose.new_empty(len(samples), len(next(iter(people.values())).template), 3)
+    for person, rows in _by_gender(people, genders):
+        vertices[rows] = person.forward(pose[rows], betas[rows]).vertices
+    return vertices
+
+
+def _regressed(people: dict[Gender, Body], meshes: Tensor, genders: Sequence[Gender]) -> Tensor:
+    """(N, 24, 3) SMPL's joints on meshes (N, V, 3), by the regressors of these genders."""
+    joints = meshes.new_empty(len(meshes), len(SMPL24), 3)
+    for person, rows in _by_gender(people, genders):
+        joints[rows] = person.regress(meshes[rows], SMPL24.name)
+    return joints
+
+
+def _by_gender(people: dict[Gender, Body], genders: Sequence[Gender]) -> Iterator[tuple[Body, list[int]]]:
+    """Each body that is asked for, and where."""
     for gender in sorted(set(genders)):
         if gender not in people:
             raise InputError(
                 f"the set holds a {gender} person, but no {gender} SMPL was given: name its body, made "
                 f"by `mpt prepare body smpl`, with --{gender} FILE"
             )
-        rows = [i for i, other in enumerate(genders) if other == gender]
-        vertices[rows] = people[gender].forward(pose[rows], betas[rows]).vertices
-    return vertices
+        yield people[gender], [row for row, other in enumerate(genders) if other == gender]
 
 
 @dataclass(frozen=True)
@@ -314,11 +342,12 @@ def conventions(
 ) -> tuple[list[Convention], list[str]]:
     """The conventions by which a model of this body can be measured, and why others cannot, in sentences.
 
-    people: SMPL bodies by gender, for 3DPW; the model's own is added.
+    people: SMPL bodies by gender, for 3DPW and EMDB; the model's own is added where its gender has none.
 
     Raises:
         InputError: the benchmark shows hands and the body is whole, or the other way round; an SMPL body
-            without Human3.6M's regressor; no body for any of 3DPW's conventions.
+            without Human3.6M's regressor, or for EMDB without that of SMPL's joints; no body for any of
+            3DPW's conventions, or for EMDB's women or men; a body for EMDB that is no SMPL.
     """
     wanted = HAND21 if name == "freihand" else COCO17
     if body.skeleton != wanted:
@@ -345,7 +374,7 @@ def conventions(
         everybody[gender] = person.to(dtype=torch.float64)
     _check_people(everybody)
     if name == "emdb":
-        return [_on_emdb(everybody)], []
+        return _on_emdb(everybody, body.metadata["gender"])
     if H36M17.name not in body.regressors:
         raise InputError(
             f"{body.name}: has no regressor of Human3.6M's joints; make the body file again with "
@@ -371,20 +400,24 @@ def conventions(
     return found, notes
 
 
-def _on_emdb(people: dict[Gender, Body]) -> EmdbMeshes:
-    """Refuse at once what would fail at the first woman or man, or for want of a regressor."""
+def _on_emdb(people: dict[Gender, Body], own: Gender) -> tuple[list[Convention], list[str]]:
+    """EMDB's, and why one is missing. Refuses at once what would fail at the first woman or man."""
     if missing := sorted({"female", "male"} - people.keys()):
         raise InputError(
             f"EMDB's truth is the gendered SMPL: name {' and '.join(f'--{g} FILE' for g in missing)}, bodies "
             "made by `mpt prepare body smpl`"
         )
-    for person in people.values():
+    for gender, person in people.items():
         if SMPL24.name not in person.regressors:
+            # Not with --body: a model knows its own body by the very file.
             raise InputError(
                 f"{person.name}: has no regressor of SMPL's own joints, as body files made before had none; "
-                "make it again with `mpt prepare body smpl`"
+                f"make it again with `mpt prepare body smpl` and name it with --{gender} FILE"
             )
-    return EmdbMeshes(people)
+    found: list[Convention] = [EmdbMeshes(people, own, neutral=False)]
+    if "neutral" in people:
+        return [*found, EmdbMeshes(people, own, neutral=True)], []
+    return found, ["gvhmr-neutral-joints is left out: it needs --neutral FILE."]
 
 
 def convention_of(samples: Samples, body: Body) -> Convention:
