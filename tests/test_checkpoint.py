@@ -63,6 +63,15 @@ def test_a_saved_model_predicts_the_same_up_to_half_precision(tmp_path, config):
             torch.testing.assert_close(found, exact, atol=5e-3, rtol=5e-3)
 
 
+def test_the_threshold_of_empty_patches_comes_back_and_old_files_have_none(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save(path, CONFIGS["paper"])
+    known = header_of(path)["config"]
+    assert known.pop("skip_below") == checkpoint.load(path).transformer.config.skip_below > 0
+    with_header(path, config=known)
+    assert checkpoint.load(path).transformer.config == replace(CONFIGS["paper"], skip_below=0.0)
+
+
 @ALL
 def test_weights_in_single_precision_come_back_exactly(tmp_path, config):
     model = save(tmp_path / "m.safetensors", config, dtype=torch.float32)

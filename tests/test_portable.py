@@ -97,6 +97,24 @@ def test_torch_s_own_file_reads_coordinates_twice(tmp_path):
     assert json.loads(extra["mpt.json"])["looks"] == "2"
 
 
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+def test_a_graph_reads_all_patches_where_the_model_skips_empty_ones(ending, request, tmp_path):
+    if ending == "onnx":
+        request.getfixturevalue("needs_onnx")
+    model = made(replace(PATCHES, heatmap_size=64, patch_size=4, skip_below=0.02))
+    maps = portable.heatmaps_of(model, 4, seed=9)
+    assert model.transformer.kept_tokens(maps) < model.transformer.seen_count
+    path = tmp_path / f"model.{ending}"
+    assert portable.write(path, model).difference_mm < 1e-3
+    expected = model.transformer.look_twice(maps)
+    if ending == "onnx":
+        found = torch.from_numpy(outputs_of(path, maps)["vertices"])
+    else:
+        found = torch.export.load(path).module()(maps)[1]
+    root = expected.regressed[:, model.skeleton.root].mean(1, keepdim=True)
+    torch.testing.assert_close(found, expected.vertices - root, atol=1e-5, rtol=0)
+
+
 def test_a_graph_that_differs_is_not_written(model, tmp_path, monkeypatch):
     def off(portable_model, maps, notes):
         return b"wrong", lambda maps: [x + 2e-4 for x in portable_model(maps)]

@@ -94,6 +94,18 @@ def test_nothing_flows_back_through_coordinates_but_the_heatmap_loss(body):
     assert first_gradient(model, terms["heatmaps"]).any()
 
 
+def test_nothing_flows_back_through_what_is_below_the_threshold(body):
+    model = made(SKIPPING, body)
+    seen = []
+    model.transformer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    terms = losses(model, body)
+    (slope,) = torch.autograd.grad(sum(terms[name] for name in MESH_TERMS), seen[0])
+    above = seen[0] >= SKIPPING.skip_below
+    assert model.transformer.kept_tokens(seen[0]) < model.transformer.seen_count
+    assert above.any() and not slope[~above].any()
+    assert slope[above].count_nonzero() > 0.99 * above.sum()
+
+
 def test_it_is_the_network_then_the_transformer(body):
     model = made(JOINTS, body).eval()
     images = torch.randn(2, 3, 64, 64)
