@@ -1,4 +1,4 @@
-"""No dead parameters, a batch is its singles, skipping is not looking, masking by the right number."""
+"""No dead parameters, a batch is its singles, masking by the right number."""
 
 import itertools
 from dataclasses import replace
@@ -9,7 +9,6 @@ from tolerance import assert_close
 
 from mpt import bodies
 from mpt.heatmaps import Blobs, blobs, marginals, render, render_marginals
-from mpt.modeling import mesh_transformer
 from mpt.modeling.mesh_transformer import (
     PAPER,
     SMALL,
@@ -21,9 +20,8 @@ from mpt.modeling.upsampling import DenseUpsampler
 
 JOINTS, COARSE, FULL, SIZE = 5, 9, 30, 32
 SHRUNK = {"heatmap_size": SIZE, "coarse_vertices": COARSE, "heads": 2}
-THRESHOLD = 0.01
 PAPER_LIKE = replace(PAPER, hidden=(32, 16, 8), layers=2, dropout=0.0, skip_below=0.0, **SHRUNK)
-SKIPPING = replace(PAPER_LIKE, skip_below=THRESHOLD)
+SKIPPING = replace(PAPER_LIKE, skip_below=0.01)
 SMALL_LIKE = replace(SMALL, hidden=(16,), layers=2, **SHRUNK)
 KINDS = {
     "patches": PAPER_LIKE,
@@ -151,109 +149,6 @@ def test_a_whole_model_runs_in_bfloat16(config):
     for part, exact in zip(model.bfloat16()(seen.bfloat16()), expected):
         assert part.dtype == torch.float32
         torch.testing.assert_close(part, exact, atol=0.1, rtol=0.1)
-
-
-def patches_by_loops(maps: torch.Tensor, p: int) -> torch.Tensor:
-    """(N, J, S, S) -> (N, T, J * p * p), row by row."""
-    cells = range(0, maps.shape[-1], p)
-    return torch.stack([maps[:, :, y : y + p, x : x + p].flatten(1) for y in cells for x in cells], 1)
-
-
-def blindfolded(model: MeshTransformer, maps: torch.Tensor) -> torch.Tensor:
-    """Vertices where all tokens stay in place, and nobody looks at those of empty patches."""
-    maps = torch.where(maps < THRESHOLD, 0, maps)
-    patches = patches_by_loops(maps, model.config.patch_size)
-    queries = torch.cat(
-        [model.joint_query(model.template_joints), model.vertex_query(model.template_coarse)]
-    ).expand(len(maps), -1, -1)
-    tokens = torch.cat([queries, model.see(patches)], 1)
-    full = (patches > 0).any(-1)
-    keep = torch.cat([torch.ones(queries.shape[:2], dtype=torch.bool), full], 1)
-    for block in model.blocks:
-        tokens = block(tokens, None, keep)
-    return model.upsample(model.to_vertex(tokens[:, JOINTS : JOINTS + COARSE]))
-
-
-def crowded_and_empty() -> torch.Tensor:
-    """Maps of five samples with unlike numbers of empty patches; the last is all empty."""
-    maps = render(random_blobs(5), SIZE)
-    maps[1, 2:] = 0
-    maps[2] = torch.rand(JOINTS, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    maps[4] = 0
-    return maps
-
-
-def test_skipping_empty_patches_is_not_looking_at_them():
-    model, maps = build(SKIPPING), crowded_and_empty()
-    expected = blindfolded(model, maps)
-    assert_close(model(maps).vertices, expected)
-    for n in range(5):  # alone, a sample has only as many tokens as it needs
-        assert_close(model(maps[n : n + 1]).vertices[0], expected[n])
-
-
-def test_skipping_learns_what_not_looking_learns():
-    """Gradients of every parameter and of the maps in double precision; under the threshold there is none."""
-    model, maps = build(SKIPPING).double(), crowded_and_empty().double()
-    weights = torch.randn(FULL, 3, generator=torch.Generator().manual_seed(1)).double()
-    found = []
-    for look in (lambda seen: model(seen).vertices.double(), lambda seen: blindfolded(model, seen)):
-        seen = maps.clone().requires_grad_()
-        model.zero_grad()
-        (look(seen) * weights).sum().backward()
-        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        found.append(gradients | {"maps": seen.grad})
-    one, other = found
-    assert one.keys() == other.keys()
-    for name, gradient in one.items():
-        torch.testing.assert_close(gradient, other[name], atol=1e-6, rtol=1e-5)
-    assert (one["maps"][maps < THRESHOLD] == 0).all() and one["maps"].abs().max() > 0
-
-
-def test_how_many_tokens_are_kept_changes_nothing(monkeypatch):
-    model, maps = build(SKIPPING), crowded_and_empty()[[0, 1, 3]]
-    some = model(maps).vertices
-    monkeypatch.setattr(mesh_transformer, "SIZES", 1)
-    assert model.kept_tokens(maps) == 16
-    assert_close(model(maps).vertices, some)
-    model.skipping = False
-    assert_close(model(maps).vertices, some)
-
-
-def test_values_under_the_threshold_are_not_seen():
-    model, maps = build(SKIPPING), crowded_and_empty()
-    noise = (THRESHOLD - 1e-4) * torch.rand(maps.shape, generator=torch.Generator().manual_seed(0))
-    clean = torch.where(maps < THRESHOLD, 0, maps)
-    assert torch.equal(model(clean).vertices, model(torch.where(clean > 0, clean, noise)).vertices)
-    assert torch.equal(
-        model.look_twice(clean).vertices, model.look_twice(torch.maximum(clean, noise)).vertices
-    )
-
-
-def test_skipping_nothing_is_looking_at_everything():
-    model, whole = build(SKIPPING), build(PAPER_LIKE)
-    maps = 0.5 + 0.5 * render(random_blobs(3), SIZE)
-    assert_close(model(maps).vertices, whole(maps).vertices)
-    assert_close(blindfolded(model, maps), whole(maps).vertices)
-
-
-def test_kept_tokens_are_those_of_the_fullest_sample_rounded_up(monkeypatch):
-    model, maps = build(SKIPPING), crowded_and_empty()
-    counts = (patches_by_loops(maps, 8) >= THRESHOLD).any(-1).sum(1)
-    assert model.kept_tokens(maps[:2]) == counts[:2].max() < counts[2]
-    assert model.kept_tokens(maps) == build(PAPER_LIKE).kept_tokens(maps) == 16
-    assert model.kept_tokens(maps[4:]) == 1
-    monkeypatch.setattr(mesh_transformer, "SIZES", 4)
-    assert [model.kept_tokens(maps[n : n + 1]) for n in range(5)] == [
-        max(4, -(-int(count) // 4) * 4) for count in counts
-    ]
-
-
-def test_somebody_of_whom_nothing_is_seen_trains_on():
-    model = build(replace(SKIPPING, dropout=0.2)).train()
-    prediction = model(torch.zeros(2, JOINTS, SIZE, SIZE), mask_queries=0.5)
-    prediction.vertices.sum().backward()
-    assert prediction.vertices.isfinite().all()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_masked_queries_are_as_many_as_drawn_and_replaced_whole():

@@ -179,3 +179,41 @@ def test_a_compiled_model_is_compiled_for_few_sizes():
     torch.compiler.reset()
     assert made[0] == made[2] and tokens[0] == tokens[2]
     assert len(set(tokens)) > 2 and made[3] == made[-1] < 2 * made[0]
+
+
+def test_values_under_the_threshold_are_not_seen():
+    model, maps = build(SKIPPING), crowded_and_empty().float()
+    noise = (LEAST - 1e-4) * torch.rand(maps.shape, generator=torch.Generator().manual_seed(0))
+    clean = torch.where(maps < LEAST, 0, maps)
+    assert torch.equal(model(clean).vertices, model(torch.where(clean > 0, clean, noise)).vertices)
+    assert torch.equal(
+        model.look_twice(clean).vertices, model.look_twice(torch.maximum(clean, noise)).vertices
+    )
+
+
+def test_skipping_nothing_is_looking_at_everything():
+    model, whole = build(SKIPPING), build(replace(SKIPPING, skip_below=0.0))
+    maps = 0.5 + 0.5 * render(random_blobs(3), SIZE)
+    assert_close(model(maps).vertices, whole(maps).vertices)
+
+
+def test_kept_tokens_are_those_of_the_fullest_sample_rounded_up(monkeypatch):
+    model, maps = build(SKIPPING), crowded_and_empty()
+    counts = (patches_by_loops(maps, 2) >= LEAST).any(-1).sum(1).tolist()
+    monkeypatch.setattr(mesh_transformer, "SIZES", WHOLE)
+    assert [model.kept_tokens(one[None]) for one in maps] == [max(1, count) for count in counts]
+    assert model.kept_tokens(maps[:2]) == max(counts[:2]) < counts[2]
+    assert model.kept_tokens(maps) == build(replace(SKIPPING, skip_below=0.0)).kept_tokens(maps) == WHOLE
+    monkeypatch.setattr(mesh_transformer, "SIZES", 4)
+    step = WHOLE // 4
+    assert [model.kept_tokens(one[None]) for one in maps] == [
+        max(step, -(-count // step) * step) for count in counts
+    ]
+
+
+def test_somebody_of_whom_nothing_is_seen_trains_on():
+    model = build(replace(SKIPPING, dropout=0.2)).train()
+    prediction = model(torch.zeros(2, JOINTS, SIZE, SIZE), mask_queries=0.5)
+    prediction.vertices.sum().backward()
+    assert prediction.vertices.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

@@ -76,13 +76,7 @@ class Fits:
         of_fits = Joints3D(joints.skeleton, joints.xyz_m[rows], joints.known[rows])
         near = np.zeros_like(self.known)
         near[rows] = fit_errors_mm(body, self.pose[rows], self.betas[rows], of_fits, compared) <= max_fit_mm
-        if gone := len(rows) - near.sum():
-            warnings.warn(
-                f"{self.path}: {gone:,} of {len(rows):,} fits are over {max_fit_mm:g} mm from the 3D joints; "
-                "left out",
-                stacklevel=3,
-            )
-        return replace(self, known=near)
+        return self._left(near, f"{max_fit_mm:g} mm from the 3D joints")
 
     def near_in_photos(self, seen: Keypoints, body: Body | None) -> "Fits":
         """The fits whose joints, the mesh put where it best projects, are near all people's labelled ones
@@ -97,11 +91,12 @@ class Fits:
         near = np.zeros_like(self.known)
         off = photo_errors(body, self.pose[rows], self.betas[rows], self.cameras[rows], of_fits)
         near[rows] = ~(off > MAX_SHARE)
-        if gone := len(rows) - near.sum():
+        return self._left(near, f"{MAX_SHARE:.1%} of the person's size from the labelled 2D joints")
+
+    def _left(self, near: np.ndarray, limit: str) -> "Fits":
+        if gone := self.known.sum() - near.sum():
             warnings.warn(
-                f"{self.path}: {gone:,} of {len(rows):,} fits are over {MAX_SHARE:.1%} of the person's size "
-                "from the labelled 2D joints; left out",
-                stacklevel=3,
+                f"{self.path}: {gone:,} of {self.known.sum():,} fits are over {limit}; left out", stacklevel=4
             )
         return replace(self, known=near)
 
