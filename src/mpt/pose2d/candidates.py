@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+SHOWN = 3  # reasons in a message
 MIN_SCORE = 0.5  # detection files list doubtful candidates, too
 PERSON = 1  # COCO's category; 0 where categories are counted from 0
 PEOPLE = ("person", "people", "human", "pedestrian")
@@ -94,25 +95,33 @@ def score_of(entry: dict) -> float | None:
 def each_once(points: np.ndarray, scores: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Which of the people (N, J, 3) stay when nobody is there twice, (N,) bool: the surest of each.
 
-    Two are one where COCO's object keypoint similarity of the joints that both have, in a quarter of the
-    square around the surer one, is 0.75. ``mirrored`` (N,): left and right hands are never one.
+    Two are one where COCO's object keypoint similarity is 0.75, of the joints that both have: at least half
+    of those that either has. ``mirrored`` (N,): left and right hands are never one.
     """
-    sigmas = SIGMAS if points.shape[1] == len(SIGMAS) else np.full(points.shape[1], HAND_SIGMA)
-    stay = np.ones(len(points), bool)
-    for k in np.argsort(-scores, kind="stable"):
-        if not stay[k]:
-            continue
-        both = (points[:, :, 2] > 0) & (points[k, :, 2] > 0)
-        seen = points[k, points[k, :, 2] > 0, :2]
-        if len(seen) < 2:
-            continue
-        area = np.square(np.ptp(seen, 0).max()) / 4
-        squared = np.square(points[..., :2] - points[k, :, :2]).sum(-1)
-        likeness = np.exp(-squared / (2 * area * np.square(2 * sigmas) + 1e-12)) * both
-        same = likeness.sum(1) >= SAME * np.maximum(both.sum(1), 2)
-        same[k] = False
-        stay &= ~(same & (mirrored == mirrored[k]))
+    seen = points[..., 2] > 0
+    stay = seen.any(1)
+    for k in np.lexsort((-seen.sum(1), -scores)):
+        if stay[k]:
+            both = seen & seen[k]
+            alike = _similarity(points, points[k], both) >= SAME
+            enough = 2 * both.sum(1) >= np.maximum(seen.sum(1), seen[k].sum())
+            same = alike & enough & (mirrored == mirrored[k])
+            same[k] = False
+            stay &= ~same
     return stay
+
+
+def _similarity(points: np.ndarray, one: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """(N,) the object keypoint similarity of people (N, J, 3) to ``one`` (J, 3) by the joints ``both``.
+
+    Somebody's area, which COCO knows from an outline, is taken for a quarter of the square around.
+    """
+    sigmas = SIGMAS if len(one) == len(SIGMAS) else np.full(len(one), HAND_SIGMA)
+    with np.errstate(over="ignore", invalid="ignore"):  # coordinates may be anything yet
+        area = np.square(np.ptp(one[one[:, 2] > 0, :2], 0).max()) / 4 + 1e-12
+        squared = np.square(points[..., :2] - one[:, :2]).sum(-1)
+        likeness = np.exp(-squared / (2 * area * np.square(2 * sigmas)))
+    return (likeness * both).sum(1) / np.maximum(both.sum(1), 1)
 
 
 def note(source: str, reasons: Counter[str], whom: tuple[str, str] = ("person", "people")) -> None:
@@ -121,11 +130,14 @@ def note(source: str, reasons: Counter[str], whom: tuple[str, str] = ("person", 
     count = sum(reasons.values())
     if not count:
         return
-    why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common(3))
-    rest = count - sum(number for _, number in reasons.most_common(3))
-    more = f" and {rest} for other reasons" if rest else ""
-    who = f"1 {whom[0]} is" if count == 1 else f"{count:,} {whom[1]} are"
-    warnings.warn(f"{source}: {who} left out: {why}{more}", stacklevel=3)
+    who, are = (whom[0], "is") if count == 1 else (whom[1], "are")
+    if len(reasons) == 1:
+        warnings.warn(f"{source}: {count:,} {who} {next(iter(reasons))} {are} left out", stacklevel=3)
+        return
+    most = reasons.most_common(SHOWN)
+    why = ", ".join(f"{number:,} {reason}" for reason, number in most)
+    more = ", ..." if len(reasons) > SHOWN else ""
+    warnings.warn(f"{source}: {count:,} {who} {are} left out: {why}{more}", stacklevel=3)
 
 
 def number(value: Any) -> float:

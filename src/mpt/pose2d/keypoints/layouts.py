@@ -16,6 +16,7 @@ KNOWN = (
     "ultralytics, lists of x, y, score, or mpt's own result.json"
 )
 PHOTOS = ("image_id", "image", "file_name", "filename", "image_name", "image_path", "img_path", "imgname")
+LARGEST_SIDE = 1e6  # pixels of a canvas
 DEEPEST = 4  # lists of frames in lists of files, and no further
 LANDMARKS = ("pose_landmarks", "poseLandmarks", "landmarks")  # MediaPipe's, in shares of the picture
 
@@ -146,10 +147,10 @@ def _one_frame(content: Any) -> list[Frame] | None:
 
 
 def _canvas(content: dict) -> tuple[float, float] | None:
-    for width, height in (("canvas_width", "canvas_height"), ("width", "height")):
-        sides = content.get(width), content.get(height)
-        if all(isinstance(side, int | float) and 1 <= side < 1e6 for side in sides):
-            return float(sides[0]), float(sides[1])
+    for names in (("canvas_width", "canvas_height"), ("width", "height")):
+        width, height = map(content.get, names)
+        if all(isinstance(side, int | float) and 1 <= side < LARGEST_SIDE for side in (width, height)):
+            return float(width), float(height)  # type: ignore[arg-type]
     return None
 
 

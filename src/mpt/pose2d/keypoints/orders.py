@@ -22,7 +22,7 @@ OPENPOSE25 = (
 
 @dataclass(frozen=True)
 class Order:
-    """``joints``: names of the first of ``count`` points; ``hands``: where the left and the right 21 begin."""
+    """``joints``: names of the first of ``count`` points; ``hands``: where the left, the right 21 begin."""
 
     name: str
     count: int

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpt.pose2d.candidates import LeftOut, number
 from mpt.pose2d.keypoints.orders import ORDERS
-from mpt.skeletons import COCO17, HAND21, Skeleton
+from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton
 
 POINTS = (
     "pose_keypoints_2d", "pose_keypoints", "keypoints", "joints2d_px", "joints",
@@ -18,6 +18,7 @@ LEFT_HANDS = ("hand_left_keypoints_2d", "hand_left_keypoints", "lefthand_kpts")
 RIGHT_HANDS = ("hand_right_keypoints_2d", "hand_right_keypoints", "righthand_kpts")
 SCORES_APART = ("keypoint_scores", "keypoints_scores", "keypoints_score", "kp_score")
 SCORES = ("score", "confidence", "visibility", "visible", "conf", "presence")
+OTHER_WIDTHS = {2 * len(COCO17): 2, 2 * len(HAND21): 2, 4 * len(BLAZEPOSE33): 4}  # of flat lists, if not 3
 JOINT_NAMES = ("name", "part", "class")
 
 Sided = tuple[np.ndarray, bool]
@@ -206,13 +207,11 @@ def _array_with_gaps(value: Any) -> np.ndarray:
 
 def _width(numbers: int, scores: np.ndarray | None) -> int:
     """How many numbers of a flat list are one joint's."""
-    if scores is not None and len(scores):
-        widths = [numbers // len(scores)]
-    else:
-        widths = [width for width in (3, 2, 4) if numbers / width in (*ORDERS, len(HAND21))] + [3]
-    if widths[0] == 0 or numbers % widths[0]:
+    of_scores = numbers // len(scores) if scores is not None and len(scores) else None
+    width = OTHER_WIDTHS.get(numbers, 3) if of_scores is None else of_scores
+    if width == 0 or numbers % width:
         raise LeftOut(f"with a list of {numbers} numbers", "list x, y, score of each joint")
-    return widths[0]
+    return width
 
 
 def _clean(array: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
