@@ -122,6 +122,12 @@ LAYOUTS = {
             }
         ]
     },
+    "torchvision": {
+        "boxes": [[60, 30, 140, 270]],
+        "labels": [1],
+        "scores": [0.9],
+        "keypoints": [PERSON.tolist()],
+    },
     "mpt's result.json": {"image": "photo.png", "people": [{"score": 0.2, "joints2d_px": NAMED}]},
 }
 """Of photo.png, or without its name in photo.json."""

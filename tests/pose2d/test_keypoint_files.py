@@ -20,11 +20,12 @@ from pose2d.detections import (
     flat,
     moved,
     padded,
+    reordered,
     result,
 )
 
 from mpt.errors import InputError
-from mpt.pose2d.keypoints import ORDERS, read
+from mpt.pose2d.keypoints import OPENPOSE18, ORDERS, read
 from mpt.skeletons import COCO17, HAND21
 
 IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -136,6 +137,8 @@ def test_photos_of_one_name_in_two_folders_have_their_own_people(tmp_path):
         ("val/photo.png", "elsewhere/photo.png"),
         ("./photo.png", "photo.png"),
         (241, "COCO_val2014_000000000241.jpg"),
+        ("COCO_val2014_000000000241.jpg", "000000000241.jpg"),
+        ("val2017/000000000241.jpg", "COCO_val2014_000000000241.jpg"),
         ("241", "000000000241.jpg"),
         (785.0, "000000000785.jpg"),
         ("cafe\u0301.png", "caf\u00e9.png"),
@@ -148,7 +151,13 @@ def test_names_mean_the_photo(named, photo, people_of):
 
 @pytest.mark.parametrize(
     "named,photo",
-    [("frame.0001", "frame.0002.png"), ("frame.0001", "frame.png"), ("241", "COCO_1241.jpg"), ("a", "b.png")],
+    [
+        ("frame.0001", "frame.0002.png"),
+        ("frame.0001", "frame.png"),
+        ("241", "COCO_1241.jpg"),
+        ("001.png", "1.png"),
+        ("a", "b.png"),
+    ],
 )
 def test_names_of_other_photos_do_not(named, photo, people_of):
     with pytest.raises(InputError, match=r"has no keypoints for .* matched by file name"):
@@ -240,6 +249,14 @@ def test_categories_go_by_the_names_that_the_file_gives_them():
         Categories([], listed).check({"category_id": 1})
     Categories([], [{"id": 7, "name": "skier"}]).check({"category_id": 7})
     Categories([{"category_id": 0}, {"category_id": 1}]).check({"category_id": 0})
+
+
+def test_people_in_one_array_have_their_own_scores_and_labels(people_of):
+    points = [PERSON.tolist(), moved(60).tolist(), moved(30).tolist()]
+    content = {"keypoints": points, "scores": [0.9, 0.1, 0.9], "labels": [1, 1, 7]}
+    with pytest.warns(UserWarning, match="2 people are left out"):
+        [person] = people_of(content)
+    np.testing.assert_allclose(person.joints2d_px, PERSON)
 
 
 def test_the_surer_of_two_doubles_stays(people_of):
@@ -407,6 +424,27 @@ def test_a_folder_outlives_one_broken_file(tmp_path):
     (tmp_path / "photo_keypoints.json").unlink()
     with pytest.raises(InputError, match=r"other_keypoints\.json is not JSON, or cut short"):
         read(tmp_path)
+
+
+def test_folders_in_a_folder_are_those_of_the_photos(tmp_path):
+    for camera, x in (("cam1", 0), ("cam2", 30)):
+        (tmp_path / camera).mkdir()
+        people = [{"pose_keypoints_2d": flat(reordered(moved(x), OPENPOSE18))}]
+        write(tmp_path / camera / "0001_keypoints.json", {"people": people})
+    folder = read(tmp_path)
+    for camera, x in (("cam1", 100), ("cam2", 130)):
+        [person] = folder.of(f"photos/{camera}/0001.png")(IMAGE)
+        assert person.joints2d_px[0, 0] == x
+
+
+def test_own_results_of_several_photos_are_read_back(tmp_path):
+    told = [
+        {"image": f"in/{name}", "people": [{"score": 0.3, "joints2d_px": NAMED}] * count}
+        for name, count in (("photo.png", 1), ("nobody.png", 0))
+    ]
+    file = read(write(tmp_path / "results.json", told))
+    np.testing.assert_allclose(file.of("in/photo.png").points_px, [PERSON])
+    assert file.of("nobody.png")(IMAGE) == []
 
 
 @pytest.mark.parametrize(

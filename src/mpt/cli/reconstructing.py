@@ -29,6 +29,7 @@ class Reconstruct:
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
     result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
+    Joints and vertices plus translation_m are in the photo at focal_px * xy / z + principal_px.
 
     Example: mpt reconstruct holiday.jpg -o results
     """

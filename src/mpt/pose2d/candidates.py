@@ -43,7 +43,7 @@ class Categories:
         self.names = names
         known = [kind for kind in listed or [] if isinstance(kind, dict)] if isinstance(listed, list) else []
         ids = {key(kind.get("id")) for kind in known if str(kind.get("name")).lower() in names}
-        if not known:
+        if not known and names == PEOPLE:
             numbers = {key(entry["category_id"]) for entry in entries if _has(entry, "category_id")}
             ids = {"0"} if "0" in numbers else {str(PERSON)}
         self.ids = ids  # empty: the categories have names of their own, and any may be people
@@ -99,7 +99,7 @@ def each_once(points: np.ndarray, scores: np.ndarray, mirrored: np.ndarray) -> n
     of those that either has. ``mirrored`` (N,): left and right hands are never one.
     """
     seen = points[..., 2] > 0
-    stay = seen.any(1)
+    stay = np.asarray(seen.any(1))
     for k in np.lexsort((-seen.sum(1), -scores)):
         if stay[k]:
             both = seen & seen[k]

@@ -13,8 +13,8 @@ from mpt.errors import InputError
 
 PICTURES = ("jpg", "jpeg", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "ppm")
 SUFFIX = re.compile(rf"\.(?:{'|'.join(PICTURES)})$", re.IGNORECASE)
-COCO_STEM = re.compile(r"(?:COCO_\w+_)?\d+", re.ASCII)  # COCO_val2014_000000000241, 000000000785
-LAST_NUMBER = re.compile(r"\d+$", re.ASCII)
+NUMBER = re.compile(r"\d+", re.ASCII)
+COCO_STEM = re.compile(r"(?:coco_\w+_)?\d{12}", re.ASCII)  # COCO_val2014_000000000241, of 2017 000000000785
 SHOWN = 3  # names in a message
 
 
@@ -25,20 +25,23 @@ class PhotoNames:
         self.names = list(names)
         self.source, self.what = source, what
         self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
-        self._by_number: dict[str, str] = {}
+        self._by_number: dict[str, str] = {}  # of what are numbers alone
+        self._by_coco_number: dict[str, str] = {}
         for name in self.names:
             last = _parts(name)[-1]
             self._by_name[last].append(name)
             self._by_stem[_stem(last)].append(name)
-            if last.isascii() and last.isdigit():
-                self._by_number[last.lstrip("0")] = name
+            if NUMBER.fullmatch(last):
+                self._by_number[_number_of(last)] = name
+            if COCO_STEM.fullmatch(_stem(last)):
+                self._by_coco_number[_number_of(last)] = name
         folders = {tuple(_parts(name)[:-1]) for name in self.names} - {()} or {()}
         self._common = _shared(min(folders), max(folders))  # leading folders that all names have
 
     def meaning(self, photo: str | os.PathLike) -> str:
         """The name in the file that means this photo. What is not sure is said in a warning.
 
-        Backslashes part folders, too.
+        Backslashes part folders, too. COCO's results name photos by the numbers in which their names end.
 
         Raises:
             InputError: there is none, or there are several.
@@ -46,11 +49,12 @@ class PhotoNames:
         here = _parts(os.path.abspath(photo))
         if found := self._by_name.get(here[-1]) or self._by_stem.get(_stem(here[-1])):
             return self._by_folder(found, here, Path(photo))
-        number = LAST_NUMBER.search(_stem(here[-1]))
-        if number is None or number[0].lstrip("0") not in self._by_number:
+        number, stem = _number_of(here[-1]), _stem(here[-1])
+        coco = self._by_coco_number.get(number) if COCO_STEM.fullmatch(stem) else None
+        name = self._by_number.get(number) or coco
+        if name is None:
             raise self._nothing_for(Path(photo))
-        name = self._by_number[number[0].lstrip("0")]
-        if not COCO_STEM.fullmatch(_stem(here[-1])):
+        if not (NUMBER.fullmatch(stem) or COCO_STEM.fullmatch(stem)):
             warnings.warn(
                 f"{self.source} names photos by numbers: its {self.what} of {name} are taken for {photo}",
                 stacklevel=3,
@@ -95,7 +99,14 @@ def _parts(name: str) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    return SUFFIX.sub("", name)
+    return SUFFIX.sub("", name).casefold()
+
+
+def _number_of(name: str) -> str:
+    """The number in which a photo's stem ends, without leading zeros; empty where there is none."""
+    stem = _stem(name)
+    digits = stem[len(stem.rstrip("0123456789")) :]
+    return (digits.lstrip("0") or "0") if digits else ""
 
 
 def _shared(some: Iterable[str], others: Iterable[str]) -> int:

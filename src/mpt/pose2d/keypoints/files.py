@@ -140,7 +140,7 @@ def read(path: str | os.PathLike, skeleton: Skeleton = COCO17) -> KeypointFile:
 
 
 def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -> dict[str, PhotoPeople]:
-    paths = sorted(folder.glob(f"*{OPENPOSE}.json")) or sorted(folder.glob("*.json"))
+    paths = sorted(folder.rglob(f"*{OPENPOSE}.json")) or sorted(folder.glob("*.json"))
     if not paths:
         raise InputError(
             f"{folder} has no keypoint files (*{OPENPOSE}.json): give a folder that has, or a file"
@@ -148,9 +148,9 @@ def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -
     photos, broken = {}, []
     for path in paths:
         try:
-            photos |= _photos_of(path, skeleton, reasons)
+            photos |= _photos_of(path, skeleton, reasons, folder)
         except InputError as error:
-            photos[_named_by(path)] = _nobody(skeleton, str(error))
+            photos[_named_by(path, folder)] = _nobody(skeleton, str(error))
             broken.append(str(error))
     if broken and len(broken) < len(paths):
         more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
@@ -158,12 +158,14 @@ def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -
     return photos
 
 
-def _named_by(path: Path) -> str:
-    """The photo that a file's own name tells."""
-    return path.stem.removesuffix(OPENPOSE)
+def _named_by(path: Path, folder: Path) -> str:
+    """The photo that a file's own name tells, by its path in a folder of such files."""
+    return path.relative_to(folder).with_name(path.stem.removesuffix(OPENPOSE)).as_posix()
 
 
-def _photos_of(path: Path, skeleton: Skeleton, reasons: Counter[str]) -> dict[str, PhotoPeople]:
+def _photos_of(
+    path: Path, skeleton: Skeleton, reasons: Counter[str], folder: Path | None = None
+) -> dict[str, PhotoPeople]:
     """Each photo's people; why others are left out is counted in ``reasons``."""
     content = _content(path)
     found = frames(content)
@@ -177,7 +179,7 @@ def _photos_of(path: Path, skeleton: Skeleton, reasons: Counter[str]) -> dict[st
     categories = Categories(entries, listed, (*HANDS, *PEOPLE) if skeleton == HAND21 else PEOPLE)
     return {
         name: _people_of(of_photo, path, skeleton, categories, reasons)
-        for name, of_photo in _by_name(found, path).items()
+        for name, of_photo in _by_name(found, path, folder or path.parent).items()
     }
 
 
@@ -193,7 +195,7 @@ def _content(path: Path) -> Any:
         raise InputError(f"{path} is not JSON, or cut short: {give}") from None
 
 
-def _by_name(found: list[Frame], path: Path) -> dict[str, list[Frame]]:
+def _by_name(found: list[Frame], path: Path, folder: Path) -> dict[str, list[Frame]]:
     """The frames of each photo, by what the file calls it."""
     placed = [frame for frame in found if not isinstance(frame, Unplaced)]
     photos: dict[str, list[Frame]] = {}
@@ -201,7 +203,7 @@ def _by_name(found: list[Frame], path: Path) -> dict[str, list[Frame]]:
     for frame in placed:
         name = frame.photo or (frame.number if len(placed) > 1 else None)
         unnamed += name is None
-        photos.setdefault(name or _named_by(path), []).append(frame)
+        photos.setdefault(name or _named_by(path, folder), []).append(frame)
     if unnamed > 1:
         raise InputError(
             f"{path} has the keypoints of {unnamed} photos and does not name them: name each (image_id), "

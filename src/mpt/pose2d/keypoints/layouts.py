@@ -193,6 +193,21 @@ def _one_person(content: Any) -> list[Frame] | None:
     return None
 
 
+def _batch(content: Any) -> list[Frame] | None:
+    """torchvision's arrays over people: {"keypoints": (N, J, 3), "scores": (N,), "labels": (N,)}"""
+    if not isinstance(content, dict) or not _is_people(content.get("keypoints")) or not content["keypoints"]:
+        return None
+    people: list[dict] = [{"keypoints": points} for points in content["keypoints"]]
+    for name, of_all in (
+        ("score", "scores"),
+        ("category_id", "labels"),
+        ("keypoint_scores", "keypoints_scores"),
+    ):
+        if isinstance(content.get(of_all), list) and len(content[of_all]) == len(people):
+            people = [person | {name: value} for person, value in zip(people, content[of_all])]
+    return [Frame(_photo_of(content), people)]
+
+
 def _is_named(content: dict) -> bool:
     return "nose" in content or "left_shoulder" in content or "leftShoulder" in content
 
@@ -230,6 +245,7 @@ _LAYOUTS: tuple[Callable[[Any], list[Frame] | None], ...] = (
     _one_frame,
     _landmarks,
     _entries,
+    _batch,
     _one_person,
     _people,
 )
