@@ -204,6 +204,15 @@ def test_several_photos_without_names_are_refused(people_of):
         people_of([frame, frame])
 
 
+def test_a_frame_that_is_nothing_costs_no_other(people_of):
+    frame = {"people": [{"pose_keypoints_2d": flat(BODY18)}]}
+    for nothing in (None, {}, {"version": 1}):
+        with pytest.warns(
+            UserWarning, match="1 person of no photo of the file, or without keypoints is left"
+        ):
+            assert len(people_of([frame, nothing])) == 1
+
+
 def test_nobody_in_the_file_is_nobody_in_the_photo(people_of):
     for content in ([], {"people": []}, {"pose_landmarks": []}, {"instance_info": []}):
         assert people_of(content) == []
@@ -372,8 +381,8 @@ def test_missing_joints_may_be_null_or_nan(people_of):
             "without joints",
         ),
         ({"people": [None, {"pose_keypoints_2d": flat(BODY18)}]}, "without joints"),
-        ([result(), None], "of no photo that the file names"),
-        ([result(), {"bbox": [1, 2, 3, 4]}], "of no photo that the file names"),
+        ([result(), None], "of no photo of the file, or without keypoints"),
+        ([result(), {"bbox": [1, 2, 3, 4]}], "of no photo of the file, or without keypoints"),
     ],
 )
 def test_entries_of_nobody_cost_nobody_else(content, why, people_of):

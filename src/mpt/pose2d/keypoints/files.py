@@ -171,7 +171,7 @@ def _photos_of(
     found = frames(content)
     if found is None:
         raise InputError(f"{path} holds {described(content)}, no keypoints in a known layout: give {KNOWN}")
-    reasons["of no photo that the file names"] += sum(
+    reasons["of no photo of the file, or without keypoints"] += sum(
         len(frame.people) for frame in found if isinstance(frame, Unplaced)
     )
     entries = [entry for frame in found for entry in frame.people]

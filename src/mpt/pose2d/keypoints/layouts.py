@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mpt.pose2d.candidates import key
-from mpt.pose2d.keypoints.points import is_joint, is_person, joint_name
+from mpt.pose2d.keypoints.points import is_joint, is_person
+from mpt.pose2d.keypoints.rows import joint_name
 from mpt.pose2d.photos import SUFFIX
 
 KNOWN = (
@@ -46,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Unplaced(Frame):
-    """Entries whose photo the file does not list, or that are nothing at all."""
+    """Entries whose photo the file does not list, or that are nobody at all."""
 
 
 def frames(content: Any, depth: int = 0) -> list[Frame] | None:
@@ -83,7 +84,7 @@ def _coco_annotations(content: Any) -> list[Frame] | None:
     photos = {}
     for image in content["images"]:
         if isinstance(image, dict) and "id" in image:
-            photos[key(image["id"])] = str(image.get("file_name", image["id"]))
+            photos[key(image["id"])] = str(image.get("file_name") or image["id"])
     people: dict[str, list] = {name: [] for name in photos.values()}
     unplaced = []
     for entry in content["annotations"]:
@@ -128,9 +129,8 @@ def _entries(content: Any) -> list[Frame] | None:
     for entry in content:
         photo = _photo_of(entry) if isinstance(entry, dict) and is_person(entry) else None
         (unplaced if photo is None else people.setdefault(photo, [])).append(entry)
-    return (
-        [*(Frame(photo, who) for photo, who in people.items()), Unplaced(None, unplaced)] if people else None
-    )
+    found = [Frame(photo, who) for photo, who in people.items()]
+    return [*found, Unplaced(None, unplaced)] if people else None
 
 
 def _one_frame(content: Any) -> list[Frame] | None:
@@ -225,10 +225,12 @@ def _is_people(content: Any) -> bool:
 
 def _several_frames(content: Any, depth: int) -> list[Frame] | None:
     """A list of any of the others, a photo each."""
-    if not isinstance(content, list) or not all(isinstance(item, list | dict) for item in content):
+    if not isinstance(content, list):
         return None
     found = [frames(item, depth) for item in content]
-    return [frame for of_item in found for frame in of_item or ()] if any(found) else None
+    unplaced = [item for item, of_item in zip(content, found) if of_item is None]
+    together = [frame for of_item in found for frame in of_item or ()]
+    return [*together, Unplaced(None, unplaced)] if together else None
 
 
 def _by_photo(content: Any, depth: int) -> list[Frame] | None:
