@@ -94,7 +94,11 @@ def _array_with_gaps(value: Any) -> np.ndarray:
         return np.array([np.nan if item is None else number(item) for item in value])
     width = len(rows[0])
     filled = [[None] * width if row is None else row for row in value]
-    if any(not isinstance(row, list) or len(row) != width for row in filled):
+    for row in filled:
+        if isinstance(row, list) and len(row) == width:
+            continue
+        if isinstance(row, str):
+            number(row)
         raise LeftOut("with joints of different lengths", GIVE_ROWS)
     return np.array([[np.nan if item is None else number(item) for item in row] for row in filled])
 
