@@ -249,6 +249,14 @@ def test_two_people_are_two(more, people_of):
 
 
 @pytest.mark.filterwarnings("error")
+def test_half_a_person_is_another_and_nobody_is_no_double(people_of):
+    """Of two who share few joints nothing says that they are one; who has no joints at all is not noted."""
+    face = PERSON.copy()
+    face[5:] = 0
+    assert len(people_of([result(), result(face, score=0.8), result(PERSON * 0)])) == 2
+
+
+@pytest.mark.filterwarnings("error")
 def test_categories_go_by_the_names_that_the_file_gives_them():
     from mpt.pose2d.candidates import Categories
 
@@ -282,12 +290,12 @@ def test_the_surer_of_two_doubles_stays(people_of):
     [(PERSON / UNIT, "from 0 to 1"), ((PERSON / UNIT) * [2, 2, 1] - [1, 1, 0], "from -1 to 1")],
 )
 def test_shares_of_the_picture_become_pixels(points, came, people_of):
-    with pytest.warns(UserWarning, match=f"has coordinates {came}: they are scaled to the 200 x 300"):
+    with pytest.warns(UserWarning, match=f"has coordinates {came}: they are taken for shares of each"):
         [person] = people_of([result(points)])
     np.testing.assert_allclose(person.joints2d_px, PERSON)
 
 
-@pytest.mark.filterwarnings("ignore:.*has coordinates")
+@pytest.mark.filterwarnings("ignore:.*has (coordinates|keypoints of a picture)")
 @pytest.mark.parametrize(
     "content",
     [
@@ -319,7 +327,7 @@ def test_a_landmark_left_of_the_picture_is_none_of_minus_one_to_one(people_of):
 def test_a_canvas_of_another_shape_is_refused(people_of):
     content = {"people": [{"pose_keypoints_2d": flat(BODY18)}], "canvas_width": 512, "canvas_height": 512}
     with pytest.raises(
-        InputError, match="keypoints of a picture of 512 x 512 pixels, and this one is 200 x 300"
+        InputError, match="keypoints of a picture of 512 x 512 pixels, and this is one of 200 x 300"
     ):
         people_of(content)
 

@@ -99,9 +99,9 @@ def each_once(points: np.ndarray, scores: np.ndarray, mirrored: np.ndarray) -> n
     of those that either has. ``mirrored`` (N,): left and right hands are never one.
     """
     seen = points[..., 2] > 0
-    stay = np.asarray(seen.any(1))
+    stay = np.ones(len(points), bool)
     for k in np.lexsort((-seen.sum(1), -scores)):
-        if stay[k]:
+        if stay[k] and seen[k].any():
             both = seen & seen[k]
             alike = _similarity(points, points[k], both) >= SAME
             enough = 2 * both.sum(1) >= np.maximum(seen.sum(1), seen[k].sum())

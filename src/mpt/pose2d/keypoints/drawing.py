@@ -16,6 +16,7 @@ from mpt.pose2d.candidates import LeftOut, note
 from mpt.skeletons import COCO17, Skeleton
 
 MIN_PX = 4.0  # nobody is recognised in less, and people of 0 to 1 are no pixels
+LARGEST_SHARES = 2.0  # an extent that is larger is one of pixels
 SKEWED = 1.1  # the same picture's sides are in one proportion, up to this factor
 
 
@@ -28,9 +29,14 @@ class Extent:
     right: float
     bottom: float
 
+    @property
+    def size(self) -> tuple[float, float]:
+        return self.right - self.left, self.bottom - self.top
+
     def to_pixels(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
         """Points (..., 3) x, y, score -> x, y in pixels of a picture of this size."""
-        scale = [width / (self.right - self.left), height / (self.bottom - self.top), 1]
+        wide, high = self.size
+        scale = [width / wide, height / high, 1]
         return (points - [self.left, self.top, 0]) * scale
 
 
@@ -101,26 +107,21 @@ class Keypoints:
         return sorted(people, key=lambda person: -person.score)
 
     def _in_pixels(self, width: int, height: int) -> np.ndarray:
-        extent = self.extent
-        if extent is None or not len(self.points_px):
+        if self.extent is None:
             return self.points_px
-        wide, high = extent.right - extent.left, extent.bottom - extent.top
-        if (wide, high) == (width, height):
-            return self.points_px
-        if (wide, high) in ((1, 1), (2, 2)):
-            came = f"from {extent.left:g} to {extent.right:g}"
-        elif 1 / SKEWED < wide / high * height / width < SKEWED:
-            came = f"of a picture of {wide:g} x {high:g} pixels"
-        else:
-            raise InputError(
-                f"{self.source} has keypoints of a picture of {wide:g} x {high:g} pixels, and this one is "
-                f"{width} x {height}: give the very picture"
+        wide, high = self.extent.size
+        if wide > LARGEST_SHARES and (wide, high) != (width, height):
+            if not 1 / SKEWED < wide / high * height / width < SKEWED:
+                raise InputError(
+                    f"{self.source} has keypoints of a picture of {wide:g} x {high:g} pixels, and this is one "
+                    f"of {width} x {height}: give the very picture"
+                )
+            warnings.warn(
+                f"{self.source} has keypoints of a picture of {wide:g} x {high:g} pixels: they are scaled to "
+                f"the {width} x {height} of this one",
+                stacklevel=3,
             )
-        warnings.warn(
-            f"{self.source} has coordinates {came}: they are scaled to the {width} x {height} of the picture",
-            stacklevel=3,
-        )
-        return extent.to_pixels(self.points_px, width, height)
+        return self.extent.to_pixels(self.points_px, width, height)
 
     def _person(self, points: np.ndarray, mirrored: np.bool_) -> Person2D:
         joints = np.column_stack([points[:, :2], np.clip(points[:, 2], 0, 1)])

@@ -23,7 +23,6 @@ from mpt.skeletons import COCO17, HAND21, Skeleton
 OPENPOSE = "_keypoints"  # OpenPose's files are named so, after the photo
 LARGEST_SHARE = 4.0  # where no coordinate is larger, none is in pixels
 NEGATIVE_SHARE = -0.1  # below it, the picture reaches from -1 to 1, not from 0 to 1
-ZERO_TO_ONE, MINUS_ONE_TO_ONE = Extent(0, 0, 1, 1), Extent(-1, -1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,19 @@ class KeypointFile:
 
     @cached_property
     def shares(self) -> Extent | None:
-        """The picture in the file's coordinates, where they are shares of its sides and not pixels."""
+        """The picture in the file's coordinates, where they are shares of its sides, which a warning says."""
         seen = [(xy_of_seen(people.points), people.shares) for people in self.photos.values()]
         seen = [(xy, shares) for xy, shares in seen if len(xy)]
         if not seen or max(np.abs(xy).max() for xy, _ in seen) > LARGEST_SHARE:
             return None
         negative = any(xy.min() < NEGATIVE_SHARE for xy, shares in seen if not shares)
-        return MINUS_ONE_TO_ONE if negative else ZERO_TO_ONE
+        lowest = -1 if negative else 0
+        warnings.warn(
+            f"{self.path} has coordinates from {lowest} to 1: they are taken for shares of each picture's "
+            "width and height",
+            stacklevel=4,
+        )
+        return Extent(lowest, lowest, 1, 1)
 
 
 def xy_of_seen(points: np.ndarray) -> np.ndarray:
