@@ -248,12 +248,13 @@ def test_two_people_are_two(more, people_of):
     assert len(people_of([result(), plain])) == 2
 
 
-@pytest.mark.filterwarnings("error")
-def test_half_a_person_is_another_and_nobody_is_no_double(people_of):
-    """Of two who share few joints nothing says that they are one; who has no joints at all is not noted."""
+@pytest.mark.parametrize("score", [0.8, 0.95])
+def test_a_face_is_a_double_of_the_whole_person_and_nobody_is_none(score, people_of):
     face = PERSON.copy()
     face[5:] = 0
-    assert len(people_of([result(), result(face, score=0.8), result(PERSON * 0)])) == 2
+    with pytest.warns(UserWarning, match="1 person found twice is left out"):
+        [person] = people_of([result(), result(face, score=score), result(PERSON * 0)])
+    np.testing.assert_allclose(person.joints2d_px, PERSON)
 
 
 @pytest.mark.filterwarnings("error")

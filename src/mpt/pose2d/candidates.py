@@ -95,8 +95,9 @@ def score_of(entry: dict) -> float | None:
 def each_once(points: np.ndarray, scores: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Which of the people (N, J, 3) stay when nobody is there twice, (N,) bool: the surest of each.
 
-    Two are one where COCO's object keypoint similarity is 0.75, of the joints that both have: at least half
-    of those that either has. ``mirrored`` (N,): left and right hands are never one.
+    Somebody is left out for another who has at least half of their joints, with a similarity of 0.75 there:
+    a face goes for a whole person, not a whole person for a face. ``mirrored`` (N,): left and right hands
+    are never one.
     """
     seen = points[..., 2] > 0
     stay = np.ones(len(points), bool)
@@ -104,7 +105,7 @@ def each_once(points: np.ndarray, scores: np.ndarray, mirrored: np.ndarray) -> n
         if stay[k] and seen[k].any():
             both = seen & seen[k]
             alike = _similarity(points, points[k], both) >= SAME
-            enough = 2 * both.sum(1) >= np.maximum(seen.sum(1), seen[k].sum())
+            enough = 2 * both.sum(1) >= seen.sum(1)
             same = alike & enough & (mirrored == mirrored[k])
             same[k] = False
             stay &= ~same

@@ -113,8 +113,8 @@ class Keypoints:
         if wide > LARGEST_SHARES and (wide, high) != (width, height):
             if not 1 / SKEWED < wide / high * height / width < SKEWED:
                 raise InputError(
-                    f"{self.source} has keypoints of a picture of {wide:g} x {high:g} pixels, and this is one "
-                    f"of {width} x {height}: give the very picture"
+                    f"{self.source} has keypoints of a picture of {wide:g} x {high:g} pixels, and this is "
+                    f"one of {width} x {height}: give the very picture"
                 )
             warnings.warn(
                 f"{self.source} has keypoints of a picture of {wide:g} x {high:g} pixels: they are scaled to "
