@@ -11,7 +11,7 @@ import numpy as np
 
 from mpt.errors import InputError
 from mpt.images import Crop
-from mpt.json_files import read_json
+from mpt.json_files import read_given_json
 from mpt.pose2d.candidates import Categories, LeftOut, key, note, number, score_of
 from mpt.pose2d.photos import PhotoNames
 
@@ -114,15 +114,7 @@ def read(path: str | os.PathLike) -> BoxFile:
         InputError: no such file, no JSON, another kind of JSON, or no entry that can be read.
     """
     path = Path(path)
-    give = "give a COCO JSON file with boxes"
-    try:
-        content = read_json(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: {give}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): {give}") from None
-    except ValueError:
-        raise InputError(f"{path} is not JSON, or cut short: {give}") from None
+    content = read_given_json(path, "a COCO JSON file with boxes")
     refusal = (
         f"{path} is no COCO JSON with boxes (images and annotations, or a list of detections with image_id, "
         "bbox and score)"

@@ -136,7 +136,7 @@ def note(source: str, reasons: Counter[str], whom: tuple[str, str] = ("person", 
         warnings.warn(f"{source}: {count:,} {who} {next(iter(reasons))} {are} left out", stacklevel=3)
         return
     most = reasons.most_common(SHOWN)
-    why = ", ".join(f"{number:,} {reason}" for reason, number in most)
+    why = ", ".join(f"{times:,} {reason}" for reason, times in most)
     more = ", ..." if len(reasons) > SHOWN else ""
     warnings.warn(f"{source}: {count:,} {who} {are} left out: {why}{more}", stacklevel=3)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpt.errors import InputError
-from mpt.json_files import read_json
+from mpt.json_files import read_given_json
 from mpt.pose2d.candidates import HANDS, PEOPLE, Categories, LeftOut, each_once, note, score_of
 from mpt.pose2d.keypoints.drawing import Extent, Keypoints
 from mpt.pose2d.keypoints.layouts import KNOWN, Frame, Unplaced, described, frames
@@ -172,7 +172,7 @@ def _photos_of(
     path: Path, skeleton: Skeleton, reasons: Counter[str], folder: Path | None = None
 ) -> dict[str, PhotoPeople]:
     """Each photo's people; why others are left out is counted in ``reasons``."""
-    content = _content(path)
+    content = read_given_json(path, "a JSON file with keypoints")
     found = frames(content)
     if found is None:
         raise InputError(f"{path} holds {described(content)}, no keypoints in a known layout: give {KNOWN}")
@@ -186,18 +186,6 @@ def _photos_of(
         name: _people_of(of_photo, path, skeleton, categories, reasons)
         for name, of_photo in _by_name(found, path, folder or path.parent).items()
     }
-
-
-def _content(path: Path) -> Any:
-    give = "give a JSON file with keypoints"
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: {give}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): {give}") from None
-    except ValueError:
-        raise InputError(f"{path} is not JSON, or cut short: {give}") from None
 
 
 def _by_name(found: list[Frame], path: Path, folder: Path) -> dict[str, list[Frame]]:
