@@ -188,14 +188,16 @@ def test_a_file_that_names_no_photo_is_taken_for_the_only_one(people_of):
         assert len(people_of(content, "other.png", alone=True)) == 1
     with pytest.raises(InputError, match=r"has no keypoints for other\.png"):
         people_of(content, "other.png")
-    with pytest.raises(InputError, match=r"has no keypoints for other\.png"):
-        people_of([result()], "other.png", alone=True)
+    for named in ("photo.png", "photo"):
+        with pytest.raises(InputError, match=r"has no keypoints for other\.png"):
+            people_of([result(photo=named)], "other.png", alone=True)
 
 
 def test_openpose_s_files_are_never_taken_for_another_photo(tmp_path):
-    file = read(write(tmp_path / "one_keypoints.json", {"people": [{"pose_keypoints_2d": flat(BODY18)}]}))
-    with pytest.raises(InputError, match=r"has no keypoints for other\.png"):
-        file.of("other.png", alone=True)
+    for name in ("one_keypoints.json", "_keypoints.json"):
+        file = read(write(tmp_path / name, {"people": [{"pose_keypoints_2d": flat(BODY18)}]}))
+        with pytest.raises(InputError, match=r"has no keypoints for other\.png"):
+            file.of("other.png", alone=True)
 
 
 def test_several_photos_without_names_are_refused(people_of):

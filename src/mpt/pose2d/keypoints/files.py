@@ -35,6 +35,7 @@ class PhotoPeople:
         scores: (N,) how surely each is somebody.
         canvas: the picture in these coordinates, where the file tells its size.
         shares: they are shares of the picture's sides, if they are not pixels.
+        named: the file says which photo it is; else its own name does.
         unread: why none of its people could be read, a sentence; empty where that is not so.
     """
 
@@ -43,6 +44,7 @@ class PhotoPeople:
     scores: np.ndarray
     canvas: Extent | None = None
     shares: bool = False
+    named: bool = True
     unread: str = ""
 
 
@@ -50,14 +52,12 @@ class PhotoPeople:
 class KeypointFile:
     """The people of each photo that a keypoint file, or a folder of them, names.
 
-    ``photos``: path, name, stem or number of a photo -> its people. ``nameless``: the file has one photo and
-    does not name it; it goes by the file's own stem.
+    ``photos``: path, name, stem or number of a photo -> its people.
     """
 
     path: Path
     photos: dict[str, PhotoPeople]
     skeleton: Skeleton = COCO17
-    nameless: bool = False
 
     def of(self, photo: str | os.PathLike, *, heatmap_size: int = 224, alone: bool = False) -> Keypoints:
         """The people of a photo, found by its path, name, stem or number; nobody twice.
@@ -86,7 +86,7 @@ class KeypointFile:
         try:
             return self._names.meaning(photo)
         except InputError:
-            if not (alone and self.nameless):
+            if not alone or [people.named for people in self.photos.values()] != [False]:
                 raise
         warnings.warn(f"{self.path} does not name its photo: it is taken for {photo}'s", stacklevel=3)
         return next(iter(self.photos))
@@ -134,14 +134,13 @@ def read(path: str | os.PathLike, skeleton: Skeleton = COCO17) -> KeypointFile:
     path = Path(path)
     reasons: Counter[str] = Counter()
     if path.is_dir():
-        photos, nameless = _photos_of_folder(path, skeleton, reasons), False
+        photos = _photos_of_folder(path, skeleton, reasons)
     else:
         photos = _photos_of(path, skeleton, reasons)
-        nameless = list(photos) == [path.stem]
     if photos and all(people.unread for people in photos.values()):
         raise InputError(next(iter(photos.values())).unread)
     note(str(path), reasons, skeleton.of)
-    return KeypointFile(path, photos, skeleton, nameless)
+    return KeypointFile(path, photos, skeleton)
 
 
 def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -> dict[str, PhotoPeople]:
@@ -165,7 +164,8 @@ def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -
 
 def _named_by(path: Path, folder: Path) -> str:
     """The photo that a file's own name tells, by its path in a folder of such files."""
-    return path.relative_to(folder).with_name(path.stem.removesuffix(OPENPOSE)).as_posix()
+    name = path.stem.removesuffix(OPENPOSE) or path.stem
+    return path.relative_to(folder).with_name(name).as_posix()
 
 
 def _photos_of(
@@ -227,6 +227,7 @@ def _people_of(
         np.array(scores, np.float64),
         Extent(0, 0, *canvas) if canvas else None,
         of_photo[0].shares,
+        of_photo[0].photo is not None or path.stem.endswith(OPENPOSE),
         "" if points else unread,
     )
 
@@ -234,9 +235,7 @@ def _people_of(
 def _people_in(
     entry: Any, frame: Frame, skeleton: Skeleton, categories: Categories
 ) -> Iterator[tuple[np.ndarray, bool]]:
-    if (
-        isinstance(entry, dict) and "joints2d_px" not in entry
-    ):  # whom this program found itself is no candidate
+    if isinstance(entry, dict) and "joints2d_px" not in entry:  # those are results, no candidates
         categories.check(entry)
     for points, left in people_in(entry, skeleton, frame.names):
         if frame.truth:
