@@ -12,7 +12,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "writing", "skeletons", "alignment", "assets"),
+    ("errors", "writing", "json_files", "skeletons", "alignment", "assets"),
     ("mocap",),
     ("bodies",),
     ("cameras",),

@@ -90,7 +90,7 @@ def test_hands_of_both_sides_in_one_picture_are_each_as_if_alone(reconstructor, 
 def test_a_result_says_which_side_a_hand_is_and_names_its_joints(reconstructor, truth, tmp_path):
     people = reconstructor(PHOTO, keypoints=seen(truth[0]), mirrored=True)
     files = results.write_files(tmp_path, PHOTO, people, ["glb"])
-    said = results.as_json("photo.jpg", "mpt-hand", results.Seconds(0, 0, 0), people, files)
+    said = results.as_json("photo.jpg", "mpt-hand", results.Seconds(0, 0, 0), people, files, size_wh=(1, 2))
     (hand,) = json.loads(json.dumps(said))["people"]
     assert hand["side"] == "left" and tuple(hand["joints3d_m"]) == HAND21.joints
     assert hand["vertex_count"] == 1609 and (tmp_path / "person0.glb").stat().st_size > 10_000
@@ -109,7 +109,7 @@ def test_a_hand_is_looked_at_once(reconstructor, truth):
 
 
 def test_a_network_of_other_joints_is_refused(reconstructor, tmp_path, capsys):
-    people = Keypoints(np.ones((1, 17, 3)) * [100, 100, 1])
+    people = Keypoints(np.random.default_rng(0).uniform(50, 100, (1, 17, 3)))
     with pytest.raises(InputError, match="draws 17 joints, and the model mpt-hand reads the 21 of hand21"):
         Reconstructor(reconstructor.model, people)(PHOTO)
     photo = tmp_path / "photo.png"

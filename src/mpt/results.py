@@ -121,10 +121,14 @@ def as_json(
     seconds: Seconds,
     people: "Sequence[Reconstruction]",
     meshes: Sequence[dict[str, str]],
+    *,
+    size_wh: tuple[int, int],
 ) -> dict:
-    """What result.json holds."""
+    """What result.json holds. ``size_wh``: of the upright photo, in pixels."""
     return {
         "image": str(photo),
+        "width": size_wh[0],
+        "height": size_wh[1],
         "model": model,
         "seconds": {name: round(value, 4) for name, value in vars(seconds).items()},
         "people": [_person(person, files) for person, files in zip(people, meshes, strict=True)],
@@ -149,6 +153,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
             "translation_m": _rounded(person.translation_m, 5),
             "focal_px": round(person.focal_px, 3),
             "focal_assumed": person.focal_assumed,
+            "principal_px": _rounded(person.principal_px, 3),
         },
         "meshes": files,
         "vertex_count": len(person.vertices),

@@ -71,13 +71,15 @@ def answer(
     start = time.perf_counter()
     found = reconstructor.pose2d(image)
     found_at = time.perf_counter()
-    people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=focal_px)
+    size_wh = image.shape[1], image.shape[0]
+    people = reconstructor.lift(found, size_wh, focal_px=focal_px)
     lifted_at = time.perf_counter()
     folder.mkdir(parents=True)
     meshes = results.write_files(folder, image, people, ("glb",))
     seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
     name = "photo" if isinstance(photo, np.ndarray) else Path(photo).name
-    results.write_json(folder, results.as_json(name, reconstructor.model.name, seconds, people, meshes))
+    model = reconstructor.model.name
+    results.write_json(folder, results.as_json(name, model, seconds, people, meshes, size_wh=size_wh))
     files = [folder / "overlay.png", folder / "result.json", *(folder / mesh["glb"] for mesh in meshes)]
     words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
     if len(people) > 1:

@@ -73,7 +73,8 @@ def test_coco_annotations_are_found_by_file_name(points, tmp_path):
             {"image_id": 7, "keypoints": [0] * 51, "iscrowd": 1},
         ],
     }
-    file = read(write(tmp_path / "coco.json", content))
+    with pytest.warns(UserWarning, match="1 person in a crowd is left out"):
+        file = read(write(tmp_path / "coco.json", content))
     [person] = file.of("elsewhere/photo.jpg")(IMAGE)
     np.testing.assert_allclose(person.joints2d_px[:, :2], visible[:, :2])
     np.testing.assert_array_equal(person.joints2d_px[:, 2], np.arange(17) != 4)
@@ -103,12 +104,10 @@ def test_openpose_joints_come_by_name(points, tmp_path, names):
 @pytest.mark.parametrize(
     "content,sentence",
     [
-        ([{"image_id": 1, "keypoints": [1.0] * 48}], "a person with 16 joints, expected the 17 of COCO"),
+        ([{"image_id": 1, "keypoints": [1.0] * 48}], r"a person with 16 joints, expected 17 \(COCO\), 18"),
         ({"people": [{"pose_keypoints_2d": [1.0] * 48}]}, "a person with 16 joints"),
-        ({"shapes": []}, "neither COCO JSON"),
-        ([1, 2], "neither COCO JSON"),
-        ({"images": [{"id": 1}], "annotations": []}, "neither COCO JSON"),
-        (3, "neither COCO JSON"),
+        ({"shapes": []}, "no keypoints in a known layout"),
+        (3, "no keypoints in a known layout"),
     ],
 )
 def test_other_json_is_refused(tmp_path, content, sentence):
@@ -130,6 +129,21 @@ def test_nan_and_other_shapes_are_refused(points):
     points[3, 0] = np.nan
     with pytest.raises(InputError, match="holds NaN"):
         Keypoints(points)
+
+
+def test_people_of_a_few_pixels_are_refused(points):
+    with pytest.raises(
+        InputError, match=r"a person no larger than 0\.59 pixels: give x, y in pixels of the pict"
+    ):
+        Keypoints(points / [300, 300, 1])(IMAGE)
+
+
+def test_who_is_elsewhere_is_left_out_where_others_are_not(points):
+    with pytest.warns(
+        UserWarning, match="1 person with a joint at .*, outside its 300 x 200 picture is left out"
+    ):
+        [person] = Keypoints(np.stack([points + np.array([2000, 0, 0]), points]))(IMAGE)
+    np.testing.assert_allclose(person.joints2d_px, points)
 
 
 @pytest.mark.parametrize("shift", [[2000, 0, 0], [0, -400, 0], [310, 0, 0]])
@@ -196,15 +210,16 @@ def test_each_blob_has_the_width_asked_for(hands):
 
 def test_openpose_hands_come_with_their_sides(hands, tmp_path):
     left, right = (hand.ravel().tolist() for hand in hands)
+    other = hands[1] + [30, 0, 0]
     body = {"pose_keypoints_2d": [0.0] * 75}
     people = [
         body | {"hand_left_keypoints_2d": left, "hand_right_keypoints_2d": right},
-        body | {"hand_left_keypoints_2d": [], "hand_right_keypoints_2d": right},
+        body | {"hand_left_keypoints_2d": [], "hand_right_keypoints_2d": other.ravel().tolist()},
     ]
     write(tmp_path / "photo_keypoints.json", {"people": people})
     for source in (tmp_path / "photo_keypoints.json", tmp_path):
         found = read(source, HAND21).of("photo.png")
-        np.testing.assert_array_equal(found.points_px, hands[[0, 1, 1]])
+        np.testing.assert_array_equal(found.points_px, [*hands, other])
         np.testing.assert_array_equal(found.mirrored, [True, False, False])
 
 
@@ -237,8 +252,11 @@ def test_keypoints_of_21_joints_are_right_hands(hands, tmp_path):
 
 def test_files_without_hands_are_refused(points, tmp_path):
     people = write(tmp_path / "k.json", {"people": [{"pose_keypoints_2d": [0.0] * 75}]})
-    with pytest.raises(InputError, match=r"lefthand_kpts .* nor OpenPose JSON .*hand_left_keypoints_2d"):
+    with pytest.raises(
+        InputError,
+        match=r"a hand of whom only the 25 joints of a body are given: take hand_left_keypoints_2d",
+    ):
         read(people, HAND21)
     bodies = write(tmp_path / "k.json", [{"image_id": 1, "keypoints": points.ravel().tolist()}])
-    with pytest.raises(InputError, match="a person with 17 joints, expected the 21 of a hand"):
+    with pytest.raises(InputError, match="a hand of whom only the 17 joints of a body are given"):
         read(bodies, HAND21)

@@ -29,6 +29,7 @@ class Reconstruct:
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
     result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
+    Joints and vertices plus translation_m are in the photo at focal_px * xy / z + principal_px.
 
     Example: mpt reconstruct holiday.jpg -o results
     """
@@ -49,7 +50,10 @@ class Reconstruct:
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """HigherHRNet's official COCO weights, for --pose2d higher-hrnet."""
     keypoints: Annotated[Path | None, arg(metavar="FILE")] = None
-    """2D joints of any detector, COCO or OpenPose JSON, matched to the photos by file name."""
+    """2D joints of any detector, a JSON file or a folder of them, matched to the photos by path, name, stem
+    or number. COCO (annotations or results), COCO-WholeBody, Halpe, OpenPose, AlphaPose, MMPose, MediaPipe,
+    tf.js, ultralytics, lists of x, y, score, and mpt's own result.json are known; doubtful people and doubles
+    are left out."""
     focal: Annotated[float | None, arg(metavar="PX")] = None
     """The camera's focal length in pixels. Default: the picture's diagonal, a view of 53 degrees."""
     device: Device = "auto"
@@ -96,7 +100,8 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
         try:
             finder = reconstructor.pose2d
             if points is not None:
-                finder = points.of(photo, heatmap_size=reconstructor.heatmap_size)
+                alone = len(options.photos) == 1
+                finder = points.of(photo, heatmap_size=reconstructor.heatmap_size, alone=alone)
             result, _ = _reconstruct(photo, image, reconstructor, finder, options, options.out / name)
         except InputError as error:
             refused += 1
@@ -127,7 +132,9 @@ def _reconstruct(
     with results.replacing(folder) as unfinished:
         meshes = results.write_files(unfinished, image, people, options.format)
         seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
-        result = results.as_json(photo, reconstructor.model.name, seconds, people, meshes)
+        size_wh = image.shape[1], image.shape[0]
+        name = reconstructor.model.name
+        result = results.as_json(photo, name, seconds, people, meshes, size_wh=size_wh)
         results.write_json(unfinished, result)
     return result, people
 

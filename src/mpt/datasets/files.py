@@ -16,6 +16,7 @@ import numpy as np
 from mpt.assets import cache_dir
 from mpt.datasets.sample import Samples, Subset
 from mpt.errors import InputError
+from mpt.json_files import read_json as read_json_file
 
 T = TypeVar("T")
 
@@ -47,8 +48,7 @@ def one_of(split: str, splits: dict[str, Any], dataset: str) -> Any:
 
 def read_json(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            return json.load(file)
+        return read_json_file(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except ValueError as error:

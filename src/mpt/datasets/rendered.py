@@ -30,6 +30,7 @@ from mpt.datasets.sample import Joints3D, Keypoints, Sample, Samples
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.images import Crop
+from mpt.json_files import read_json
 from mpt.scenes import Scene, random_scene
 from mpt.skeletons import COCO17
 from mpt.writing import write_whole
@@ -180,7 +181,7 @@ def _write_picture(path: Path, image: np.ndarray, truth: dict[str, np.ndarray]) 
 def _about(folder: Path) -> dict:
     path = first_of(folder, "rendered.json", what="the pictures of `mpt prepare rendered`")
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, expected {FORMAT!r}")
         return about

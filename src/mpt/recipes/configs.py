@@ -1,12 +1,12 @@
 """config.json of a run folder -> the typed configuration it was written from."""
 
-import json
 import typing
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mpt.errors import InputError
+from mpt.json_files import read_json
 
 Config = TypeVar("Config")
 
@@ -19,7 +19,7 @@ def read_config(run: Path, kind: type[Config]) -> Config:
     """
     path = Path(run) / "config.json"
     try:
-        return _typed(json.loads(path.read_text(encoding="utf-8")), kind)
+        return _typed(read_json(path), kind)
     except OSError as error:
         raise InputError(
             f"{run}: holds no run to resume ({path.name}: {error.strerror}); give the --out of an earlier run"

@@ -1,0 +1,124 @@
+"""One person, as any detector writes them -> joints in the order of a skeleton."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mpt.pose2d.candidates import LeftOut
+from mpt.pose2d.keypoints.orders import ORDERS
+from mpt.pose2d.keypoints.rows import rows_of
+from mpt.skeletons import COCO17, HAND21, Skeleton
+
+POINTS = (
+    "pose_keypoints_2d", "pose_keypoints", "keypoints", "joints2d_px", "joints",
+    "pose_landmarks", "poseLandmarks", "landmarks", "landmark",
+)  # fmt: skip
+LEFT_HANDS = ("hand_left_keypoints_2d", "hand_left_keypoints", "lefthand_kpts")
+RIGHT_HANDS = ("hand_right_keypoints_2d", "hand_right_keypoints", "righthand_kpts")
+SCORES_APART = ("keypoint_scores", "keypoints_scores", "keypoints_score", "kp_score")
+
+Sided = tuple[np.ndarray, bool]
+"""Joints (J, 3) of the file: x, y, score, zero where they are missing; and whether they are a left hand's."""
+
+
+def people_in(entry: Any, skeleton: Skeleton, names: Sequence[str] | None = None) -> list[Sided]:
+    """The body of a file's entry, or its hands, whichever has the skeleton's joints.
+
+    names: what the file calls its points, in their order, where it says so.
+
+    Raises LeftOut for who cannot be read.
+    """
+    if skeleton == HAND21:
+        return _hands(entry)
+    points, own_names = rows_of(*_body_of(entry))
+    if not len(points):
+        raise LeftOut("without joints")
+    for known in (own_names, names):
+        if known is not None and len(known) == len(points) and _tells(known, COCO17):
+            return [(_by_name(points, known, COCO17), False)]
+    if len(points) not in ORDERS:
+        raise _of_other_joints(len(points))
+    return [(_by_name(points, ORDERS[len(points)].joints, COCO17), False)]
+
+
+def is_person(value: Any) -> bool:
+    """Whether this looks like somebody: points under a known name, or a bare list of them."""
+    if isinstance(value, dict):
+        return any(name in value for name in (*POINTS, *LEFT_HANDS, *RIGHT_HANDS))
+    if not isinstance(value, list):
+        return False
+    return _is_flat(value) or any(map(is_joint, value))
+
+
+def is_joint(value: Any) -> bool:
+    """[x, y], [x, y, score] or more of it, or {"x": ..., "y": ...}."""
+    if isinstance(value, dict):
+        return not isinstance(value.get("x", []), list) or isinstance(value.get("position"), dict)
+    return isinstance(value, list) and 2 <= len(value) <= 5 and not any(map(_is_nested, value))
+
+
+def _is_flat(value: list) -> bool:
+    return len(value) > 5 and not any(map(_is_nested, value))
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | dict)
+
+
+def _body_of(entry: Any) -> tuple[Any, Any]:
+    """The points of a body and, where they are kept apart, their scores."""
+    if not isinstance(entry, dict):
+        return entry, None
+    points = next((entry[name] for name in POINTS if entry.get(name) is not None), None)
+    return points, next((entry[name] for name in SCORES_APART if entry.get(name) is not None), None)
+
+
+def _hands(entry: Any) -> list[Sided]:
+    if isinstance(entry, dict) and any(name in entry for name in (*LEFT_HANDS, *RIGHT_HANDS)):
+        # OpenPose leaves the list empty where it did not look for hands
+        sided = [(entry.get(name), True) for name in LEFT_HANDS]
+        sided += [(entry.get(name), False) for name in RIGHT_HANDS]
+        return [(_hand(*rows_of(value)), left) for value, left in sided if value]
+    points, names = rows_of(*_body_of(entry))
+    if not len(points):
+        raise LeftOut("without joints")
+    order = ORDERS.get(len(points))
+    if order is not None and order.hands is not None:
+        left, right = order.hands
+        return [(points[left : left + 21], True), (points[right : right + 21], False)]
+    is_left = isinstance(entry, dict) and entry.get("side") == "left"  # in this program's own results
+    return [(_hand(points, names), is_left)]
+
+
+def _hand(points: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
+    if names is not None and _tells(names, HAND21):
+        return _by_name(points, names, HAND21)
+    if len(points) in ORDERS:
+        raise LeftOut(
+            f"of whom only the {len(points)} joints of a body are given",
+            "take hand_left_keypoints_2d (OpenPose), lefthand_kpts (COCO-WholeBody) or 21 keypoints",
+        )
+    if len(points) != len(HAND21):
+        raise LeftOut(
+            f"with {len(points)} joints, expected the 21 of a hand",
+            "take hand_left_keypoints_2d (OpenPose), lefthand_kpts (COCO-WholeBody) or 21 keypoints",
+        )
+    return points
+
+
+def _of_other_joints(count: int) -> LeftOut:
+    known = ", ".join(f"{order.count} ({order.name})" for order in ORDERS.values())
+    return LeftOut(f"with {count} joints, expected {known}", "convert the file to one of them")
+
+
+def _tells(names: Sequence[str], skeleton: Skeleton) -> bool:
+    return len(set(names) & set(skeleton.joints)) > len(skeleton) / 2
+
+
+def _by_name(points: np.ndarray, names: Sequence[str], skeleton: Skeleton) -> np.ndarray:
+    found = np.zeros((len(skeleton), 3))
+    for k, joint in enumerate(skeleton.joints):
+        if joint in names:
+            found[k] = points[names.index(joint)]
+    return found
