@@ -96,8 +96,13 @@ ASSETS = {
 
 
 def cache_dir() -> Path:
-    """``$MPT_CACHE``, or ``~/.cache/mpt``."""
-    return Path(os.environ.get("MPT_CACHE") or Path.home() / ".cache" / "mpt")
+    """``$MPT_CACHE``, or ``~/.cache/mpt``. Raises InputError where nobody's home directory is known."""
+    try:
+        return Path(os.environ.get("MPT_CACHE") or "~/.cache/mpt").expanduser()
+    except RuntimeError:
+        raise InputError(
+            "there is no home directory to keep the networks in: set MPT_CACHE to a folder"
+        ) from None
 
 
 def get(name: str) -> Path:

@@ -3,14 +3,25 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from mpt.cli.common import OK, REFUSED, SOME_REFUSED, AsJson, Device, ModelName, Out, check_folder, say
+from mpt.cli.common import (
+    FAULTY,
+    OK,
+    REFUSED,
+    SOME_REFUSED,
+    AsJson,
+    Device,
+    ModelName,
+    Out,
+    check_folder,
+    say,
+)
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +44,8 @@ class Reconstruct:
     Example: mpt reconstruct holiday.jpg -o results
     """
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")]
-    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
+    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF; - reads one from standard input."""
     out: Out = Path("mpt-out")
     """Where the results go: DIR/<photo's name>/."""
     format: Formats = ("glb",)
@@ -61,27 +72,28 @@ class Reconstruct:
         _check_pose2d(self)
         points = _keypoint_file(self)
         check_folder(self.out)
-        results, refused = _reconstruct_all(self, points)
+        results, codes = _reconstruct_all(self, points)
         if self.as_json:
             print(json.dumps(results))
-        if not refused:
+        if not codes:
             return OK
-        return SOME_REFUSED if results else REFUSED
+        return FAULTY if FAULTY in codes else SOME_REFUSED if results else REFUSED
 
 
-def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], int]:
-    """Every photo's result, and how many were refused; a refused one stops nobody else's."""
+def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], list[int]]:
+    """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
     from mpt.images import read_image
     from mpt.results import folder_names
 
     reconstructor: Reconstructor | None = None
-    results, refused = [], 0
-    for photo, name in _tracked(list(zip(options.photos, folder_names(options.photos)))):
+    photos, codes = _named(options.photos)
+    inputs = [*photos, *filter(None, (options.keypoints, options.weights)), Path(options.model)]
+    results = []
+    for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
         try:
-            image = read_image(photo)
-        except InputError as error:
-            refused += 1
-            say(error)
+            image = read_image(sys.stdin.buffer if photo is STDIN else photo)
+        except Exception as error:
+            codes.append(say(error, photo))
             continue
         if (
             reconstructor is None
@@ -97,15 +109,34 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
             finder = reconstructor.pose2d
             if points is not None:
                 finder = points.of(photo, heatmap_size=reconstructor.heatmap_size)
-            result, _ = _reconstruct(photo, image, reconstructor, finder, options, options.out / name)
-        except InputError as error:
-            refused += 1
-            say(error)
+            folder = options.out / name
+            result, _ = _reconstruct(photo, image, reconstructor, finder, options, folder, inputs)
+        except Exception as error:
+            codes.append(say(error, photo))
             continue
         results.append(result)
         summary = _summary(result, options.out / name, reconstructor.model.skeleton.of)
         print(summary, file=sys.stderr if options.as_json else sys.stdout)
-    return results, refused
+    return results, codes
+
+
+STDIN = Path("stdin")
+"""What the photo that comes through standard input is called."""
+
+
+def _named(names: tuple[str, ...]) -> tuple[list[Path], list[int]]:
+    """The photos of these names, and the exit code of each name that was refused."""
+    from mpt.images import matching
+
+    photos, codes = [], []
+    for name in names:
+        try:
+            if name == "-" and STDIN in photos:
+                raise InputError("- was given twice: standard input holds one photo, and is read once")
+            photos += [STDIN] if name == "-" else matching(name)
+        except InputError as error:
+            codes.append(say(error))
+    return photos, codes
 
 
 def _reconstruct(
@@ -115,6 +146,7 @@ def _reconstruct(
     finder: "Pose2D",
     options: Reconstruct,
     folder: Path,
+    inputs: Sequence[Path] = (),
 ) -> tuple[dict, list["Reconstruction"]]:
     """Reconstruct a photo and write its folder: what result.json holds, and the people."""
     from mpt import results
@@ -124,7 +156,7 @@ def _reconstruct(
     found_at = time.perf_counter()
     people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=options.focal)
     lifted_at = time.perf_counter()
-    with results.replacing(folder) as unfinished:
+    with results.replacing(folder, inputs) as unfinished:
         meshes = results.write_files(unfinished, image, people, options.format)
         seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
         result = results.as_json(photo, reconstructor.model.name, seconds, people, meshes)
@@ -231,8 +263,9 @@ class Demo:
         from rich.table import Table
 
         from mpt.demo import compare, scenes
-        from mpt.export import write_picture
+        from mpt.export import is_our_png, write_picture
         from mpt.images import read_image
+        from mpt.writing import check_output
 
         check_folder(self.out)
         reconstructor = _load(self.model)
@@ -245,8 +278,9 @@ class Demo:
         print(f"drawing made-up photographs and reconstructing the {several} in them ...", file=sys.stderr)
         for scene in scenes(skeleton):
             photo = self.out / f"{scene.name}.png"
+            check_output(photo, "picture", is_our_png)
             write_picture(photo, scene.image)
-            options = Reconstruct((photo,), self.out, model=self.model)
+            options = Reconstruct((str(photo),), self.out, model=self.model)
             result, people = _reconstruct(
                 photo, read_image(photo), reconstructor, reconstructor.pose2d, options, self.out / scene.name
             )

@@ -25,6 +25,7 @@ import numpy as np
 
 from mpt.bodies.body import Body
 from mpt.errors import InputError
+from mpt.writing import begins_with, check_output, hidden_in, landing
 
 MAGIC = b"MPTPOSES"
 VERSION = 1
@@ -156,14 +157,14 @@ class PoseStoreWriter:
         self.poses = 0
         self._columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
         self._betas: list[np.ndarray] = []
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
 
     def __enter__(self) -> "PoseStoreWriter":
-        if self.path.is_dir():
-            raise InputError(f"{self.path}: it is a folder, a file to write the store to was expected")
+        check_output(self.path, "pose store", begins_with(MAGIC))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._temporary.open("wb")
+            self._target = landing(self.path)
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = hidden_in(self._target.parent)
+            self._file = self._temporary.open("xb")
         except OSError as error:
             raise self._unwritable(error) from error
         self._file.write(bytes(ALIGNMENT))
@@ -249,7 +250,7 @@ class PoseStoreWriter:
         self._file.seek(0)
         self._file.write(LEAD.pack(MAGIC, VERSION, start, len(content)))
         self._file.close()
-        os.replace(self._temporary, self.path)
+        os.replace(self._temporary, self._target)
 
     def _align(self) -> int:
         self._file.write(bytes(-self._file.tell() % ALIGNMENT))

@@ -81,10 +81,7 @@ class Run:
 
     @staticmethod
     def begin(folder: Path, config) -> "Run":
-        if (folder / "state.safetensors").exists():
-            raise InputError(
-                f"{folder}: already holds a run; continue it with --resume {folder}, or choose another --out"
-            )
+        check_new(folder, config)
         write_whole(folder / "config.json", (json.dumps(asdict(config), indent=1) + "\n").encode())
         (folder / "metrics.jsonl").unlink(missing_ok=True)
         return Run(folder)
@@ -287,6 +284,27 @@ def train(
     save(config.steps)
     accelerator.wait_for_everyone()
     return learning.whole()
+
+
+def check_new(folder: Path, config: Any) -> None:
+    """Refuse to begin a run where another one lies, or files of its names that are no run's.
+
+    A run that ended before it was saved has left its configuration, perhaps some metrics, and no weights.
+    """
+    if (folder / "state.safetensors").exists():
+        raise InputError(
+            f"{folder}: already holds a run; continue it with --resume {folder}, or choose another --out"
+        )
+    try:
+        ours = json.loads((folder / "config.json").read_bytes()).keys() == asdict(config).keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        ours = False
+    leftovers = ("config.json", "metrics.jsonl") if ours else ()
+    for name in ("config.json", "metrics.jsonl", "model.safetensors", "pose2d.safetensors"):
+        if os.path.lexists(folder / name) and name not in leftovers:
+            raise InputError(
+                f"{folder / name} is there already, and no run that has just begun: choose another --out"
+            )
 
 
 def seed_micro_batch(seed: int, step: int, number: int, generator: torch.Generator) -> None:
