@@ -54,7 +54,9 @@ def _sentence(error: Exception, about: object) -> str:
         return f"{start}this is a fault of mpt ({reason}), please report it; {AGAIN}"
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
         return f"{start}the memory of this computer is not enough for it ({reason}); {AGAIN}"
-    return f"{start}cannot be used or written ({reason}); {AGAIN}"
+    if about is None:
+        return f"what was asked for cannot be done ({reason}); {AGAIN}"
+    return f"{about}: cannot be used or written ({reason}); {AGAIN}"
 
 
 def _file_in(error: Exception) -> Path | None:

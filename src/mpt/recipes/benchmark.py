@@ -192,7 +192,7 @@ def benchmark(
     worst: draw so many pictures of the samples with the largest errors.
     wait: returns when every process has come to it.
     """
-    _check_folder(out)
+    check_no_others(out)
     kinds = [(KINDS[0], 1, False)] + ([(KINDS[1], 95, True)] if averaged else [])
     kept = []
     for kind, views, many in kinds:
@@ -230,7 +230,7 @@ def benchmark(
     return report
 
 
-def _check_folder(out: Path) -> None:
+def check_no_others(out: Path) -> None:
     """Refuse a folder with files of the names that are written here, and nothing that says they are ours."""
     if (out / f"{KINDS[0]}.json").exists():
         return
