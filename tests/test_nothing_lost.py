@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,10 +57,14 @@ def place(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@cache
+def somebody() -> list[float]:
+    return (standing_joints((0, 0, 4), 400, SIZE) * [1, 1, 2]).ravel().tolist()
+
+
 def keypoints_of(*names: str) -> None:
-    joints = (standing_joints((0, 0, 4), 400, SIZE) * [1, 1, 2]).ravel().tolist()
     images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
-    annotations = [{"image_id": image["id"], "category_id": 1, "keypoints": joints} for image in images]
+    annotations = [{"image_id": image["id"], "category_id": 1, "keypoints": somebody()} for image in images]
     Path("joints.json").write_text(json.dumps({"images": images, "annotations": annotations}))
 
 
