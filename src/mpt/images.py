@@ -181,8 +181,10 @@ def _decoded(file: BinaryIO, name: str) -> np.ndarray:
 def _broken_is_said(name: str) -> Iterator[None]:
     try:
         yield
-    except (InputError, UnidentifiedImageError, PermissionError, MemoryError):
+    except (InputError, UnidentifiedImageError, PermissionError):
         raise
+    except MemoryError:
+        raise InputError(f"{name} takes more memory than there is: give a smaller copy of it") from None
     except Image.DecompressionBombError:
         limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
         raise InputError(f"{name} has more than {limit} megapixels: give a smaller copy of it") from None
