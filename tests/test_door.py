@@ -1,4 +1,4 @@
-"""The command's door: whatever goes wrong leaves it as a sentence, with a code that says whose fault it is."""
+"""Whatever goes wrong leaves the command as one sentence, and with a code that says whose fault it is."""
 
 import io
 import json

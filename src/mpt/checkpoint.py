@@ -6,7 +6,7 @@ precision, what they are applied to (faces, template, regressor) is exact.
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -82,8 +82,8 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
         if len(skeleton) != transformer.joint_count:
             raise ValueError(f"{transformer.joint_count} joints on a skeleton of {len(skeleton)}")
         _check_indices("faces", faces, tensors["regressor"].shape[1])
-        about = {name: _of_kind(header[name], str, name) for name in ("body", "body_hash")}
-        about["info"] = _of_kind(header["info"], dict, "info")
+        body, body_hash = (typed(header[name], str, name) for name in ("body", "body_hash"))
+        info = dict(header["info"])
     except UNFIT as error:
         raise unfit(path, error, "pre-train") from error
     return Model(
@@ -91,7 +91,9 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
         transformer=transformer.to(device).eval().requires_grad_(False),
         skeleton=skeleton,
         faces=faces,
-        **about,
+        body=body,
+        body_hash=body_hash,
+        info=info,
     )
 
 
@@ -108,18 +110,11 @@ def unfit(path: Path, error: Exception, how: str) -> InputError:
     )
 
 
-def _config(sizes: dict, tensors: int) -> MeshTransformerConfig:
-    """The configuration in a header, each field of its kind. ``tensors``: how many the file holds."""
-    config = MeshTransformerConfig(**sizes | {"hidden": tuple(sizes["hidden"])})
-    for name, kind in get_type_hints(MeshTransformerConfig).items():
-        value = getattr(config, name)
-        if get_origin(kind) is Literal:
-            if value not in get_args(kind):
-                raise ValueError(f"{name} is {value!r}")
-        elif name != "hidden":
-            _of_kind(value, (int, float) if kind is float else kind, name)
+def _config(sizes: Any, tensors: int) -> MeshTransformerConfig:
+    """The configuration in a header. ``tensors``: how many the file holds."""
+    config = typed(sizes, MeshTransformerConfig)
     for size in (*config.hidden, config.layers, config.heads, config.heatmap_size, config.patch_size):
-        if not 0 < _of_kind(size, int, "a size") <= LARGEST:
+        if not 0 < size <= LARGEST:
             raise ValueError(f"a size of {size}")
     if config.layers * len(config.hidden) > tensors:
         raise ValueError(f"{config.layers} layers in a file of {tensors} tensors")
@@ -131,33 +126,60 @@ def _config(sizes: dict, tensors: int) -> MeshTransformerConfig:
 LARGEST = 65536  # of widths, layers, heads and sides
 
 
-def _of_kind(value: Any, kind: type | tuple[type, ...], name: str) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} is {value!r}")
+def typed(value: Any, kind: Any, name: str = "it") -> Any:
+    """JSON -> what ``asdict`` and ``json.dumps`` made it from: dataclasses, tuples and plain values.
+
+    Raises TypeError, with the ``name``, for a value of another kind; ValueError for none of the choices.
+    """
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        known = {field.name for field in fields(kind)}
+        if unknown := set(value) - known:
+            raise TypeError(f"unexpected keyword argument {sorted(unknown)[0]!r}")
+        return kind(**{part: typed(value[part], hints[part], part) for part in value})
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or (arguments[-1] is not ... and len(value) != len(arguments)):
+            raise TypeError(f"{name} is {value!r}, {kind} was expected")
+        return tuple(typed(part, arguments[0], name) for part in value)
+    if get_origin(kind) is Literal:
+        if value not in arguments:
+            raise ValueError(f"{name} is {value!r}, one of {', '.join(arguments)} was expected")
+        return value
+    plain = (int, float) if kind is float else kind
+    if not isinstance(value, plain) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} is {value!r}, {kind.__name__} was expected")
     return value
 
 
 def _built(config: MeshTransformerConfig, tensors: dict[str, Tensor]) -> MeshTransformer:
-    """The transformer of a file. Before it takes any memory its sizes are compared with the tensors."""
-    full = tensors["regressor"].shape[1]
-    sparse = config.upsampler == "sparse"
-    near, weight = (
-        tensors[f"upsample.{name}"] if sparse else torch.zeros(full, 1) for name in ("near", "start")
-    )
-    made_of = (
-        tensors["template_joints"], tensors["template_coarse"], near, weight, tensors["regressor"]
-    )  # fmt: skip
-    middle = middle_sizes(tensors)
+    """The transformer of a file's tensors, whose sizes are compared before they take any memory."""
     with torch.device("meta"):
-        outline = MeshTransformer(config, *(tensor.to("meta") for tensor in made_of), middle).state_dict()
+        outline = _made(config, {name: tensor.to("meta") for name, tensor in tensors.items()}).state_dict()
     for name in dict.fromkeys([*outline, *tensors]):
         expected, found = (tuple(of[name].shape) if name in of else "none" for of in (outline, tensors))
         if expected != found:
             raise ValueError(f"{name} is {found}, not {expected}")
-    _check_indices("upsample.near", near, len(tensors["template_coarse"]))
-    transformer = MeshTransformer(config, *made_of, middle)
+    if config.upsampler == "sparse":
+        _check_indices("upsample.near", tensors["upsample.near"], len(tensors["template_coarse"]))
+    transformer = _made(config, tensors)
     transformer.load_state_dict(tensors)
     return transformer
+
+
+def _made(config: MeshTransformerConfig, tensors: dict[str, Tensor]) -> MeshTransformer:
+    """A transformer about the body in a file's tensors; its weights are random yet."""
+    sparse = config.upsampler == "sparse"
+    full = torch.zeros(tensors["regressor"].shape[1], 1)
+    return MeshTransformer(
+        config,
+        tensors["template_joints"],
+        tensors["template_coarse"],
+        tensors["upsample.near"] if sparse else full,
+        tensors["upsample.start"] if sparse else full,
+        tensors["regressor"],
+        middle_sizes(tensors),
+    )
 
 
 def _check_indices(name: str, indices: Tensor, count: int) -> None:

@@ -255,7 +255,7 @@ def _to_rgb(picture: Image.Image, name: str) -> np.ndarray:
     return np.array(picture.convert("RGB"))
 
 
-def _array_of(tensor: "torch.Tensor") -> np.ndarray:
+def _array_of(tensor: Any) -> np.ndarray:
     """A tensor (H, W, C) or (C, H, W) as an array (H, W, C), floats in 0-1 as uint8."""
     if tensor.ndim == 3:
         first, last = tensor.shape[0] in CHANNELS, tensor.shape[2] in CHANNELS

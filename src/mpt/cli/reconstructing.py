@@ -39,7 +39,8 @@ class Reconstruct:
     """Put a 3D body on everybody in a photo; with --model mpt-hand, a 3D hand on each hand.
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
-    result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
+    result.json (joints, cameras, scores) and a mesh file for each person. Of an earlier result
+    the files are replaced; what else lies in its folder stays.
 
     Example: mpt reconstruct holiday.jpg -o results
     """

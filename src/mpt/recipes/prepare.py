@@ -342,7 +342,7 @@ def prepare_meshes(
     console = console or Console(stderr=True)
     out = Path(out)
     body = body if isinstance(body, Body) else mpt.bodies.load(body)
-    paths = list(paths)
+    paths = [Path(path) for path in paths]
     found_meshes = meshes.find(paths)
     check_output(out, "pose store", begins_with(store.MAGIC), inputs=found_meshes)
     vertices, moving = len(body.template), body.with_bones(body.moving_bones)
@@ -384,7 +384,7 @@ def prepare_meshes(
         split_at = len(rotvec) - _held_out(len(rotvec))
         for split, part in (("train", rotvec[:split_at]), ("validation", rotvec[split_at:])):
             name = f"meshes-{split}"
-            source = " ".join(Path(path).name for path in paths)
+            source = " ".join(path.name for path in paths)
             writer.add(
                 store.Sequence(name, name, source, 1.0, len(part), len(part), split),
                 rotvec=part,
