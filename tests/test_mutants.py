@@ -8,13 +8,15 @@ from dataclasses import asdict, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mutants import survive
 from PIL import Image
 
 import mpt
-from mpt import assets, checkpoint, experiments, results
+from mpt import assets, bodies, checkpoint, experiments, results
+from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
 from mpt.images import read_image
 from mpt.modeling.mesh_transformer import SMALL, MeshTransformer
@@ -151,6 +153,35 @@ def test_states_of_runs(tmp_path):
     assert survive(read, tmp_path / "state.safetensors", content, MUTANTS) > MUTANTS / 2
     read_packed, card = of_cards(content, read)
     survive(read_packed, tmp_path / "state.safetensors", card, MUTANTS)
+
+
+def test_stores_of_poses(tmp_path):
+    body = bodies.load("anny-hand")
+    with PoseStore.create(tmp_path / "my.store", body=body) as writer:
+        for name, split in (("01", "train"), ("02", "validation")):
+            writer.add(
+                Sequence(name, name, "clip.bvh", 30.0, 3, 3, split),
+                rotvec=np.zeros((3, len(body.moving_bones), 3)),
+                frame=np.arange(3),
+                kind=Kind(np.ones(3), np.ones(3)),
+            )
+
+    def read(path: Path) -> None:
+        store = PoseStore(path, body=body)
+        assert set(store.train) <= set(range(len(store)))
+        store.rotvec(store.indices())
+        store.kind(store.validation)
+
+    content = (tmp_path / "my.store").read_bytes()
+    assert survive(read, tmp_path / "my.store", content, MUTANTS // 2) > MUTANTS / 8
+    (start,) = struct.unpack("<16xQ", content[:24])
+
+    def read_packed(path: Path) -> None:
+        header = path.read_bytes()
+        path.write_bytes(content[:24] + struct.pack("<Q", len(header)) + content[32:start] + header)
+        read(path)
+
+    survive(read_packed, tmp_path / "my.store", content[start:], MUTANTS)
 
 
 def test_configurations_of_runs(tmp_path):

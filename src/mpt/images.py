@@ -167,7 +167,10 @@ def _decoded(file: BinaryIO, name: str) -> np.ndarray:
     file.seek(0)
     try:
         with _broken_is_said(name), Image.open(file) as picture:
-            if picture.format == "TIFF" and Path(name).suffix.lower() in RAW:  # all to be seen is a thumbnail
+            thumbnail = (
+                picture.format == "TIFF" and Path(name).suffix.lower() in RAW
+            )  # all that is seen of it
+            if thumbnail or picture.format in NO_PHOTOS:
                 raise UnidentifiedImageError
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
                 warnings.warn(f"{name} holds several frames; the first one is used", stacklevel=5)
@@ -210,6 +213,8 @@ def _kind_of(head: bytes, suffix: str) -> str | None:
 
 
 HEAD = 64
+NO_PHOTOS = {"EPS", "WMF", "MPEG"}
+"""What Pillow knows and hands to other programs, or cannot draw."""
 RAW = {
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos"),
     *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),

@@ -365,7 +365,7 @@ def read_body(path: str | os.PathLike) -> Body:
         if metadata["format"] != FORMAT:
             raise KeyError("format")
         return assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
         ) from error

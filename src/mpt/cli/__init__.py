@@ -126,7 +126,7 @@ def main(args: list[str] | None = None) -> int:
         with warnings.catch_warnings(), _ended_as_by_ctrl_c():
             _show_notes()
             code = _parsed(args)()
-            sys.stdout.flush()
+            _flush()
             return code
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does
         _forget_output()
@@ -138,10 +138,15 @@ def main(args: list[str] | None = None) -> int:
         return interrupt.code if isinstance(interrupt, Ended) else INTERRUPTED
     except Exception as error:
         try:
-            sys.stdout.flush()
+            _flush()
         except OSError:  # a full disk
             _forget_output()
         return say(error)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # or it was closed before the program began
+        sys.stdout.flush()
 
 
 def _forget_output() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 from tyro.conf import Positional, arg
 
@@ -92,7 +92,7 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
     results = []
     for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
         try:
-            image = read_image(sys.stdin.buffer if photo is STDIN else photo)
+            image = read_image(_standard_input() if photo is STDIN else photo)
         except Exception as error:
             codes.append(say(error, photo))
             continue
@@ -123,6 +123,12 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
 
 STDIN = Path("stdin")
 """What the photo that comes through standard input is called."""
+
+
+def _standard_input() -> BinaryIO:
+    if (file := getattr(sys.stdin, "buffer", None)) is None:
+        raise InputError("- reads a photo from standard input, which is closed: name a file, or pipe one in")
+    return file
 
 
 def _named(names: tuple[str, ...]) -> tuple[list[Path], list[int]]:
