@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpt.errors import InputError
-from mpt.writing import same_as, write_whole
+from mpt.writing import identities, same_as, write_whole
 
 # The newest mediapipe that holds the nets as files of their own. Its code is not used: installing it would
 # pin numpy < 2 and protobuf < 5.
@@ -148,7 +148,7 @@ def add(wheel: str | os.PathLike) -> list[str]:
     except (*BROKEN, OSError) as error:
         reason = f" ({error.strerror})" if isinstance(error, PermissionError) else ""
         raise InputError(f"{wheel} is no wheel, or a broken one{reason}: give the file {WHEEL}") from None
-    if place := next((path for path in contents if same_as(path, [wheel])), None):
+    if place := next((path for path in contents if same_as(path, identities([wheel]))), None):
         raise InputError(
             f"{wheel} lies where {place.name} should, and would be lost: move it elsewhere first"
         )

@@ -167,9 +167,8 @@ def _decoded(file: BinaryIO, name: str) -> np.ndarray:
     file.seek(0)
     try:
         with _broken_is_said(name), Image.open(file) as picture:
-            thumbnail = (
-                picture.format == "TIFF" and Path(name).suffix.lower() in RAW
-            )  # all that is seen of it
+            # Of a RAW photo that is TIFF outside, all that can be read is its thumbnail.
+            thumbnail = picture.format == "TIFF" and Path(name).suffix.lower() in RAW
             if thumbnail or picture.format in NO_PHOTOS:
                 raise UnidentifiedImageError
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
@@ -206,10 +205,13 @@ def _kind_of(head: bytes, suffix: str) -> str | None:
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}:
             return "a HEIC picture: convert it to"
         if b"crx " not in brands:
-            return "a video: save one of its frames as"
+            return _VIDEO
     if suffix in RAW or head.startswith(RAW_HEADS):
         return "a RAW photo: develop it, or export it as"
-    return next((what for start, what in KINDS.items() if head.lstrip().lower().startswith(start)), None)
+    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
+        return _VIDEO
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((what for first, what in KINDS.items() if start.startswith(first)), None)
 
 
 HEAD = 64
@@ -238,7 +240,6 @@ KINDS = {
     b"\0\0\1\xb3": _VIDEO,
     b"flv\1": _VIDEO,
     b"oggs": _VIDEO,
-    b"riff": _VIDEO,
     b"0&\xb2u\x8ef\xcf\x11": _VIDEO,
 }
 """First bytes, in small letters, of files that are taken for photos -> what they are, and what to do."""

@@ -1,6 +1,7 @@
 """A photo's folder of results: overlay.png, result.json and the mesh files.
 
-An earlier result is replaced file by file; whatever else lies in its folder is the user's, and stays."""
+An earlier result is replaced file by file; whatever else lies in its folder is the user's, and stays.
+"""
 
 import json
 import os
@@ -18,7 +19,7 @@ import numpy as np
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
 from mpt.render import Figure, Perspective, overlay_figure
-from mpt.writing import HIDDEN, hidden_in, same_as
+from mpt.writing import HIDDEN, Identities, hidden_in, same_as
 
 if TYPE_CHECKING:
     from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
@@ -61,7 +62,7 @@ def _ending_in(name: str, end: str) -> str:
 
 
 @contextmanager
-def replacing(folder: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+def replacing(folder: Path, inputs: Identities | None = None) -> Iterator[Path]:
     """An empty folder to fill, whose files take the place of an earlier result's in ``folder`` when the block
     ends without an error, result.json last; else nothing changes there.
 
@@ -81,11 +82,11 @@ def replacing(folder: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
             unfinished.mkdir(parents=True)
             yield unfinished
             new = sorted(os.listdir(unfinished), key=lambda name: name == "result.json")
-            _check_free(folder, new, earlier, inputs)
+            _check_free(folder, new, earlier, inputs or {})
             for name in new:
                 os.replace(unfinished / name, place / name)
             for name in set(earlier) - set(new):
-                if not same_as(place / name, inputs):
+                if not same_as(place / name, inputs or {}):
                     (place / name).unlink()
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -126,7 +127,7 @@ def _files_of(folder: Path) -> list[str]:
     return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
 
 
-def _check_free(folder: Path, new: Sequence[str], earlier: Sequence[str], inputs: Sequence[Path]) -> None:
+def _check_free(folder: Path, new: Sequence[str], earlier: Sequence[str], inputs: Identities) -> None:
     for path in (folder / name for name in new):
         if source := same_as(path, inputs):
             raise InputError(

@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def check_output(
     written over, for nothing is lost with it.
     """
     path = Path(path)
-    if source := same_as(path, inputs):
+    if source := same_as(path, identities(inputs)):
         raise InputError(f"{path} is one of the inputs ({source}), which would be lost: choose another --out")
     if path.is_dir():
         raise InputError(f"{path}: it is a folder, a file to write the {what} to was expected")
@@ -78,13 +78,23 @@ def check_output(
     )
 
 
-def same_as(path: Path, others: Iterable[str | os.PathLike]) -> Path | None:
-    """The first of the others that is the same file, under whatever name."""
-    for other in map(Path, others):
+Identities = Mapping[tuple[int, int], Path]
+"""What the system knows a file by, under whatever name -> a name of it."""
+
+
+def identities(paths: Iterable[str | os.PathLike]) -> Identities:
+    """Those of the files that are there."""
+    found = {}
+    for path in map(Path, paths):
         with suppress(OSError, ValueError):
-            if path.samefile(other):
-                return other
-    return None
+            status = path.stat()
+            found.setdefault((status.st_dev, status.st_ino), path)
+    return found
+
+
+def same_as(path: Path, others: Identities) -> Path | None:
+    """The one of the others that is the same file."""
+    return next((others[one] for one in identities([path]) if one in others), None)
 
 
 def begins_with(*heads: bytes) -> Callable[[Path], bool]:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
     from mpt.reconstruct import Reconstruction, Reconstructor
+    from mpt.writing import Identities
 
 Formats = tuple[Literal["glb", "obj", "ply", "npz"], ...]
 
@@ -85,10 +86,12 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
     """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
     from mpt.images import read_image
     from mpt.results import folder_names
+    from mpt.writing import identities
 
     reconstructor: Reconstructor | None = None
     photos, codes = _named(options.photos)
-    inputs = [*photos, *filter(None, (options.keypoints, options.weights)), Path(options.model)]
+    given = (options.keypoints, options.weights, Path(options.model))
+    inputs = identities([*photos, *filter(None, given)])
     results = []
     for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
         try:
@@ -153,7 +156,7 @@ def _reconstruct(
     finder: "Pose2D",
     options: Reconstruct,
     folder: Path,
-    inputs: Sequence[Path] = (),
+    inputs: "Identities | None" = None,
 ) -> tuple[dict, list["Reconstruction"]]:
     """Reconstruct a photo and write its folder: what result.json holds, and the people."""
     from mpt import results
