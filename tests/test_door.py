@@ -205,6 +205,13 @@ def test_addresses_stop_no_other_photo(model, capsys):
     ]
 
 
+def test_a_name_that_breaks_lines_does_not_break_the_sentence(model, capsys):
+    keypoints_of("a.png")
+    assert reconstruct("a\nb\x1bm.png", model=model) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(r"mpt: a\nb\x1bm.png does not exist")
+
+
 def test_a_fault_at_one_photo_stops_no_other_and_has_its_own_code(model, capsys, monkeypatch):
     from mpt import results
 

@@ -1,5 +1,6 @@
 """What the commands share: exit codes, options of one kind, folders of results, and how errors are said."""
 
+import re
 import sys
 import traceback
 from contextvars import ContextVar
@@ -33,11 +34,16 @@ def check_folder(out: Path) -> None:
             raise InputError(f"--out {out}: {place} is a file, and a folder was expected; choose another")
 
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What may stand in a file's name and would break a line, or do worse to a terminal."""
+
+
 def say(error: Exception, about: object = None) -> int:
     """Say an error in a sentence, which begins with what it is ``about`` where it does not say so itself, and
     with --debug where it arose; the exit code for it.
     """
-    print(f"mpt: {_sentence(error, about)}", file=sys.stderr)
+    sentence = CONTROL.sub(lambda found: repr(found[0])[1:-1], _sentence(error, about))
+    print(f"mpt: {sentence}", file=sys.stderr)
     if debugging.get():
         traceback.print_exception(error)
     return FAULTY if isinstance(error, FAULTS) else REFUSED
