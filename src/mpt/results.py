@@ -99,7 +99,7 @@ def replacing(folder: Path, inputs: Identities | None = None) -> Iterator[Path]:
         ) from None
     except OSError as error:
         raise InputError(
-            f"{folder}: nothing can be written there ({error.strerror}); choose another --out"
+            f"{folder}: nothing can be written there ({error.strerror or error}); choose another --out"
         ) from error
 
 

@@ -32,7 +32,7 @@ def write_whole(path: str | os.PathLike, content: bytes, advice: str = "choose a
         beside.write_bytes(content)
         os.replace(beside, target)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
     finally:
         if beside is not None:
             with suppress(OSError):
@@ -72,7 +72,9 @@ def check_output(
         if not path.exists() or (path.is_file() and (path.stat().st_size == 0 or is_ours(path))):
             return
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another --out"
+        ) from error
     raise InputError(
         f"{path} is there already and is no {what} of mpt's: move it away, or choose another --out"
     )
