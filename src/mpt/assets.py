@@ -104,7 +104,7 @@ ASSETS = {
 
 
 def cache_dir() -> Path:
-    """``$MPT_CACHE``, or ``~/.cache/mpt``. Raises InputError where nobody's home directory is known."""
+    """``$MPT_CACHE``, or ``~/.cache/mpt``. Raises InputError where no home directory is known."""
     try:
         return Path(os.environ.get("MPT_CACHE") or "~/.cache/mpt").expanduser()
     except RuntimeError:

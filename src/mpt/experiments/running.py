@@ -125,6 +125,7 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
             return folder
         console.print(f"{folder}: going on at step {Run(folder).steps_taken:,}", highlight=False)
     elif first:
+        check_output(folder / FIRST, "record of a run", lambda path: _read(path).keys() == first.keys())
         write_whole(folder / FIRST, json.dumps(first).encode())
     if isinstance(config, PretrainConfig):
         assert given.store is not None  # ``check`` has seen to it
