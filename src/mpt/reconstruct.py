@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints
 from mpt.skeletons import Skeleton
 from mpt.views import Pinhole, camera_from_network
+
+if TYPE_CHECKING:
+    from mpt.images import Photo
 
 MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
 MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
@@ -97,15 +101,17 @@ class Reconstructor:
 
     def __call__(
         self,
-        image: str | os.PathLike | np.ndarray,
+        image: "Photo",
         *,
         keypoints: np.ndarray | None = None,
         mirrored: bool | Sequence[bool] = False,
         focal_px: float | None = None,
         principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
-        """Everybody in a photo (a file, or HWC uint8 RGB), the surest first; an empty list where nobody is.
+        """Everybody in a photo, the surest first; an empty list where nobody is.
 
+        image: a file by its path, its content as bytes, or open; a PIL image; an array (H, W, 3), uint8, RGB;
+            a tensor (``mpt.images.read_image``). What OpenCV has read is BGR: give ``image[..., ::-1]``.
         keypoints: (people, J, 3) the model's joints (17 of COCO, 21 of a hand) known from elsewhere, x, y in
             pixels and score in 0-1 (0 is missing); nobody is searched then.
         mirrored: which hands of ``keypoints`` are left ones, or whether all are.

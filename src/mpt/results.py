@@ -1,11 +1,14 @@
-"""A photo's folder of results: overlay.png, result.json and the mesh files, replaced whole or not at all."""
+"""A photo's folder of results: overlay.png, result.json and the mesh files.
+
+An earlier result is replaced file by file; whatever else lies in its folder is the user's, and stays.
+"""
 
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +19,14 @@ import numpy as np
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
 from mpt.render import Figure, Perspective, overlay_figure
+from mpt.writing import HIDDEN, Identities, hidden_in, same_as
 
 if TYPE_CHECKING:
     from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
 
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
+NAME_BYTES = 255  # of a file or folder, at most
+MESH = re.compile(r"person\d+\.(glb|obj|ply|npz)")
 
 
 @dataclass(frozen=True)
@@ -42,43 +48,96 @@ def folder_names(photos: Sequence[Path]) -> list[str]:
         name, number = wanted, 1
         while name.casefold() in taken:  # photos of one name from several folders
             number += 1
-            name = f"{wanted}-{number}"
+            name = _ending_in(wanted, f"-{number}")
         taken.add(name.casefold())
         names.append(name)
     return names
 
 
+def _ending_in(name: str, end: str) -> str:
+    """The name with something behind it, and its last letters left out where it would be too long."""
+    while len(os.fsencode(name + end)) > NAME_BYTES:
+        name = name[:-1]
+    return name + end
+
+
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of ``folder`` when the block ends without an error.
+def replacing(folder: Path, inputs: Identities | None = None) -> Iterator[Path]:
+    """An empty folder to fill, whose files take the place of an earlier result's in ``folder`` when the block
+    ends without an error, result.json last; else nothing changes there.
+
+    Only what the earlier result.json names is written over or removed, and none of the ``inputs``. The folder
+    itself is never moved, so that it may be a link.
 
     Raises:
-        InputError: nothing can be written there, or what lies there is not an earlier result.
+        InputError: nothing can be written there, what lies there is not an earlier result, or a file that is
+            no part of it lies where a new one should.
     """
-    if folder.exists() and not _is_result(folder):
+    try:
+        place = Path(os.path.realpath(folder))
+        missing = [above for above in (place, *place.parents) if not above.exists()]
+        earlier = [] if missing else _files_of(place)
+        unfinished = hidden_in(place)
+        try:
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            new = sorted(os.listdir(unfinished), key=lambda name: name == "result.json")
+            _check_free(folder, new, earlier, inputs or {})
+            for name in new:
+                os.replace(unfinished / name, place / name)
+            for name in set(earlier) - set(new):
+                if not same_as(place / name, inputs or {}):
+                    (place / name).unlink()
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            for above in missing:  # that were made here, and have stayed empty
+                with suppress(OSError):
+                    above.rmdir()
+    except _NoResultError:
         raise InputError(
             f"{folder} is there already and is no result of mpt's: move it away, or choose another --out"
-        )
-    unfinished, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("new", "old"))
-    try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
+        ) from None
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise InputError(
-            f"{folder}: nothing can be written there ({error.strerror}); choose another --out"
+            f"{folder}: nothing can be written there ({error.strerror or error}); choose another --out"
         ) from error
-    finally:
-        for rest in (unfinished, old):
-            shutil.rmtree(rest, ignore_errors=True)
 
 
-def _is_result(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "result.json").is_file() or not any(folder.iterdir()))
+class _NoResultError(Exception):
+    pass
+
+
+def _files_of(folder: Path) -> list[str]:
+    """The files that a folder's result.json names, and are there; none in an empty folder.
+
+    Raises _NoResultError where it holds other things, and no result.json of ours.
+    """
+    if not folder.is_dir():
+        raise _NoResultError
+    if all(name.startswith(HIDDEN) for name in os.listdir(folder)):
+        return []
+    try:
+        result = json.loads((folder / "result.json").read_bytes())
+        meshes = [name for person in result["people"] for name in person["meshes"].values()]
+        if not {"image", "model", "seconds"} <= result.keys() or not all(map(MESH.fullmatch, meshes)):
+            raise _NoResultError
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise _NoResultError from None
+    names = dict.fromkeys(["overlay.png", "result.json", *meshes])
+    return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+
+
+def _check_free(folder: Path, new: Sequence[str], earlier: Sequence[str], inputs: Identities) -> None:
+    for path in (folder / name for name in new):
+        if source := same_as(path, inputs):
+            raise InputError(
+                f"{path} is one of the inputs ({source}), which would be lost: choose another --out"
+            )
+        if os.path.lexists(path) and path.name not in earlier:
+            raise InputError(
+                f"{path} is there already and is no part of an earlier result: move it away, or choose "
+                "another --out"
+            )
 
 
 def write_files(

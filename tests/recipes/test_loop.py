@@ -234,3 +234,24 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     with pytest.raises(InputError, match="do not fit this configuration"):
         wider = nn.Linear(4, 4)
         Run(tmp_path).load_state(wider)
+
+
+def test_what_a_run_that_never_saved_has_left_may_be_written_over_and_nothing_else(tmp_path):
+    Run.begin(tmp_path, CONFIG).log(step=1, loss=2.0)
+    Run.begin(tmp_path, CONFIG)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json"]
+    (tmp_path / "model.safetensors").write_bytes(b"a model of mine")
+    assert "model.safetensors is there already" in refusal(lambda: Run.begin(tmp_path, CONFIG))
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "config.json").write_text('{"compilerOptions": {}}')
+    assert "config.json is there already" in refusal(lambda: Run.begin(tmp_path, CONFIG))
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    assert "metrics.jsonl is there already" in refusal(lambda: Run.begin(tmp_path, CONFIG))
+    assert (tmp_path / "metrics.jsonl").read_text() == "{}\n"
+
+
+def test_a_record_that_is_none_is_not_cut(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nsomething else\n')
+    assert "is no record of a run" in refusal(lambda: Run(tmp_path).forget_after(3))
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\nsomething else\n'

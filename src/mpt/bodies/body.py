@@ -30,7 +30,7 @@ from mpt.bodies.coarsening import Coarse
 from mpt.bodies.phenotypes import Phenotypes
 from mpt.errors import InputError
 from mpt.skeletons import SKELETONS, Skeleton
-from mpt.writing import write_whole
+from mpt.writing import check_output, write_whole
 
 FORMAT = "mpt-body-1"
 
@@ -365,7 +365,7 @@ def read_body(path: str | os.PathLike) -> Body:
         if metadata["format"] != FORMAT:
             raise KeyError("format")
         return assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
         ) from error
@@ -418,9 +418,22 @@ def _coarse(tensors: dict[str, Tensor], count: int) -> Coarse:
     return Coarse(index, faces, near, weight / weight.sum(1, keepdim=True))
 
 
+def check_body_output(path: str | os.PathLike) -> None:
+    """Refuse to write a body where another file lies. Raises InputError."""
+    check_output(path, "body file", _is_body)
+
+
+def _is_body(path: Path) -> bool:
+    with path.open("rb") as file:
+        return f'"mpt":"{{\\"format\\": \\"{FORMAT}'.encode() in file.read(200)
+
+
 def write_body(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Write a body file whole or not at all. ``read_body`` says what it holds."""
+    """Write a body file whole or not at all, and over nothing but an earlier one. ``read_body`` says what it
+    holds.
+    """
     path = Path(path)
+    check_body_output(path)
     content = save_tensors(
         {name: tensor.contiguous() for name, tensor in tensors.items()},
         metadata={"mpt": json.dumps({"format": FORMAT} | metadata)},

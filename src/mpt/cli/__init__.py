@@ -5,16 +5,20 @@ Whatever is slow to import is imported when a command runs, so that ``--help`` a
 
 import difflib
 import os
+import signal
 import sys
+import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields
 from typing import Annotated, Any, Union
 
 import tyro
 from tyro.conf import subcommand
 
 from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
-from mpt.cli.common import INTERRUPTED, OK, REFUSED, SOME_REFUSED, say
+from mpt.cli.common import DEBUG, INTERRUPTED, OK, SOME_REFUSED, debugging, say
 from mpt.cli.evaluating import (
     Evaluate3DPW,
     EvaluateEMDB,
@@ -99,29 +103,80 @@ COMMANDS = {
 }
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM, or SIGHUP where a terminal was closed: the program cleans up as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.code = 128 + number
+
+
 def main(args: list[str] | None = None) -> int:
-    """Run the command line; its exit code: 0, 1 where some photos were refused, 2 for wrong use."""
+    """Run the command line; its exit code: 0, 1 where some photos were refused, 2 for wrong use or what
+    cannot be used, 70 for a fault of mpt's own, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+
+    No error is a traceback, unless --debug stands among the arguments.
+    """
     args = sys.argv[1:] if args is None else args
+    debugging.set(DEBUG in args)
+    args = [arg for arg in args if arg != DEBUG]
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _ended_as_by_ctrl_c():
             _show_notes()
             code = _parsed(args)()
-            sys.stdout.flush()
+            _flush()
             return code
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so at its end
+        _forget_output()
         return OK
-    except InputError as error:
-        say(error)
-        return REFUSED
     except FloatingPointError as error:  # a run whose loss is no number any more
         say(error)
         return SOME_REFUSED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        return interrupt.code if isinstance(interrupt, Ended) else INTERRUPTED
+    except Exception as error:
+        try:
+            _flush()
+        except OSError:  # a full disk
+            _forget_output()
+        return say(error)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # or it was closed before the program began
+        sys.stdout.flush()
+
+
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so at its end
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Signals that would end the program at once, and leave half-written files, raise :class:`Ended`.
+
+    Not among torchrun's processes: one that saves by itself would wait for the others.
+    """
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if not alone or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        raise Ended(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
+    taken = [number for number, handler in before.items() if handler is signal.SIG_DFL]  # nohup has its own
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 def _show_notes() -> None:
@@ -145,10 +200,18 @@ def _parsed(args: list[str]) -> Any:
         near = difflib.get_close_matches(args[0], COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
         raise InputError(f"no command is called {args[0]!r}; {hint} (`mpt --help` shows them)")
-    return tyro.cli(
+    command = tyro.cli(
         _one_of(COMMANDS),
         prog="mpt",
-        description="A posed 3D human mesh from a photo, learned from motion capture alone.",
+        description="A posed 3D human mesh from a photo, learned from motion capture alone. With --debug "
+        "anywhere on the line, an error also shows where it arose.",
         args=args or ["--help"],
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
+    for field in fields(command):
+        option = f"--{field.name.replace('_', '-')}"
+        if option in args and getattr(command, field.name) == ():
+            raise InputError(
+                f"{option} was given without a word behind it: name one or more, or leave it out"
+            )
+    return command

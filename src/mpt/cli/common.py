@@ -1,6 +1,9 @@
-"""What the commands share: exit codes, options of one kind, and folders of results."""
+"""What the commands share: exit codes, options of one kind, folders of results, and how errors are said."""
 
+import re
 import sys
+import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +11,12 @@ from tyro.conf import arg
 
 from mpt.errors import InputError
 
-OK, SOME_REFUSED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_REFUSED, REFUSED, FAULTY, INTERRUPTED = 0, 1, 2, 70, 130
+DEBUG = "--debug"
+AGAIN = f"run again with {DEBUG} to see where"
+debugging: ContextVar[bool] = ContextVar("debugging", default=False)
+FAULTS = (AssertionError, AttributeError, LookupError, NameError, NotImplementedError, TypeError)
+"""What arises where a program is wrong, rather than a file, a disk or a memory."""
 
 Out = Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
 OutFile = Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
@@ -26,5 +34,43 @@ def check_folder(out: Path) -> None:
             raise InputError(f"--out {out}: {place} is a file, and a folder was expected; choose another")
 
 
-def say(error: Exception) -> None:
-    print(f"mpt: {error}", file=sys.stderr)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What may stand in a file's name and would break a line, or do worse to a terminal."""
+
+
+def say(error: Exception, about: object = None) -> int:
+    """Say an error in a sentence, which begins with what it is ``about`` where it does not say so itself, and
+    with --debug where it arose; the exit code for it.
+    """
+    sentence = CONTROL.sub(lambda found: repr(found[0])[1:-1], _sentence(error, about))
+    print(f"mpt: {sentence}", file=sys.stderr)
+    if debugging.get():
+        traceback.print_exception(error)
+    return FAULTY if isinstance(error, FAULTS) else REFUSED
+
+
+def _sentence(error: Exception, about: object) -> str:
+    if isinstance(error, InputError | FloatingPointError):
+        return str(error)
+    about = getattr(error, "filename", None) or about or _file_in(error)
+    start = "" if about is None else f"{about}: "
+    lines = str(error).splitlines() or [""]
+    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {lines[0][:200]}".rstrip(": ")
+    if isinstance(error, FAULTS):
+        return f"{start}this is a fault of mpt ({reason}), please report it; {AGAIN}"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return f"{start}the memory of this computer is not enough for it ({reason}); {AGAIN}"
+    if about is None:
+        return f"what was asked for cannot be done ({reason}); {AGAIN}"
+    return f"{about}: cannot be used or written ({reason}); {AGAIN}"
+
+
+def _file_in(error: Exception) -> Path | None:
+    """The file that our innermost function was at."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        if frame.f_globals.get("__name__", "").startswith("mpt."):
+            for name in ("path", "file", "photo", "out", "folder"):
+                if isinstance(found := frame.f_locals.get(name), Path):
+                    return found
+    return None

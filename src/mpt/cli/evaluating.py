@@ -227,7 +227,7 @@ def _evaluate(
     from mpt import checkpoint, reconstruct
     from mpt.pose2d.finders import finder_for
     from mpt.recipes import networks
-    from mpt.recipes.benchmark import benchmark, read_samples
+    from mpt.recipes.benchmark import benchmark, check_no_others, read_samples
     from mpt.recipes.conventions import conventions
     from mpt.recipes.eyes import eye_of
     from mpt.recipes.predictions import digest, process
@@ -240,6 +240,7 @@ def _evaluate(
     model = checkpoint.load(command.model, device)
     out = command.out or Path("runs") / f"{name}-{Path(model.name).stem}"
     check_folder(out)
+    check_no_others(out)
     pose2d, weights, network = command.pose2d, command.weights, command.weights
     if pose2d == "auto" and networks.tuned_here(command.model):
         pose2d, weights = "tuned", Path(command.model)

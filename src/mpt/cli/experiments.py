@@ -93,6 +93,8 @@ class ExperimentsRun:
                 "`mpt experiments run` is one process; with several, train a stage by itself, as in "
                 "`torchrun -m mpt pretrain pretrain --out ROOT/stages/pretrain-seed0`, then run its cells"
             )
+        if not self.names:
+            raise InputError("no table or cell was named: `mpt experiments list` shows them")
         cells = [cell for name in self.names for cell in experiments.cells(name, self.scale)]
         given = Given(
             self.store, self.body, self._folders(), self.weights, self.samples, self.workers, self.device
@@ -130,12 +132,10 @@ class ExperimentsReport:
 
     def __call__(self) -> int:
         from mpt.experiments import report
-        from mpt.writing import write_whole
 
-        written = report.written(self.root)
-        print(written)
         if self.out is not None:
-            write_whole(self.out, written.encode(), "choose another --out")
+            report.write(self.root, self.out)
+        print(report.written(self.root))
         for path in report.drawn(self.root, self.root if self.out is None else self.out.parent):
             print(path)
         return OK

@@ -151,8 +151,10 @@ class PrepareBody:
 
     def __call__(self) -> int:
         from mpt.bodies import read_body
+        from mpt.bodies.body import check_body_output
 
         self._check()
+        check_body_output(self.out)  # before the minutes that it takes
         print(f"building the {self.kind} body; this takes some minutes", file=sys.stderr)
         self._build()
         body = read_body(self.out)

@@ -6,11 +6,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 from tyro.conf import Positional, arg
 
-from mpt.cli.common import OK, REFUSED, SOME_REFUSED, AsJson, Device, ModelName, Out, check_folder, say
+from mpt.cli.common import (
+    FAULTY,
+    OK,
+    REFUSED,
+    SOME_REFUSED,
+    AsJson,
+    Device,
+    ModelName,
+    Out,
+    check_folder,
+    say,
+)
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
     from mpt.reconstruct import Reconstruction, Reconstructor
+    from mpt.writing import Identities
 
 Formats = tuple[Literal["glb", "obj", "ply", "npz"], ...]
 
@@ -28,14 +40,15 @@ class Reconstruct:
     """Put a 3D body on everybody in a photo; with --model mpt-hand, a 3D hand on each hand.
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
-    result.json (joints, cameras, scores) and a mesh file for each person. An earlier result is replaced.
-    Joints and vertices plus translation_m are in the photo at focal_px * xy / z + principal_px.
+    result.json (joints, cameras, scores) and a mesh file for each person. Of an earlier result
+    the files are replaced; what else lies in its folder stays. Joints and vertices plus translation_m
+    are in the photo at focal_px * xy / z + principal_px.
 
     Example: mpt reconstruct holiday.jpg -o results
     """
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")]
-    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
+    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF; - reads one from standard input."""
     out: Out = Path("mpt-out")
     """Where the results go: DIR/<photo's name>/."""
     format: Formats = ("glb",)
@@ -65,27 +78,30 @@ class Reconstruct:
         _check_pose2d(self)
         points = _keypoint_file(self)
         check_folder(self.out)
-        results, refused = _reconstruct_all(self, points)
+        results, codes = _reconstruct_all(self, points)
         if self.as_json:
             print(json.dumps(results))
-        if not refused:
+        if not codes:
             return OK
-        return SOME_REFUSED if results else REFUSED
+        return FAULTY if FAULTY in codes else SOME_REFUSED if results else REFUSED
 
 
-def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], int]:
-    """Every photo's result, and how many were refused; a refused one stops nobody else's."""
+def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], list[int]]:
+    """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
     from mpt.images import read_image
     from mpt.results import folder_names
+    from mpt.writing import identities
 
     reconstructor: Reconstructor | None = None
-    results, refused = [], 0
-    for photo, name in _tracked(list(zip(options.photos, folder_names(options.photos)))):
+    photos, codes = _named(options.photos)
+    given = (options.keypoints, options.weights, Path(options.model))
+    inputs = identities([*photos, *filter(None, given)])
+    results = []
+    for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
         try:
-            image = read_image(photo)
-        except InputError as error:
-            refused += 1
-            say(error)
+            image = read_image(_standard_input() if photo is STDIN else photo)
+        except Exception as error:
+            codes.append(say(error, photo))
             continue
         if (
             reconstructor is None
@@ -100,17 +116,42 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
         try:
             finder = reconstructor.pose2d
             if points is not None:
-                alone = len(options.photos) == 1
+                alone = len(photos) == 1
                 finder = points.of(photo, heatmap_size=reconstructor.heatmap_size, alone=alone)
-            result, _ = _reconstruct(photo, image, reconstructor, finder, options, options.out / name)
-        except InputError as error:
-            refused += 1
-            say(error)
+            folder = options.out / name
+            result, _ = _reconstruct(photo, image, reconstructor, finder, options, folder, inputs)
+        except Exception as error:
+            codes.append(say(error, photo))
             continue
         results.append(result)
         summary = _summary(result, options.out / name, reconstructor.model.skeleton.of)
         print(summary, file=sys.stderr if options.as_json else sys.stdout)
-    return results, refused
+    return results, codes
+
+
+STDIN = Path("stdin")
+"""What the photo that comes through standard input is called."""
+
+
+def _standard_input() -> BinaryIO:
+    if (file := getattr(sys.stdin, "buffer", None)) is None:
+        raise InputError("- reads a photo from standard input, which is closed: name a file, or pipe one in")
+    return file
+
+
+def _named(names: tuple[str, ...]) -> tuple[list[Path], list[int]]:
+    """The photos of these names, and the exit code of each name that was refused."""
+    from mpt.images import matching
+
+    photos, codes = [], []
+    for name in names:
+        try:
+            if name == "-" and STDIN in photos:
+                raise InputError("- was given twice: standard input holds one photo, and is read once")
+            photos += [STDIN] if name == "-" else matching(name)
+        except InputError as error:
+            codes.append(say(error))
+    return photos, codes
 
 
 def _reconstruct(
@@ -120,6 +161,7 @@ def _reconstruct(
     finder: "Pose2D",
     options: Reconstruct,
     folder: Path,
+    inputs: "Identities | None" = None,
 ) -> tuple[dict, list["Reconstruction"]]:
     """Reconstruct a photo and write its folder: what result.json holds, and the people."""
     from mpt import results
@@ -129,7 +171,7 @@ def _reconstruct(
     found_at = time.perf_counter()
     people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=options.focal)
     lifted_at = time.perf_counter()
-    with results.replacing(folder) as unfinished:
+    with results.replacing(folder, inputs) as unfinished:
         meshes = results.write_files(unfinished, image, people, options.format)
         seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
         size_wh = image.shape[1], image.shape[0]
@@ -238,8 +280,9 @@ class Demo:
         from rich.table import Table
 
         from mpt.demo import compare, scenes
-        from mpt.export import write_picture
+        from mpt.export import is_our_png, write_picture
         from mpt.images import read_image
+        from mpt.writing import check_output
 
         check_folder(self.out)
         reconstructor = _load(self.model)
@@ -252,8 +295,9 @@ class Demo:
         print(f"drawing made-up photographs and reconstructing the {several} in them ...", file=sys.stderr)
         for scene in scenes(skeleton):
             photo = self.out / f"{scene.name}.png"
+            check_output(photo, "picture", is_our_png)
             write_picture(photo, scene.image)
-            options = Reconstruct((photo,), self.out, model=self.model)
+            options = Reconstruct((str(photo),), self.out, model=self.model)
             result, people = _reconstruct(
                 photo, read_image(photo), reconstructor, reconstructor.pose2d, options, self.out / scene.name
             )

@@ -17,6 +17,7 @@ from mpt.assets import cache_dir
 from mpt.datasets.sample import Samples, Subset
 from mpt.errors import InputError
 from mpt.json_files import read_json as read_json_file
+from mpt.writing import hidden_in
 
 T = TypeVar("T")
 
@@ -98,11 +99,14 @@ def parsed(parse: Callable[[], dict[str, np.ndarray]], *paths: Path) -> dict[str
     places = [str(path.resolve()) for path in paths]
     about = [ARRAYS_VERSION, places, [(stat.st_size, stat.st_mtime_ns) for stat in stats]]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-    kept = cache_dir() / "datasets" / f"{paths[0].stem}-{key}.npz"
+    try:
+        kept = cache_dir() / "datasets" / f"{paths[0].stem[:100]}-{key}.npz"
+    except InputError:  # there is no place for a cache
+        return parse()
     with suppress(OSError, ValueError, zipfile.BadZipFile), np.load(kept, allow_pickle=False) as file:
         return dict(file)
     arrays = parse()
-    beside = kept.with_name(f".{kept.stem}.{os.getpid()}.npz")
+    beside = hidden_in(kept.parent).with_suffix(".npz")
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         try:

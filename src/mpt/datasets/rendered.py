@@ -14,6 +14,7 @@ scene's camera would have taken had it been aimed at the person's box.
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,11 @@ def make(
     poses = hashlib.sha256(store.rotvec(store.indices()).tobytes()).hexdigest()
     about = {"format": FORMAT, "body": body.name, "body_hash": body.hash, "poses": poses, "seed": seed}
     if not (folder / "rendered.json").exists():
+        for name in SPLITS:
+            if os.path.lexists(folder / name):
+                raise InputError(
+                    f"{folder / name} is there already and holds no pictures of mpt's: choose another --out"
+                )
         write_whole(folder / "rendered.json", json.dumps(about, indent=1).encode(), ADVICE)
     elif _about(folder) != about:
         raise InputError(f"{folder}: its pictures show other poses or another seed; choose another --out")

@@ -19,18 +19,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from mpt.bodies.body import Body
 from mpt.errors import InputError
+from mpt.writing import begins_with, check_output, hidden_in, landing
 
 MAGIC = b"MPTPOSES"
 VERSION = 1
 LEAD = struct.Struct("<8sQQQ")
 ALIGNMENT = 64
 COLUMNS = {"sequence": "<i4", "frame": "<i4", "pelvis_height": "<f2", "trunk_tilt": "<f2"}
+ARRAYS = {"rotvec": "<f2", **COLUMNS, "betas": "<f4"}
 NO_BETAS = np.full(16, np.nan, np.float32)
 
 Split = Literal["train", "validation"]
@@ -70,16 +72,39 @@ class PoseStore:
         Raises InputError for a file that is no pose store, is cut short, or holds another body's poses.
         """
         self.path = Path(path)
-        header = _read_header(self.path)
-        self.body_name: str = header["body"]
-        self.body_hash: str = header["body_hash"]
-        self.bones: tuple[str, ...] = tuple(header["bones"])
-        self.sampling: dict = header["sampling"]
-        self.created_by: str = header["created_by"]
-        self.sequences: tuple[Sequence, ...] = tuple(Sequence(**entry) for entry in header["sequences"])
-        self._arrays = {name: _mapped(self.path, at) for name, at in header["arrays"].items()}
+        header, end = _read_header(self.path)
+        try:
+            self.body_name: str = header["body"]
+            self.body_hash: str = header["body_hash"]
+            self.bones: tuple[str, ...] = tuple(header["bones"])
+            self.sampling: dict = header["sampling"]
+            self.created_by: str = header["created_by"]
+            self.sequences: tuple[Sequence, ...] = tuple(map(_sequence, header["sequences"]))
+            self._arrays = self._mapped(header["arrays"], end)
+        except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
+            raise _cut_short(self.path) from error
         if body is not None:
             self._check_body(body)
+
+    def _mapped(self, arrays: dict[str, dict], end: int) -> dict[str, np.ndarray]:
+        """The arrays, which lie before the header at ``end``; raises ValueError where one cannot be there."""
+        count = arrays["rotvec"]["shape"][0]
+        shapes = {"rotvec": (count, len(self.bones), 3), "betas": (len(self.sequences), len(NO_BETAS))}
+        found = {}
+        for name, at in arrays.items():
+            dtype, shape, offset = np.dtype(ARRAYS[name]), shapes.get(name, (count,)), at["offset"]
+            if at["dtype"] != dtype.str or tuple(at["shape"]) != shape:
+                raise ValueError(f"{name} of {at['dtype']} {at['shape']}")
+            if not LEAD.size <= offset <= offset + math.prod(shape) * dtype.itemsize <= end:
+                raise ValueError(f"{name} at {offset}")
+            # nothing cannot be mapped
+            found[name] = (
+                np.memmap(self.path, dtype, "r", offset, shape) if 0 not in shape else np.empty(shape, dtype)
+            )
+        sequence = found["sequence"]
+        if len(sequence) and not 0 <= sequence.min() <= sequence.max() < len(self.sequences):
+            raise ValueError("poses of no sequence")
+        return found
 
     @staticmethod
     def create(path: str | os.PathLike, *, body: Body, sampling: dict | None = None) -> "PoseStoreWriter":
@@ -156,14 +181,14 @@ class PoseStoreWriter:
         self.poses = 0
         self._columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
         self._betas: list[np.ndarray] = []
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
 
     def __enter__(self) -> "PoseStoreWriter":
-        if self.path.is_dir():
-            raise InputError(f"{self.path}: it is a folder, a file to write the store to was expected")
+        check_output(self.path, "pose store", begins_with(MAGIC))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._temporary.open("wb")
+            self._target = landing(self.path)
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = hidden_in(self._target.parent)
+            self._file = self._temporary.open("xb")
         except OSError as error:
             raise self._unwritable(error) from error
         self._file.write(bytes(ALIGNMENT))
@@ -249,7 +274,7 @@ class PoseStoreWriter:
         self._file.seek(0)
         self._file.write(LEAD.pack(MAGIC, VERSION, start, len(content)))
         self._file.close()
-        os.replace(self._temporary, self.path)
+        os.replace(self._temporary, self._target)
 
     def _align(self) -> int:
         self._file.write(bytes(-self._file.tell() % ALIGNMENT))
@@ -259,7 +284,25 @@ class PoseStoreWriter:
         return InputError(f"{self.path}: cannot write the store ({error.strerror}); choose another --out")
 
 
-def _read_header(path: Path) -> dict:
+def _cut_short(path: Path) -> InputError:
+    return InputError(
+        f"{path}: the store is cut short or damaged; copy it again, or make it again with `mpt prepare`"
+    )
+
+
+def _sequence(entry: dict) -> Sequence:
+    found = Sequence(**entry)
+    numbers = (found.fps, found.frames, found.poses)
+    words = (found.name, found.subject, found.source)
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise TypeError(f"{numbers} are no numbers")
+    if found.fps <= 0 or found.split not in get_args(Split) or not all(isinstance(w, str) for w in words):
+        raise ValueError(f"{found} cannot be")
+    return found
+
+
+def _read_header(path: Path) -> tuple[dict, int]:
+    """The header, and where it begins. Raises InputError."""
     try:
         with path.open("rb") as file:
             lead = file.read(LEAD.size)
@@ -268,12 +311,8 @@ def _read_header(path: Path) -> dict:
                     f"{path}: it is no pose store (its first bytes are {lead[:8]!r}, not {MAGIC!r}); "
                     "make one with `mpt prepare`"
                 )
-            cut_short = InputError(
-                f"{path}: the store is cut short or damaged; copy it again, or make it again with "
-                "`mpt prepare`"
-            )
             if len(lead) < LEAD.size:
-                raise cut_short
+                raise _cut_short(path)
             _, version, start, length = LEAD.unpack(lead)
             if version != VERSION:
                 raise InputError(
@@ -282,26 +321,15 @@ def _read_header(path: Path) -> dict:
                 )
             size = os.fstat(file.fileno()).st_size
             if not LEAD.size < start < start + length == size:
-                raise cut_short
+                raise _cut_short(path)
             file.seek(start)
-            header = json.loads(file.read(length))
+            return json.loads(file.read(length)), start
     except OSError as error:
         raise InputError(
             f"{path}: cannot read the store ({error.strerror}); make one with `mpt prepare`"
         ) from error
-    except ValueError as error:
-        raise error if isinstance(error, InputError) else cut_short from error
-    for array in header["arrays"].values():
-        if array["offset"] + math.prod(array["shape"]) * np.dtype(array["dtype"]).itemsize > start:
-            raise cut_short
-    return header
-
-
-def _mapped(path: Path, at: dict) -> np.ndarray:
-    shape = tuple(at["shape"])
-    if 0 in shape:  # nothing, which cannot be mapped
-        return np.empty(shape, at["dtype"])
-    return np.memmap(path, at["dtype"], "r", at["offset"], shape)
+    except (ValueError, RecursionError) as error:
+        raise error if isinstance(error, InputError) else _cut_short(path) from error
 
 
 def _principal(rotvec: np.ndarray) -> np.ndarray:

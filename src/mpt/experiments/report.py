@@ -3,6 +3,7 @@
 Each number is the mean over seeds, with half of their range behind it where there are several.
 """
 
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from mpt import experiments
 from mpt.errors import InputError
 from mpt.experiments.cells import SCALES, Cell, Scale, Table
+from mpt.export import is_our_png
+from mpt.writing import begins_with, check_output, write_whole
 
 SETS = {
     "rendered": "rendered pictures",
@@ -54,11 +57,17 @@ def read(root: Path, scale: Scale) -> dict[str, list[dict]]:
         try:
             result = json.loads(path.read_text())
             found.setdefault(result["cell"], []).append(result)
-        except (ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: is no whole result ({error}); remove it and run the cell again"
             ) from None
     return {name: sorted(results, key=lambda result: result["seed"]) for name, results in found.items()}
+
+
+def write(root: Path, path: Path) -> None:
+    """The tables of :func:`written` as a file. Raises InputError where there is another one already."""
+    check_output(path, "report", begins_with(*(text.encode() for text in SAYS.values())))
+    write_whole(path, written(root).encode(), "choose another --out")
 
 
 def written(root: Path) -> str:
@@ -141,7 +150,7 @@ def _spread(values: list[float], metric: str) -> str:
 def drawn(root: Path, out: Path) -> list[Path]:
     """Figure 4's halves as PNG in ``out``, by scale, where the folder holds their cells.
 
-    Raises InputError where matplotlib is missing.
+    Raises InputError where matplotlib is missing, or other pictures lie where these should.
     """
     todo = []
     for scale in SCALES:
@@ -151,6 +160,8 @@ def drawn(root: Path, out: Path) -> list[Path]:
                 todo.append((out / f"{name}-{scale}.png", draw, rows, scale))
     if not todo:
         return []
+    for path, *_ in todo:
+        check_output(path, "picture", is_our_png)
     try:
         import matplotlib
 
@@ -170,9 +181,10 @@ def drawn(root: Path, out: Path) -> list[Path]:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
         figure.tight_layout()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        content = io.BytesIO()
+        figure.savefig(content, metadata={"Software": "mpt"})
         pyplot.close(figure)
+        write_whole(path, content.getvalue(), "choose another --out")
     return [path for path, *_ in todo]
 
 

@@ -21,7 +21,7 @@ from mpt.experiments.cells import Cell, Evaluation, Scale, Stage
 from mpt.recipes.configs import read_config
 from mpt.recipes.loop import Run, console
 from mpt.recipes.pretrain import PretrainConfig, pretrain
-from mpt.writing import write_whole
+from mpt.writing import check_output, write_whole
 
 if TYPE_CHECKING:
     from mpt.recipes.finetune import FinetuneConfig
@@ -67,6 +67,8 @@ class Given:
 
 def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> dict:
     """Run what is missing of a cell, and measure it; what its file says."""
+    path = root / "cells" / f"{cell.name}-{scale}-seed{seed}.json"
+    check_output(path, "result of a cell", lambda path: "cell" in _read(path))
     folders, stages = {}, {}
     for stage in cell.stages:
         folders[stage.name] = run_stage(stage, seed, root, given)
@@ -78,7 +80,7 @@ def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> d
         "evaluation": asdict(cell.evaluation),
         "given": given.about(cell.evaluation),
     }
-    kept = [json.loads(p.read_text()) for p in sorted((root / "cells").glob(f"*-{scale}-seed{seed}.json"))]
+    kept = [_read(p) for p in sorted((root / "cells").glob(f"*-{scale}-seed{seed}.json"))]
     same = next((k for k in kept if about.items() <= k.items()), None)  # another table's cell may be the same
     found = {"cell": cell.name, "label": cell.label, "scale": scale, **about, "stages": stages}
     if same:
@@ -89,8 +91,20 @@ def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> d
         found["measured"] = measure(cell, folders[last], root, given)
         found["curve"] = curve(folders[last]) if cell.evaluation.curve else []
     content = json.dumps(found, indent=1) + "\n"
-    write_whole(root / "cells" / f"{cell.name}-{scale}-seed{seed}.json", content.encode())
+    write_whole(path, content.encode())
     return found
+
+
+def _read(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text())
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError, RecursionError):
+        pass
+    raise InputError(
+        f"{path}: is no whole JSON object of an experiment; move it away, or choose another --out"
+    )
 
 
 def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
@@ -111,6 +125,7 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
             return folder
         console.print(f"{folder}: going on at step {Run(folder).steps_taken:,}", highlight=False)
     elif first:
+        check_output(folder / FIRST, "record of a run", lambda path: _read(path).keys() == first.keys())
         write_whole(folder / FIRST, json.dumps(first).encode())
     if isinstance(config, PretrainConfig):
         assert given.store is not None  # ``check`` has seen to it
@@ -240,7 +255,7 @@ def _check_first(folder: Path, first: dict[str, str]) -> None:
     path = folder / FIRST
     if not path.exists():  # begun by hand, with what was named there
         return
-    kept = json.loads(path.read_text())
+    kept = _read(path)
     for name, weights in first.items():
         if kept.get(name) != weights:
             raise InputError(
@@ -266,7 +281,7 @@ def _finished(folder: Path, config: Any) -> bool:
 
 def _about(folder: Path) -> dict:
     """How much a finished run saw, and how long it took; by its own metrics."""
-    config = json.loads((folder / "config.json").read_text())
+    config = _read(folder / "config.json")
     per_step = config["batch_size"] * config["accumulate"]
     seconds, before, step = 0.0, 0, 0
     for entry in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()):

@@ -6,6 +6,7 @@ picked on validation data.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,8 @@ from mpt.skeletons import COCO17
 from mpt.writing import write_whole
 
 LOOKS = {1: "one look", 2: "two looks"}
+KINDS = ("predictions", "averaged")
+WORST = re.compile(r"\d+-sample\d+-(\d+|inf|nan)\.jpg")
 PICTURE_PX = 512
 PICTURE = 1.5  # side of what a picture shows, over the side of the sample's crop
 
@@ -189,7 +192,8 @@ def benchmark(
     worst: draw so many pictures of the samples with the largest errors.
     wait: returns when every process has come to it.
     """
-    kinds = [("predictions", 1, False)] + ([("averaged", 95, True)] if averaged else [])
+    check_no_others(out)
+    kinds = [(KINDS[0], 1, False)] + ([(KINDS[1], 95, True)] if averaged else [])
     kept = []
     for kind, views, many in kinds:
         predictions = Predictions(out, samples, kind)
@@ -224,6 +228,18 @@ def benchmark(
     report = Report(name, model.name, pose2d, len(samples), tuple(tables), tuple(notes), tuple(files))
     write_whole(out / "report.json", (json.dumps(report.as_json(), indent=1) + "\n").encode())
     return report
+
+
+def check_no_others(out: Path) -> None:
+    """Refuse a folder with files of the names that are written here, and nothing that says they are ours."""
+    if (out / f"{KINDS[0]}.json").exists():
+        return
+    for name in (*KINDS, "report.json", "pred.json", "worst"):
+        if (out / name).exists():
+            raise InputError(
+                f"{out / name} is there already and is of no evaluation: move it away, or choose another "
+                "--out"
+            )
 
 
 def _axes(samples: Samples) -> str:
@@ -264,7 +280,8 @@ def _draw_worst(
 ) -> list[str]:
     """A picture of each sample (row, error): the mesh over the photo, and from the side."""
     for earlier in folder.glob("*.jpg"):
-        earlier.unlink()
+        if WORST.fullmatch(earlier.name):
+            earlier.unlink()
     files = []
     for place, (row, error) in enumerate(worst, start=1):
         shard = next(shard for shard in predictions.shards() if row in shard)

@@ -39,7 +39,7 @@ from mpt.recipes import networks
 from mpt.recipes.conventions import Convention, convention_of
 from mpt.recipes.evaluate import spread
 from mpt.recipes.eyes import Seen, eye_on
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, console, train
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, console, train
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.predictions import BATCH, Network
@@ -128,6 +128,8 @@ def finetune(
     from, an official HigherHRNet file or a run of fine-tuning. workers: processes that read photos; they
     change no number.
     """
+    if not resume:
+        check_new(Path(out), config)
     body = bodies.load(config.body)
     sets = [_part(samples, config) for samples in read_sets(config, data, body)]
     mixture = Mixture(sets, config.mixture or None, seed=config.seed)

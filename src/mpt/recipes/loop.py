@@ -29,7 +29,7 @@ from rich.progress import (
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from mpt.checkpoint import read_whole
+from mpt.checkpoint import UNFIT, read_whole
 from mpt.errors import InputError
 from mpt.recipes.parallel import Moments, Parallel, Statistics, Team, learner
 from mpt.writing import write_whole
@@ -81,10 +81,7 @@ class Run:
 
     @staticmethod
     def begin(folder: Path, config) -> "Run":
-        if (folder / "state.safetensors").exists():
-            raise InputError(
-                f"{folder}: already holds a run; continue it with --resume {folder}, or choose another --out"
-            )
+        check_new(folder, config)
         write_whole(folder / "config.json", (json.dumps(asdict(config), indent=1) + "\n").encode())
         (folder / "metrics.jsonl").unlink(missing_ok=True)
         return Run(folder)
@@ -98,7 +95,11 @@ class Run:
         path = self.folder / "metrics.jsonl"
         if path.exists():
             lines = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
-            write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step).encode())
+            try:
+                kept = [line for line in lines if json.loads(line)["step"] <= step]
+            except (ValueError, LookupError, TypeError):
+                raise InputError(f"{path}: is no record of a run; move it away, and resume again") from None
+            write_whole(path, "".join(kept).encode())
 
     def save_state(self, model: nn.Module, moments: Moments, **about: int) -> None:
         """``about``: step, and the step's ``batch_size`` and ``micro_batches``, over all processes."""
@@ -112,36 +113,49 @@ class Run:
     @property
     def steps_taken(self) -> int:
         """Steps behind the saved state; raises InputError where there is none."""
-        return read_whole(self._state_to_resume(), FORMAT)[1]["step"]
+        return self._read_state()[1]["step"]
 
-    def _state_to_resume(self) -> Path:
-        path = self.folder / "state.safetensors"
-        if not path.exists():
-            raise InputError(f"{self.folder}: holds no run to resume (no {path.name}); give a run folder")
-        return path
+    def _read_state(self) -> tuple[dict[str, Tensor], dict]:
+        if not self._state.exists():
+            raise InputError(
+                f"{self.folder}: holds no run to resume (no {self._state.name}); give a run folder"
+            )
+        tensors, header = read_whole(self._state, FORMAT)
+        for name, least in (("step", 0), ("batch_size", 1), ("micro_batches", 1)):
+            number = header.get(name, least if name != "step" else None)  # older states tell the step alone
+            if not isinstance(number, int) or number < least:
+                raise InputError(
+                    f"{self._state}: says {name} {number}, a number from {least} up was expected"
+                )
+        return tensors, header
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state.safetensors"
 
     def load_state(self, model: nn.Module) -> tuple[int, Moments]:
         """Put the weights back; the number of steps taken, and what Adam remembers."""
-        path = self._state_to_resume()
-        tensors, header = read_whole(path, FORMAT)
+        tensors, header = self._read_state()
+        moments: Moments = {}
         try:
             model.load_state_dict({k[6:]: t for k, t in tensors.items() if k.startswith("model.")})
-        except RuntimeError as error:
+            for place, tensor in tensors.items():
+                if place.startswith("optimizer."):
+                    _, key, name = place.split(".", 2)
+                    moments.setdefault(name, {})[key] = tensor
+            if len({frozenset(of_weight) for of_weight in moments.values()}) > 1:
+                raise ValueError("moments of some weights are missing")
+        except UNFIT as error:
             raise InputError(
-                f"{path}: its weights do not fit this configuration; resume with the run's own"
+                f"{self._state}: its weights do not fit this configuration; resume with the run's own"
             ) from error
-        moments: Moments = {}
-        for place, tensor in tensors.items():
-            if place.startswith("optimizer."):
-                _, key, name = place.split(".", 2)
-                moments.setdefault(name, {})[key] = tensor
         return header["step"], moments
 
     def shared_out(self, config: Any, processes: int) -> Any:
         """The configuration by which so many processes go on with this run: with as many samples a step as
         it began with, and in the same micro-batches where these can be shared out.
         """
-        header = read_whole(self._state_to_resume(), FORMAT)[1]
+        header = self._read_state()[1]
         size = header.get("batch_size", config.batch_size)
         count = header.get("micro_batches", config.accumulate * processes)
         if count % processes == 0:
@@ -287,6 +301,27 @@ def train(
     save(config.steps)
     accelerator.wait_for_everyone()
     return learning.whole()
+
+
+def check_new(folder: Path, config: Any) -> None:
+    """Refuse to begin a run where another one lies, or files of its names that are no run's.
+
+    A run that ended before it was saved has left its configuration, perhaps some metrics, and no weights.
+    """
+    if (folder / "state.safetensors").exists():
+        raise InputError(
+            f"{folder}: already holds a run; continue it with --resume {folder}, or choose another --out"
+        )
+    try:
+        ours = json.loads((folder / "config.json").read_bytes()).keys() == asdict(config).keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        ours = False
+    leftovers = ("config.json", "metrics.jsonl") if ours else ()
+    for name in ("config.json", "metrics.jsonl", "model.safetensors", "pose2d.safetensors"):
+        if os.path.lexists(folder / name) and name not in leftovers:
+            raise InputError(
+                f"{folder / name} is there already, and no run that has just begun: choose another --out"
+            )
 
 
 def seed_micro_batch(seed: int, step: int, number: int, generator: torch.Generator) -> None:

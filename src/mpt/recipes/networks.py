@@ -11,7 +11,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from mpt import reconstruct
-from mpt.checkpoint import read_whole
+from mpt.checkpoint import UNFIT, read_whole, unfit
 from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import merge
 from mpt.pose2d import higher_hrnet
@@ -82,11 +82,8 @@ def load(run: str | os.PathLike) -> tuple[nn.Module, NetworkConfig]:
         config = NetworkConfig(**header["network"])
         network = build(config)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: its weights do not fit its own header ({str(error).splitlines()[0][:90]}); "
-            "it was made by another version: fine-tune again, or get the file again"
-        ) from error
+    except UNFIT as error:
+        raise unfit(path, error, "fine-tune") from error
     return network, config
 
 

@@ -197,10 +197,7 @@ class Predictions:
             "samples": len(self.samples),
             "photos": hashlib.sha256(names.encode()).hexdigest()[:16],
         }
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        except (OSError, ValueError):
-            raise InputError(f"{path}: is no whole JSON file; remove it, or choose another --out") from None
+        earlier = self._begun_with(path)
         if earlier is None:
             write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
         elif earlier != about:
@@ -209,6 +206,17 @@ class Predictions:
                 f"{self.folder}: holds predictions of another {key} ({earlier.get(key)}, now "
                 f"{about.get(key)}); choose another --out"
             )
+
+    def _begun_with(self, path: Path) -> dict | None:
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError, RecursionError):
+            raise InputError(f"{path}: is no whole JSON file; remove it, or choose another --out") from None
+        if not isinstance(earlier, dict | None):
+            raise InputError(
+                f"{path}: does not say what has predicted; move it away, or choose another --out"
+            )
+        return earlier
 
     def predict(self, predictor: Callable[[], Predictor], *, rank: int = 0, ranks: int = 1) -> None:
         """Predict what is not there yet, every ``ranks``-th file; the predictor is made if it is needed."""

@@ -23,6 +23,7 @@ from mpt.bodies.retarget import retarget
 from mpt.datasets import meshes, store
 from mpt.datasets.store import Kind, PoseStore, PoseStoreWriter
 from mpt.errors import InputError
+from mpt.writing import begins_with, check_output, hidden_in, landing
 
 # Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
 LIMITS = {"neck": 100, "head": 90, "wrist": 130, "ankle": 110}
@@ -116,6 +117,7 @@ def prepare_mocap(
     out = Path(out)
     body = body if isinstance(body, Body) else mpt.bodies.load(body)
     files = _with_sources(paths)
+    check_output(out, "pose store", begins_with(store.MAGIC), inputs=[file for file, _ in files])
     if not files:
         raise InputError(
             "no motion was given, files or folders of .bvh, .amc or .npz were expected; name at least one"
@@ -223,7 +225,7 @@ def _copy_evenly(
 @contextlib.contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """A path beside ``out`` for a file that is not to stay."""
-    path = out.with_name(f".{out.name}.{os.getpid()}.all")
+    path = hidden_in(landing(out).parent)
     try:
         yield path
     finally:
@@ -340,6 +342,9 @@ def prepare_meshes(
     console = console or Console(stderr=True)
     out = Path(out)
     body = body if isinstance(body, Body) else mpt.bodies.load(body)
+    paths = [Path(path) for path in paths]
+    found_meshes = meshes.find(paths)
+    check_output(out, "pose store", begins_with(store.MAGIC), inputs=found_meshes)
     vertices, moving = len(body.template), body.with_bones(body.moving_bones)
     skipped: list[Skipped] = []
 
@@ -352,7 +357,7 @@ def prepare_meshes(
     with PoseStore.create(out, body=body, sampling={"distinct_metres": meshes.SAME_M}) as writer:
         with _progress(console) as progress:
             signatures: dict[Path, np.ndarray] = {}
-            for path in progress.track(meshes.find(paths), description="reading"):
+            for path in progress.track(found_meshes, description="reading"):
                 try:
                     signatures[path] = meshes.signature(meshes.read(path, vertices))
                 except InputError as error:
@@ -379,7 +384,7 @@ def prepare_meshes(
         split_at = len(rotvec) - _held_out(len(rotvec))
         for split, part in (("train", rotvec[:split_at]), ("validation", rotvec[split_at:])):
             name = f"meshes-{split}"
-            source = " ".join(Path(path).name for path in paths)
+            source = " ".join(path.name for path in paths)
             writer.add(
                 store.Sequence(name, name, source, 1.0, len(part), len(part), split),
                 rotvec=part,

@@ -19,7 +19,7 @@ from mpt.losses import l1
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
 from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, console, train
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, train
 from mpt.recipes.parallel import Parallel, check_installed
 
 
@@ -83,6 +83,8 @@ def pretrain(
 
     ``resume`` continues the run that ``out`` holds; ``start_from`` begins a new one with a model's weights.
     """
+    if not resume:
+        check_new(Path(out), config)
     body = bodies.load(config.body)
     store = PoseStore(store_path, body=body)
     if not len(store.train):
