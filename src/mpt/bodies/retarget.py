@@ -34,7 +34,7 @@ LIMBS = {
     "collar": "clavicle collar shoulder",
     "finger": "finger31 fingers middle1 handmiddle1 middle01 fmiddle01 mid1 index1 handindex1 hand",
 }
-MIDLINE = {"neck": "neck lowerneck neck01 neck1 necklower", "head": "head"}
+MIDLINE = {"neck": "neck lowerneck neck01 neck1 necklower", "head": "head face"}
 OPTIONAL = ("toe", "collar", "finger")
 SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}", "{}right", "{}r")}
 
@@ -193,7 +193,26 @@ def _roles(joints: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
     for role, names in MIDLINE.items():
         if found := [plain[name] for name in names.split() if name in plain]:
             roles[role] = found[0]
-    return roles
+    return roles | _stand_ins(roles, parents)
+
+
+def _stand_ins(roles: dict[str, int], parents: Sequence[int]) -> dict[str, int]:
+    """Joints for what a rig leaves out: a hand that only ends its forearm, a head without a neck or the
+    neck's end for a head.
+    """
+    found: dict[str, int] = {}
+    for side in SIDES:
+        found |= _end_below(roles, parents, f"{side}_elbow", f"{side}_wrist")
+    found |= _end_below(roles, parents, "neck", "head")
+    if "neck" not in roles and "head" in roles:
+        found["neck"] = roles["head"]
+    return found
+
+
+def _end_below(roles: dict[str, int], parents: Sequence[int], above: str, role: str) -> dict[str, int]:
+    """The one joint below that of role ``above``, for a role that no joint is named after."""
+    below = [joint for joint, parent in enumerate(parents) if parent == roles.get(above, -1) != -1]
+    return {role: below[0]} if role not in roles and len(below) == 1 and below[0] not in parents else {}
 
 
 def _plain_names(joints: Sequence[str]) -> dict[str, int]:
