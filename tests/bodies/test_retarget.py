@@ -146,6 +146,43 @@ def test_spines_of_any_length_carry_the_shoulders_alike(body):
         )
 
 
+@pytest.mark.parametrize("toe", [(0, -0.06, 0), (0, 0, 0), (0.0001, -0.06, -0.0001)])
+def test_a_foot_whose_toes_point_nowhere_ahead_is_one_without_toes(body, toe):
+    rotvec = random_rotvec(2, len(role_index(("toe",))))
+    expected = retarget(t_posed(rotvec, without=("toe",)), body)[1]
+    roles = role_index()
+    kept = [joint for role, joint in roles.items() if not role.endswith("toe")]
+    with_toes = np.zeros((2, len(roles), 3))
+    with_toes[:, kept] = rotvec
+    motion = t_posed(with_toes)
+    motion.offsets[[roles["left_toe"], roles["right_toe"]]] = toe
+    np.testing.assert_allclose(retarget(motion, body)[1], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("role", [role for role in role_index() if role != "pelvis"])
+def test_bones_without_length_leave_no_pose_that_is_no_number(body, role):
+    motion = t_posed(random_rotvec(3, JOINTS))
+    motion.offsets[role_index()[role]] = 0
+    assert np.isfinite(retarget(motion, body)[1]).all()
+
+
+def test_a_skeleton_of_one_point_is_no_nan_either(body):
+    motion = t_posed(random_rotvec(3, JOINTS))
+    motion.offsets[:] = 0
+    assert np.isfinite(retarget(motion, body)[1]).all()
+
+
+def test_numbers_too_large_for_any_pose_are_refused(body):
+    for motion in (
+        t_posed(np.full((1, JOINTS, 3), 1e200)),
+        body_motion(body, body.moving_bones, 1e200 * np.ones((1, len(body.moving_bones), 3))),
+    ):
+        try:
+            assert np.isfinite(retarget(motion, body)[1]).all()
+        except InputError as error:
+            assert "too large to pose a body" in str(error)
+
+
 def test_joints_that_are_not_found_are_named(body):
     motion = t_posed(np.zeros((1, len(role_index(("knee",))), 3)), without=("knee",))
     with pytest.raises(InputError, match=r"^clip: no joint was found for left_knee, right_knee among .*Hips"):

@@ -25,8 +25,8 @@ NAMES = {
     "shoulder": "upperarm01 upperarm uparm uarm armupper humerus shldrbend shldr arm shoulder",
     "wrist": "fingerbase hand wrist",
     "collar": "clavicle collar scapula shoulder",
-    "finger": "finger31 fingers middle1 handmiddle1 middle01 fmiddle01 mid1 middleproximal index1 handindex1 "
-    "hand",
+    "finger": "finger31 fingers middle1 handmiddle1 middle01 fmiddle01 mid1 middleproximal middlefinger1 "
+    "finger3proximal finger2 index1 handindex1 hand",
 }
 MIDLINE = {"neck": "neck lowerneck neck01 neck1 necklower", "head": "head face skull nose"}
 OPTIONAL = ("toe", "collar", "finger")

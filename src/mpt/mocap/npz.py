@@ -3,6 +3,8 @@
 import lzma
 import math
 import struct
+import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,7 +19,7 @@ from mpt.mocap.motion import Motion, folder_name
 MAGIC = b"\x93NUMPY"
 BROKEN = (
     ValueError, EOFError, OSError, KeyError, NotImplementedError, RuntimeError, OverflowError, TypeError,
-    SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 100  # nobody's motion is so large and packed so small
 KEYS = ("names", "parents", "offsets", "rotvec", "trans", "fps")
@@ -87,7 +89,10 @@ def _array(file: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
     is_bomb = size > max(BOMB_BYTES, BOMB_RATIO * member.compress_size)
     if is_bomb or size != member.file_size - file.tell():
         raise EOFError("the header lies")
-    return np.frombuffer(bytearray(file.read()), dtype).reshape(shape, order="F" if in_columns else "C")
+    content = bytearray(file.read())
+    if dtype.kind == "U" and (np.frombuffer(content, dtype.byteorder + "u4") > sys.maxunicode).any():
+        raise ValueError("it holds letters that there are not")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if in_columns else "C")
 
 
 def read_npz(
@@ -110,8 +115,9 @@ def read_npz(
             raise InputError(f"'{key}' holds {value[key].dtype} where numbers were expected, save it again")
     if value["fps"].size != 1 or value["names"].ndim != 1 or value["rotvec"].ndim != 3:
         raise InputError("names (J), rotvec (T, J, 3) and one fps were expected, save it with these shapes")
-    names = tuple(value["names"].tolist())
+    names = value["names"]
+    names = np.char.decode(names, errors="replace") if names.dtype.kind == "S" else names
     return Motion(
-        path.stem, folder_name(path), value["fps"].item(), names,
+        path.stem, folder_name(path), value["fps"].item(), tuple(names.tolist()),
         value["parents"], value["offsets"], value["rotvec"], value["trans"], joint_map=joint_map or {},
     )  # fmt: skip

@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def frame_rate(frame_time: str, name: str) -> float:
             "write it in seconds, as 0.0333333"
         )
     whole = round(1 / seconds)
-    last_digit = 10.0 ** -len(number.partition(".")[2]) * unit_s
+    last_digit = 10.0 ** Decimal(number).as_tuple().exponent * unit_s
     written_so = abs(1 / whole - seconds) < last_digit and abs(whole * seconds - 1) < 0.005
     return whole if written_so else 1 / seconds
 
@@ -72,8 +73,8 @@ def _rate_without_seconds(time: float, name: str) -> float:
     usual = {unit: rate for unit, rate in meanings.items() if np.abs(RATES / rate - 1).min() < NEAR}
     if len(usual) != 1:
         raise InputError(
-            f"its frame time is {time:g}, which {'may be' if usual else 'is no usual number of'} milliseconds "
-            "or frames per second, seconds were expected, write it as 0.0333333"
+            f"its frame time is {time:g}, which {'may be' if usual else 'is no usual number of'} "
+            "milliseconds or frames per second, seconds were expected, write it as 0.0333333"
         )
     ((unit, rate),) = usual.items()
     rate = float(round(rate)) if abs(rate - round(rate)) < 0.05 else rate

@@ -85,6 +85,9 @@ def limbs_by_tree(joints: Sequence[str], parents: Sequence[int], offsets: np.nda
     for pair, names in ((legs, LEG), (arms, ARM)):
         for side, limb in zip(("left", "right"), sorted(pair, key=lambda limb: -places[limb[0]] @ left)):
             limbs |= {f"{side}_{name}": joint for name, joint in zip(names, limb)}
+    for side in ("left", "right"):
+        if (collar := parents[limbs[f"{side}_shoulder"]]) not in way_to(chest, parents):
+            limbs[f"{side}_collar"] = collar
     highest = max(free, key=lambda joint: max(places[only_way(joint, parents)] @ up))
     return limbs | neck_and_head(highest, joints, parents)
 
