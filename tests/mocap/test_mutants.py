@@ -52,7 +52,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("arrays", [own(), SMPL, OTHERS], ids=["own", "amass", "others"])
+@pytest.mark.parametrize("arrays", [own(), SMPL], ids=["own", "amass"])
 def test_npz_archives(tmp_path, arrays):
     path = tmp_path / "walk.npz"
     np.savez(path, **arrays)
@@ -74,4 +74,4 @@ def test_npz_arrays_in_whole_archives(tmp_path, arrays):
         return read(path)
 
     for key, content in contents.items():
-        survive(read_with, tmp_path / f"{key}.npy", content, COUNT // len(contents))
+        survive(read_with, tmp_path / f"{key}.npy", content, COUNT // 2 // len(contents))

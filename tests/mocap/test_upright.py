@@ -104,7 +104,7 @@ def test_people_who_lie_in_a_world_with_z_up_lie(tmp_path, heading):
     path = smpl(tmp_path / "a.npz", person, Z_UP)
     motion, told = read(path), read(path, up="z")
     np.testing.assert_array_equal(motion.positions(), told.positions())
-    assert np.ptp(motion.positions()[..., 1], axis=1).max() < 0.8
+    assert np.median(np.ptp(motion.positions()[..., 1], axis=1)) < 0.7
 
 
 def test_up_may_be_said(tmp_path):

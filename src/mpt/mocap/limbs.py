@@ -32,6 +32,12 @@ MIDLINE = {"neck": "neck lowerneck neck01 neck1 necklower", "head": "head face s
 OPTIONAL = ("toe", "collar", "finger")
 SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}", "{}right", "{}r")}
 
+SPELLED = {
+    f"{side}_{limb}": [form.format(name) for name in names.split() for form in forms]
+    for limb, names in NAMES.items()
+    for side, forms in SIDES.items()
+}
+
 LIMBS = (*(f"{side}_{limb}" for side in SIDES for limb in NAMES), *MIDLINE)
 WANTED = tuple(limb for limb in LIMBS if not limb.endswith(OPTIONAL))
 HANGS_ON = {"knee": "hip", "ankle": "knee", "elbow": "shoulder", "wrist": "elbow"}
@@ -159,14 +165,12 @@ def _shared(names: Sequence[str]) -> str:
 def _named(plain: Mapping[str, int], parents: Sequence[int], known: Mapping[str, int]) -> dict[str, int]:
     """What is known, and what these names tell."""
     limbs = dict(known)
-    for limb, names in NAMES.items():
-        for side, forms in SIDES.items():
-            spelled = [form.format(name) for name in names.split() for form in forms]
-            free = [plain[name] for name in spelled if name in plain and plain[name] not in limbs.values()]
-            # A "hand" without fingers ends a hand that begins at the "wrist" (SMPL); elsewhere it begins it.
-            inner = [joint for joint in free if joint in parents] if limb == "wrist" else []
-            if free:
-                limbs.setdefault(f"{side}_{limb}", (inner or free)[0])
+    for limb, names in SPELLED.items():
+        free = [plain[name] for name in names if name in plain and plain[name] not in limbs.values()]
+        # A "hand" without fingers ends a hand that begins at the "wrist" (SMPL); elsewhere it begins it.
+        inner = [joint for joint in free if joint in parents] if limb.endswith("wrist") else []
+        if free:
+            limbs.setdefault(limb, (inner or free)[0])
     for limb, names in MIDLINE.items():
         if found := [plain[name] for name in names.split() if name in plain]:
             limbs.setdefault(limb, found[0])
