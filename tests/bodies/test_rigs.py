@@ -228,7 +228,7 @@ def test_the_tree_knows_left_by_the_toes_in_any_axes(tmp_path, body):
 def test_a_tree_without_toes_does_not_show_sides(body):
     motion, _ = nameless()
     rig = t_posed(random_rotvec(2, 21), without=("toe",))
-    with pytest.raises(InputError, match="no joint was found for left_knee"):
+    with pytest.raises(InputError, match="no joint was found for left_hip, right_hip, left_knee"):
         retarget(replace(rig, joints=motion.joints[:21]), body)
 
 

@@ -191,6 +191,7 @@ def test_a_broken_amc_is_refused_in_one_sentence(tmp_path, change, message):
         (lambda t: edited(t, "    lfemur lfoot\n", ""), "'lfoot' has no parent"),
         (lambda t: edited(t, "root lfemur rfemur thorax", "root rfemur thorax\n lfoot lfemur"), "ring"),
         (lambda t: edited(t, "length 0.45", "length 45"), "units tall"),
+        (lambda t: edited(t, "name rfoot", "name lfoot"), "two bones are called 'lfoot'"),
     ],
 )
 def test_a_broken_asf_is_refused_in_one_sentence(tmp_path, change, message):

@@ -85,6 +85,11 @@ def _read(path: Path, scale: float | None, joint_map: Mapping[str, str] | None, 
                 return read_npz(path, arrays, joint_map=joint_map)
         case ".asf":
             raise InputError("it is a skeleton without motion, an .amc was expected, give the .amc beside it")
+        case ".pkl" | ".pickle" | ".pt" | ".pth":
+            raise InputError(
+                "it is a pickle, which is never opened as it can run anything, save its poses and trans by "
+                "numpy.savez as an .npz"
+            )
         case suffix:
             raise InputError(
                 f"'{suffix}' is no motion format known here, {', '.join(EXTENSIONS)} were expected, "

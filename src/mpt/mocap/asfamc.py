@@ -186,6 +186,10 @@ def _dof(words: list[str], bone: str) -> list[str]:
 
 def _in_order(bones: list[Bone], hierarchy: list[str]) -> list[Bone]:
     """The bones with their parents, in the file's order of ``:bonedata`` as far as parents come first."""
+    names = [bone.name for bone in bones]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two bones are called '{twice}', rename one of them")
     above: dict[str, str] = {}
     for line in hierarchy:
         parent, *children = line.split()

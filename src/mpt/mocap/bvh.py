@@ -18,7 +18,7 @@ from mpt.mocap.tree import rest_positions
 from mpt.mocap.upright import Up, upright
 
 MOTION_SECTION = re.compile(r"^\s*MOTION\s*$", re.IGNORECASE | re.MULTILINE)
-COUNTS = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:([^\n]*)", re.IGNORECASE)
+COUNTS = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:[ \t]*(\S*(?:[ \t]+[a-z]+\.?)?)", re.IGNORECASE)
 GLUED = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?([-+]\S*|\.\d\S*)", re.IGNORECASE)
 CHANNEL = re.compile("[xyz](position|rotation)")
 ADDED_POSE_JUMP = np.radians(15)
@@ -220,14 +220,14 @@ def _values(words: list[str], lines: list[list[str]], names: list[str]) -> np.nd
     if np.isfinite(values).all():
         return values
     bad = int(np.flatnonzero(~np.isfinite(values))[0])
-    ends = np.cumsum([len(line) for line in lines])
-    line = int(np.searchsorted(ends, bad, side="right"))
+    frame, channel = divmod(bad, len(names))
     if GLUED.fullmatch(words[bad]):
+        line = int(np.searchsorted(np.cumsum([len(line) for line in lines]), bad, side="right"))
+        frame = line if len(lines[line]) > len(names) // 2 else frame  # a line is a frame, as most write it
         raise InputError(
-            f"'{words[bad]}' in frame {line + 1} is no number but two without a space between them, "
+            f"'{words[bad]}' in frame {frame + 1} is no number but two without a space between them, "
             "separate them or export it again"
         )
-    frame, channel = divmod(bad, len(names))
     raise InputError(
         f"{names[channel]} is '{words[bad][:60]}' in frame {frame + 1}, a number was expected, "
         "clean or export it again"

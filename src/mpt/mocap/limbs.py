@@ -38,7 +38,8 @@ SPELLED = {
     for side, forms in SIDES.items()
 }
 
-LIMBS = (*(f"{side}_{limb}" for side in SIDES for limb in NAMES), *MIDLINE)
+ALONG_A_SIDE = ("hip", "knee", "ankle", "toe", "collar", "shoulder", "elbow", "wrist", "finger")
+LIMBS = (*(f"{side}_{limb}" for limb in ALONG_A_SIDE for side in SIDES), *MIDLINE)
 WANTED = tuple(limb for limb in LIMBS if not limb.endswith(OPTIONAL))
 HANGS_ON = {"knee": "hip", "ankle": "knee", "elbow": "shoulder", "wrist": "elbow"}
 
@@ -175,7 +176,7 @@ def _named(plain: Mapping[str, int], parents: Sequence[int], known: Mapping[str,
         if found := [plain[name] for name in names.split() if name in plain]:
             limbs.setdefault(limb, found[0])
     if necks := [joint for name, joint in plain.items() if name.startswith("neck") and not is_end(name)]:
-        limbs.setdefault("neck", min(necks, key=lambda joint: (len(way_to(joint, parents)), joint)))
+        limbs.setdefault("neck", min(necks))
     return limbs
 
 

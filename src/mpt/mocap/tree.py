@@ -7,6 +7,7 @@ import numpy as np
 
 SAME = 0.03  # by which the bones of two sides may differ, of a chain's length
 LONG = 0.2  # of the skeleton's extent: arms and legs are longer, hands shorter
+MOST = 8  # chains that hang on one joint are compared, the longest
 LEVEL = 0.05  # of the trunk's length: feet that reach less far ahead do not show where ahead is
 LEG = ("hip", "knee", "ankle", "toe")
 ARM = ("shoulder", "elbow", "wrist", "finger")
@@ -99,19 +100,26 @@ def _equal_chains(parents: Sequence[int], offsets: np.ndarray) -> list[tuple[lis
     for joint in range(len(parents) - 1, 0, -1):
         reach[parents[joint]] = max(reach[parents[joint]], lengths[joint] + reach[joint])
 
+    hanging: list[list[int]] = [[] for _ in parents]
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            hanging[parent].append(joint)
+
     def chain(joint: int) -> list[int]:
         way = [joint]
-        while following := below(way[-1], parents):
-            way.append(max(following, key=lambda child: lengths[child] + reach[child]))
+        while hanging[way[-1]]:
+            way.append(max(hanging[way[-1]], key=lambda child: lengths[child] + reach[child]))
         return way
 
     extent = np.ptp(rest_positions(parents, offsets), axis=0).max()
+    far = lengths + reach
     found = []
-    for joint in range(len(parents)):
-        long = [
-            chain(child) for child in below(joint, parents) if lengths[child] + reach[child] > LONG * extent
+    for children in hanging:
+        long = sorted((child for child in children if far[child] > LONG * extent), key=lambda c: -far[c])[
+            :MOST
         ]
-        for one, other in combinations(long, 2):
+        chains = [chain(child) for child in long] if len(long) > 1 else []
+        for one, other in combinations(chains, 2):
             bones = [lengths[way] for way in (one, other)]
             if len(one) == len(other) and np.abs(bones[0] - bones[1]).max() < SAME * bones[0].sum():
                 found.append((float(bones[0].sum()), (one, other)))
