@@ -292,6 +292,22 @@ def test_a_missing_joint_map_is_refused(tmp_path):
         mpt.mocap.read_joint_map(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("rig", ["unity", "vroid", "genesis9"])
+def test_a_shoulder_before_an_upper_arm_of_any_name_is_a_collar(rig):
+    motion, _ = called(RIGS[rig])
+    known = find_limbs(motion.joints, motion.parents.tolist(), motion.offsets).joints
+    joints = list(motion.joints)
+    joints[known["left_shoulder"]] = "LeftBiceps"
+    assert find_limbs(joints, motion.parents.tolist(), motion.offsets).joints == known
+
+
+def test_a_shoulder_before_half_an_arm_begins_it():
+    joints = ["root", "LeftShoulder", "LeftArmTwist", "LeftElbow", "LeftWrist"]
+    offsets = np.array([[0, 0, 0], [0.2, 0, 0], [0.14, 0, 0], [0.14, 0, 0], [0.25, 0, 0]])
+    limbs = find_limbs(joints, [-1, 0, 1, 2, 3], offsets).joints
+    assert joints[limbs["left_shoulder"]] == "LeftShoulder" and "left_collar" not in limbs
+
+
 def test_halves_of_limbs_are_no_limbs():
     """Rigify's deforming bones come in halves, and Genesis' with a twist."""
     joints = ["root", "thigh.L", "thigh.L.001", "shin.L", "shin.L.001", "foot.L"]

@@ -43,6 +43,7 @@ LIMBS = (*(f"{side}_{limb}" for limb in ALONG_A_SIDE for side in SIDES), *MIDLIN
 WANTED = tuple(limb for limb in LIMBS if not limb.endswith(OPTIONAL))
 HANGS_ON = {"knee": "hip", "ankle": "knee", "elbow": "shoulder", "wrist": "elbow"}
 
+HALF = 0.7  # of the upper arm: a collar bone is shorter, the half of an arm that has a twist joint longer
 MOST = 0.6  # of a rig's names share what says nothing; those of one side are fewer
 AFFIXES = {"jnt", "joint", "jt", "bone", "bn", "bind", "skin", "def", "org", "bip", "b", "c", "m", "j"}
 
@@ -70,7 +71,7 @@ def find_limbs(
     parent, in any axes and unit. Raises InputError where ``told`` names a limb or a joint that there is not.
     """
     given = _told(joints, told or {})
-    named = limbs_by_name(joints, parents, given)
+    named = _behind_collars(limbs_by_name(joints, parents, given), parents, offsets) | given
     if Limbs(named).missing:
         shown = limbs_by_tree(joints, parents, offsets)
         free = {limb: joint for limb, joint in shown.items() if joint not in named.values()}
@@ -118,6 +119,20 @@ def read_joint_map(path: str | Path) -> dict[str, str]:
         if limb not in LIMBS:
             raise InputError(f"{path}: no limb is called '{limb}', {_near(limb, LIMBS)}")
     return told
+
+
+def _behind_collars(limbs: dict[str, int], parents: Sequence[int], offsets: np.ndarray) -> dict[str, int]:
+    """A "shoulder" is a collar where the joint behind it, of whatever name, begins the longer bone."""
+    found = dict(limbs)
+    for side in SIDES:
+        collar, shoulder, elbow = (f"{side}_{limb}" for limb in ("collar", "shoulder", "elbow"))
+        if collar not in limbs and {shoulder, elbow} <= limbs.keys():
+            way = way_to(limbs[elbow], parents)
+            between = way[way.index(limbs[shoulder]) + 1 :] if limbs[shoulder] in way else []
+            bones = [float(np.linalg.norm(offsets[joint])) for joint in between]
+            if len(bones) > 1 and bones[0] < HALF * sum(bones[1:]):
+                found |= {collar: limbs[shoulder], shoulder: between[0]}
+    return found
 
 
 def _told(joints: Sequence[str], told: Mapping[str, str]) -> dict[str, int]:
