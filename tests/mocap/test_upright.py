@@ -66,6 +66,17 @@ def test_a_root_that_turns_the_rest_pose_up_in_every_frame_is_seen(tmp_path):
     assert np.ptp(lying[0, :, 1]) < 0.8
 
 
+def test_a_root_that_lays_a_rest_pose_with_y_up_into_a_world_with_z_up_is_seen(tmp_path):
+    person = walking()
+    root = Rotation.from_matrix(Z_UP) * Rotation.from_rotvec(person.rotvec[:, 0])
+    rotvec = person.rotvec.copy()
+    rotvec[:, 0] = root.as_rotvec()
+    path = write_person_bvh(tmp_path / "a.bvh", replace(person, rotvec=rotvec, trans=person.trans @ Z_UP.T))
+    with pytest.warns(UserWarning, match=r"a\.bvh: its people stand along the file's z axis.*\(--up y\)"):
+        motion = read(path)
+    np.testing.assert_allclose(by_name(motion), by_name(person), atol=1e-6)
+
+
 def smpl(path, motion: Motion, axes: np.ndarray, **more):
     """Poses and places of SMPL's joints in a world that ``axes`` takes Motion's to."""
     root = Rotation.from_matrix(axes) * Rotation.from_rotvec(motion.rotvec[:, 0])

@@ -62,7 +62,7 @@ def frame_rate(frame_time: str, name: str) -> float:
             "write it in seconds, as 0.0333333"
         )
     whole = round(1 / seconds)
-    last_digit = 10.0 ** Decimal(number).as_tuple().exponent * unit_s
+    last_digit = 10.0 ** int(Decimal(number).as_tuple().exponent) * unit_s
     written_so = abs(1 / whole - seconds) < last_digit and abs(whole * seconds - 1) < 0.005
     return whole if written_so else 1 / seconds
 

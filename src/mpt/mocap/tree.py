@@ -115,10 +115,8 @@ def _equal_chains(parents: Sequence[int], offsets: np.ndarray) -> list[tuple[lis
     far = lengths + reach
     found = []
     for children in hanging:
-        long = sorted((child for child in children if far[child] > LONG * extent), key=lambda c: -far[c])[
-            :MOST
-        ]
-        chains = [chain(child) for child in long] if len(long) > 1 else []
+        long = sorted((child for child in children if far[child] > LONG * extent), key=lambda c: -far[c])
+        chains = [chain(child) for child in long[:MOST]] if len(long) > 1 else []
         for one, other in combinations(chains, 2):
             bones = [lengths[way] for way in (one, other)]
             if len(one) == len(other) and np.abs(bones[0] - bones[1]).max() < SAME * bones[0].sum():

@@ -17,7 +17,7 @@ AXES: dict[Up, tuple[float, float, float]] = {"y": (0, 1, 0), "z": (0, 0, 1), "y
 OURS = np.array([0.0, 1.0, 0.0])
 
 ALONG = 0.6  # the cosine within which a trunk goes along an axis
-FLOOR_M = 0.15  # within which the lowest joint is on a floor
+FLOOR_M = 0.2  # within which the lowest joint is on a floor
 LYING_M = 0.05  # above the floor's zero: a pelvis that lies there
 LOOKED_AT = 200  # frames
 
@@ -60,7 +60,8 @@ def _told_by_motion(motion: Motion, others: dict[Up, np.ndarray]) -> tuple[np.nd
         if abs(along @ OURS) > 0.5 or way @ along < max(ALONG, way @ OURS):
             continue
         stands = abs(lowest(along)) < FLOOR_M
-        habit = "z" if other != "z" else "y"
+        habit = "y" if other == "z" else "z"
+        # Most files are y up whatever their rest pose: a z must show its floor, a y only that nobody lies.
         if (stands and not lies) if other == "z" else (stands or not lies):
             return along, (
                 f"its people stand along the file's {other} axis in all frames, which is taken as up; "
