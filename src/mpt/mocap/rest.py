@@ -8,6 +8,7 @@ import numpy as np
 
 from mpt.errors import InputError
 from mpt.mocap.limbs import LIMBS, find_limbs
+from mpt.mocap.standing import stand
 from mpt.mocap.tree import rest_positions
 
 # The last is the unit of CMU's skeletons and of the BVH files made from them: 1 / 0.45 inches.
@@ -39,10 +40,25 @@ def turned_by_rest(
     trans: np.ndarray,
     joint_map: Mapping[str, str] | None = None,
 ) -> Turned:
-    """Turn a skeleton into the axes that its rest pose shows (see ``axes_of_rest``), with a warning that
-    begins with ``name`` where it had to be mirrored.
+    """Turn a skeleton into the axes that its rest pose shows (see ``axes_of_rest``).
+
+    Where its zero pose is nobody standing, a frame in which somebody does is the rest pose (see ``stand``).
+    That, and that it had to be mirrored, is told in a warning that begins with ``name``.
     """
-    axes = axes_of_rest(joints, parents, offsets, joint_map)
+    world = np.eye(3)
+    try:
+        axes = axes_of_rest(joints, parents, offsets, joint_map)
+    except InputError:
+        standing = stand(joints, parents, offsets, rotvec, trans, joint_map)
+        if standing is None:
+            raise
+        frame, world, offsets, rotvec, trans = standing
+        axes = axes_of_rest(joints, parents, offsets, joint_map)
+        warnings.warn(
+            f"{name}: its zero pose is nobody standing upright, frame {frame + 1} is taken as rest pose; "
+            "if the head or the hands come out turned, export it with a T-pose as rest pose",
+            stacklevel=3,
+        )
     hand = np.linalg.det(axes).round()
     if hand < 0:
         warnings.warn(
@@ -50,7 +66,7 @@ def turned_by_rest(
             "sides exchanged), it is read as the mirror image",
             stacklevel=3,
         )
-    return Turned(axes, offsets @ axes.T, hand * rotvec @ axes.T, trans @ axes.T)
+    return Turned(axes @ world, offsets @ axes.T, hand * rotvec @ axes.T, trans @ axes.T)
 
 
 def axes_of_rest(
