@@ -48,7 +48,7 @@ def read_bvh(
     joint_map: Mapping[str, str] | None = None,
     up: Up | None = None,
 ) -> Motion:
-    """Read one BVH file; the rest pose is its zero pose, or where that is nobody standing a frame (``stand``).
+    """Read one BVH file; its zero pose is the rest pose, or a frame where that is nobody (see ``stand``).
 
     Rotation channels apply in the order written, each about the axes turned by those before it. The root's
     position channels are its place in the world and override its OFFSET; position channels of other joints

@@ -12,6 +12,7 @@ from mpt.mocap.tree import way_to
 
 LOOKED_AT = 300  # frames
 X, Y, Z = np.eye(3)
+RAISED = 0.2  # the cosine beyond which an arm is
 UPRIGHT = 0.9  # the least of what makes somebody stand: cosines, and how far a limb is stretched out
 
 
@@ -33,8 +34,9 @@ def stand(
     trans: np.ndarray,
     joint_map: Mapping[str, str] | None = None,
 ) -> Standing | None:
-    """The motion told from the frame in which the person stands most upright along the file's y or z, legs
-    stretched, shoulders over the hips and toes ahead; None where nobody does, or limbs are not known by name.
+    """The motion told from a frame in which the person stands upright along the file's y or z: legs
+    stretched, shoulders over the hips, toes ahead, and arms down or out as nearly as in any. None where nobody stands,
+    or limbs are not known by name.
     """
     found = find_limbs(joints, parents, offsets, joint_map)
     if found.missing or found.by_tree:
@@ -81,14 +83,16 @@ def _world_rotations(rotvec: np.ndarray, parents: Sequence[int]) -> np.ndarray:
 def _uprightness(
     places: np.ndarray, limbs: Mapping[str, int], parents: Sequence[int], offsets: np.ndarray, up: np.ndarray
 ) -> np.ndarray:
-    """(T,) the least of what makes somebody stand, 1 at most."""
+    """(T,) the least of what makes somebody stand, 1 at most; where one does, how well the arms are held is
+    added.
+    """
     at = {limb: places[:, joint] for limb, joint in limbs.items()}
 
     def stretched(start: str, end: str) -> np.ndarray:
-        """How much of the bones between two joints goes up from the first to the second."""
+        """(T, 3) way between two joints, of length 1 where the bones between them are stretched out."""
         ways = [way_to(limbs[limb], parents) for limb in (start, end)]
         bones = sum(np.linalg.norm(offsets[joint]) for joint in set(ways[0]) ^ set(ways[1]))
-        return (at[end] - at[start]) @ up / max(bones, 1e-12)
+        return (at[end] - at[start]) / max(bones, 1e-12)
 
     across = [_level(at[f"left_{limb}"] - at[f"right_{limb}"], up) for limb in ("hip", "shoulder")]
     ahead = np.cross(across[0], up)
@@ -97,11 +101,14 @@ def _uprightness(
         _cosine(at["head"] - (at["left_hip"] + at["right_hip"]) / 2, up),
     ]
     for side in ("left", "right"):
-        scores.append(stretched(f"{side}_ankle", f"{side}_hip"))
+        scores.append(stretched(f"{side}_ankle", f"{side}_hip") @ up)
         if f"{side}_toe" in limbs:
             toes = _level(at[f"{side}_toe"] - at[f"{side}_ankle"], up)
             scores.append(np.abs((toes * ahead).sum(-1)))  # behind them in a left-handed file
-    return np.nan_to_num(np.min(scores, axis=0))
+    arms = [stretched(f"{side}_shoulder", f"{side}_wrist") for side in ("left", "right")]
+    held = [np.hypot(arm @ up, (arm * across[0]).sum(-1)) * (arm @ up < RAISED) for arm in arms]
+    upright = np.nan_to_num(np.min(scores, axis=0))
+    return upright + np.where(upright > UPRIGHT, np.min(held, axis=0), 0)
 
 
 def _level(way: np.ndarray, up: np.ndarray) -> np.ndarray:
