@@ -106,7 +106,8 @@ def test_smpls_parameters_are_known_by_other_names_and_shapes(save, of, rate):
     expected = read(save(), up="z")
     fps = np.array([120])
     motion = read(
-        save(**under_other_names(transl=fields()["trans"], **of(fields()["poses"]), **{rate: fps})), up="z"
+        save(**under_other_names(transl=fields()["trans"][:, None], **of(fields()["poses"]), **{rate: fps})),
+        up="z",
     )
     assert (len(motion), motion.fps) == (4, 120)
     np.testing.assert_allclose(motion.positions(), expected.positions(), atol=1e-12)
@@ -183,6 +184,11 @@ def test_gender_is_read_however_it_is_written(save, written, gender):
         ({"mocap_framerate": None}, "lacks mocap_framerate"),
         ({"poses": np.zeros((4, 63))}, "63 columns"),
         ({"poses": np.zeros((4, 144))}, "144 columns"),
+        ({"poses": None, "root_orient": np.zeros((4, 9)), "pose_body": np.zeros((4, 63))}, "9 columns, 3 of"),
+        (
+            {"poses": None, "root_orient": np.zeros((4, 3)), "pose_body": np.zeros((4, 207))},
+            "207 columns, 63",
+        ),
         ({"poses": np.zeros((4, 52, 2))}, r"'poses' is float64 of shape \(4, 52, 2\)"),
         ({"poses": np.zeros((4, 24, 3, 3))}, "'poses' holds matrices that are no rotations"),
         (

@@ -145,16 +145,10 @@ def _body_poses(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, bool]:
     """(T, 22, 3) axis-angle of the pelvis and the body's joints, and whether they are SMPL-X's."""
     split = next((keys for keys in SPLIT if all(key in arrays for key in keys)), None)
     if key := _first(WHOLE, arrays):
-        poses = _rotvecs(arrays, key)
-        if poses.shape[1] not in COUNTS:
-            raise InputError(
-                f"'{key}' has {3 * poses.shape[1]} columns, SMPL has 72, SMPL-H 156 and SMPL-X 165 of "
-                "axis-angle, download it again or save it so"
-            )
+        poses = _rotvecs(arrays, key, COUNTS)
     elif split:
-        root, body = (
-            _rotvecs(arrays, key, joints=joints) for key, joints in zip(split, (1, len(JOINTS) - 1))
-        )
+        root = _rotvecs(arrays, split[0], (1,))
+        body = _rotvecs(arrays, split[1], tuple(count - 1 for count in COUNTS))
         if len(root) != len(body):
             raise InputError(
                 f"'{split[0]}' has {len(root)} frames and '{split[1]}' {len(body)}, save it again"
@@ -168,22 +162,24 @@ def _body_poses(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, bool]:
     return poses[:, : len(JOINTS)], _is_smplx(arrays, poses.shape[1], split)
 
 
-def _rotvecs(arrays: Mapping[str, np.ndarray], key: str, joints: int | None = None) -> np.ndarray:
-    """(T, J, 3) axis-angle of an array that holds it flat, joint by joint, or as matrices."""
+def _rotvecs(arrays: Mapping[str, np.ndarray], key: str, counts: tuple[int, ...]) -> np.ndarray:
+    """(T, J, 3) axis-angle, J one of ``counts``, of an array that holds it flat, by joints, or as matrices."""
     value = arrays[key]
     shape = value.shape
-    if joints == 1 and shape[1:] == (3, 3):
+    if shape[1:] == (3, 3) and counts == (1,):
         shape = (len(value), 1, 3, 3)
-    flat = len(shape) == 2 and shape[1] % 3 == 0
-    if flat or (len(shape) == 3 and shape[2] == 3):
-        shape = (shape[0], shape[1] // 3 if flat else shape[1], 3)
-    elif len(shape) != 4 or shape[2:] != (3, 3):
-        shape = ()
-    if value.dtype.kind not in "iuf" or len(shape) < 3 or shape[1] < (joints or 0):
-        count = 3 * (joints or len(JOINTS))
+    if len(shape) == 2 and shape[1] % 3 == 0:
+        shape = (shape[0], shape[1] // 3, 3)
+    if value.dtype.kind not in "iuf" or shape[2:] not in ((3,), (3, 3)):
         raise InputError(
-            f"'{key}' is {value.dtype} of shape {value.shape}, axis-angle of shape (any, {count}) was "
-            "expected, download it again"
+            f"'{key}' is {value.dtype} of shape {value.shape}, axis-angle of shape (any, {3 * counts[0]}) "
+            "was expected, download it again"
+        )
+    if shape[1] not in counts:
+        wanted = ", ".join(str(3 * count) for count in counts)
+        raise InputError(
+            f"'{key}' has {3 * shape[1]} columns, {wanted} of axis-angle were expected, "
+            "download it again or save it so"
         )
     value = value.astype(np.float64).reshape(shape)
     return value if len(shape) == 3 else _of_matrices(value, key)
@@ -202,6 +198,7 @@ def _of_matrices(matrices: np.ndarray, key: str) -> np.ndarray:
 def _numbers(arrays: Mapping[str, np.ndarray], key: str, shape: tuple[int | None, ...]) -> np.ndarray:
     value = arrays[key]
     value = value.reshape(()) if shape == () and value.size == 1 else value
+    value = value[:, 0] if value.ndim == 3 and value.shape[1] == 1 and len(shape) == 2 else value
     fits = value.ndim == len(shape) and all(want in (None, came) for want, came in zip(shape, value.shape))
     if value.dtype.kind not in "iuf" or not fits:
         expected = str(tuple(shape)).replace("None", "any")

@@ -35,8 +35,8 @@ def stand(
     joint_map: Mapping[str, str] | None = None,
 ) -> Standing | None:
     """The motion told from a frame in which the person stands upright along the file's y or z: legs
-    stretched, shoulders over the hips, toes ahead, and arms down or out as nearly as in any. None where nobody stands,
-    or limbs are not known by name.
+    stretched, shoulders over the hips, toes ahead, and arms down or out as nearly as in any. None where
+    nobody stands, or limbs are not known by name.
     """
     found = find_limbs(joints, parents, offsets, joint_map)
     if found.missing or found.by_tree:
