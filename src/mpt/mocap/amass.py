@@ -163,7 +163,7 @@ def _body_poses(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, bool]:
 
 
 def _rotvecs(arrays: Mapping[str, np.ndarray], key: str, counts: tuple[int, ...]) -> np.ndarray:
-    """(T, J, 3) axis-angle, J one of ``counts``, of an array that holds it flat, by joints, or as matrices."""
+    """(T, J, 3) axis-angle of an array that holds it flat, by joints or as matrices; J one of ``counts``."""
     value = arrays[key]
     shape = value.shape
     if shape[1:] == (3, 3) and counts == (1,):
@@ -198,7 +198,8 @@ def _of_matrices(matrices: np.ndarray, key: str) -> np.ndarray:
 def _numbers(arrays: Mapping[str, np.ndarray], key: str, shape: tuple[int | None, ...]) -> np.ndarray:
     value = arrays[key]
     value = value.reshape(()) if shape == () and value.size == 1 else value
-    value = value[:, 0] if value.ndim == 3 and value.shape[1] == 1 and len(shape) == 2 else value
+    if len(shape) == 2 and value.ndim == 3 and value.shape[1:2] == (1,):
+        value = value.squeeze(1)
     fits = value.ndim == len(shape) and all(want in (None, came) for want, came in zip(shape, value.shape))
     if value.dtype.kind not in "iuf" or not fits:
         expected = str(tuple(shape)).replace("None", "any")
