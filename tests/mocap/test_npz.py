@@ -124,7 +124,6 @@ def header(shape: str, descr: str = "<f8") -> bytes:
         header("(5, 16"),
         header("(5, 16, 3)", "nonsense"),
         b"\x93NUMPY\x09\x00",
-        header("(5000000, 16, 3)") + bytes(8 * 5_000_000 * 48 // 20),
     ],
 )
 def test_a_header_that_lies_takes_no_memory(tmp_path, content):
@@ -136,11 +135,9 @@ def test_a_header_that_lies_takes_no_memory(tmp_path, content):
 
 def test_a_bomb_is_not_unpacked(tmp_path):
     path = tmp_path / "walk.npz"
-    size = 12_000_000
-    with_member(path, "trans", header(f"({size}, 3)", "|i1") + bytes(3 * size))
-    with_bomb = header(f"({4 * size}, 3)", "|i1") + bytes(12 * size)
-    with_member(path, "rotvec", with_bomb)
-    assert path.stat().st_size < size / 50
+    size = 70_000_000
+    with_member(path, "rotvec", header(f"({size},)", "|i1") + bytes(size))
+    assert path.stat().st_size < size / 100
     with pytest.raises(InputError, match="'rotvec' is cut short or damaged"):
         read(path)
 
