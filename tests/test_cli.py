@@ -337,6 +337,10 @@ def test_motion_files_are_prepared_and_evaluated(place, model, capsys):
     assert "poses kept" in capsys.readouterr().out
     assert main(["evaluate", "mocap", "clips", "--model", model, "--json", "--device", "cpu"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 10
+    assert main(["evaluate", "mocap", "my.store", "--model", model, "--up", "z", "--device", "cpu"]) == 2
+    assert (
+        "--up say how motion files are read, and my.store is none: leave them out" in capsys.readouterr().err
+    )
 
 
 def test_the_demo_reconstructs_its_own_people_and_knows_how_far_off_they_are(

@@ -1,5 +1,6 @@
 """Motion of any rig, laid on the body: directions, sides, the spine, and what is refused."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +146,43 @@ def test_spines_of_any_length_carry_the_shoulders_alike(body):
         )
 
 
+@pytest.mark.parametrize("toe", [(0, -0.06, 0), (0, 0, 0), (0.0001, -0.06, -0.0001)])
+def test_a_foot_whose_toes_point_nowhere_ahead_is_one_without_toes(body, toe):
+    rotvec = random_rotvec(2, len(role_index(("toe",))))
+    expected = retarget(t_posed(rotvec, without=("toe",)), body)[1]
+    roles = role_index()
+    kept = [joint for role, joint in roles.items() if not role.endswith("toe")]
+    with_toes = np.zeros((2, len(roles), 3))
+    with_toes[:, kept] = rotvec
+    motion = t_posed(with_toes)
+    motion.offsets[[roles["left_toe"], roles["right_toe"]]] = toe
+    np.testing.assert_allclose(retarget(motion, body)[1], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("role", [role for role in role_index() if role != "pelvis"])
+def test_bones_without_length_leave_no_pose_that_is_no_number(body, role):
+    motion = t_posed(random_rotvec(3, JOINTS))
+    motion.offsets[role_index()[role]] = 0
+    assert np.isfinite(retarget(motion, body)[1]).all()
+
+
+def test_a_skeleton_of_one_point_is_no_nan_either(body):
+    motion = t_posed(random_rotvec(3, JOINTS))
+    motion.offsets[:] = 0
+    assert np.isfinite(retarget(motion, body)[1]).all()
+
+
+def test_numbers_too_large_for_any_pose_are_refused(body):
+    for motion in (
+        t_posed(np.full((1, JOINTS, 3), 1e200)),
+        body_motion(body, body.moving_bones, 1e200 * np.ones((1, len(body.moving_bones), 3))),
+    ):
+        try:
+            assert np.isfinite(retarget(motion, body)[1]).all()
+        except InputError as error:
+            assert "too large to pose a body" in str(error)
+
+
 def test_joints_that_are_not_found_are_named(body):
     motion = t_posed(np.zeros((1, len(role_index(("knee",))), 3)), without=("knee",))
     with pytest.raises(InputError, match=r"^clip: no joint was found for left_knee, right_knee among .*Hips"):
@@ -183,6 +221,61 @@ def test_limbs_of_real_clips_keep_their_directions(body, shared_data, clip):
             assert angle(theirs[end] - theirs[start], ours[end] - ours[start]).mean() < 0.1
     theirs, ours = (p["neck"] - (p["left_hip"] + p["right_hip"]) / 2 for p in (theirs, ours))
     assert angle(theirs, ours).mean() < 8
+
+
+H36M = {"Hip": "hip", "Knee": "knee", "Ankle": "ankle", "Shoulder": "shoulder", "Elbow": "elbow"}
+
+
+def test_every_skeleton_of_free_motion_is_known_as_people_know_it(body, shared_data):
+    clips = {mpt.mocap.read(clip).joints: clip for clip in mpt.mocap.find([shared_data / "mocap"])}
+    motions = {joints: mpt.mocap.read(clip) for joints, clip in clips.items()}
+    skeletons = json.loads((shared_data / "mocap" / "skeletons.json").read_text())
+    assert len(motions) > len(skeletons)
+    for known in skeletons.values():
+        motion = motions[tuple(known["names"])]
+        rig = read_rig(motion.joints, motion.parents.tolist(), motion.offsets)
+        played = {role: rig.joints[joint] for role, joint in rig.roles.items()}
+        for joint, limb in H36M.items():
+            for letter, side in (("L", "left"), ("R", "right")):
+                assert played[f"{side}_{limb}"] == known["h36m17"][f"{letter}{joint}"]
+        assert rig.joints[rig.trunk[0]] == known["h36m17"]["Pelvis"]
+        assert played["head"] == known["h36m17"]["Neck"]  # Human3.6M's neck is below the chin
+    for motion in motions.values():
+        pose = retarget(replace(motion, rotvec=motion.rotvec[:2], trans=motion.trans[:2]), body)[1]
+        assert np.isfinite(pose).all()
+
+
+@pytest.mark.parametrize("head", ["head", "neck"])
+def test_a_rig_without_neck_or_head_gives_the_same_limbs(body, head):
+    """Where the head hangs on the chest it carries the neck; a neck that ends carries the head."""
+    roles = role_index((head,) if head == "head" else ("neck",))
+    rotvec = np.zeros((1, len(roles), 3))
+    other = "neck" if head == "head" else "head"
+    rotvec[:, roles[other]] = (0.4, 0, 0)
+    motion = t_posed(rotvec, without=(head,))
+    if head == "head":
+        joints, parents = [*motion.joints, "end"], [*motion.parents, roles["neck"]]
+        offsets = np.concatenate([motion.offsets, [[0, 0.1, 0.03]]])
+        rotvec = np.concatenate([rotvec, np.zeros((1, 1, 3))], axis=1)
+        motion = replace(motion, joints=joints, parents=parents, offsets=offsets, rotvec=rotvec)
+    world = body_rotations(body, retarget(motion, body)[1])
+    turned = roma.rotvec_to_rotmat(torch.tensor([0.4, 0, 0], dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(world[body.roles["head"]], turned[None], atol=1e-9)
+
+
+def test_a_hand_that_only_ends_its_forearm_follows_it(body):
+    without = ("wrist", "finger")
+    roles = role_index(without)
+    joints, parents, offsets = skeleton(without=without)
+    for side, sign in (("Left", 1), ("Right", -1)):
+        parents.append(roles[f"{side.lower()}_elbow"])
+        joints = (*joints, f"{side}ForeArm_end")
+        offsets = np.concatenate([offsets, [[0.25 * sign, -0.01, 0.04]]])
+    rotvec = np.concatenate([random_rotvec(2, len(roles)), np.zeros((2, 2, 3))], axis=1)
+    motion = Motion("clip", "01", 30, joints, parents, offsets, rotvec, np.zeros((2, 3)))
+    pose = retarget(motion, body)[1]
+    for side in ("left", "right"):
+        assert np.abs(pose[:, body.moving_bones.index(body.roles[f"{side}_wrist"])]).max() < 1e-9
 
 
 def test_feet_of_people_who_stand_are_flat(body, shared_data):

@@ -69,6 +69,12 @@ def bvh_text(
     return "\n".join(["HIERARCHY", *node(0, 0), *header, *frames]) + "\n"
 
 
+def depth_first(parents: Sequence[int], joint: int = 0) -> list[int]:
+    """Joints in the order in which BVH writes them."""
+    below = [child for child, parent in enumerate(parents) if parent == joint]
+    return [joint, *(j for child in below for j in depth_first(parents, child))]
+
+
 def write_person_bvh(
     path: Path, motion: Motion, *, unit: float = 1.0, axes: np.ndarray | None = None
 ) -> Path:
@@ -76,14 +82,12 @@ def write_person_bvh(
     from scipy.spatial.transform import Rotation
 
     axes = np.eye(3) if axes is None else axes
-    channels, columns = [], []
-    for joint, name in enumerate(motion.joints):
-        channels.append(["Zrotation", "Xrotation", "Yrotation"])
-        if name.endswith("_end"):
+    channels = [["Zrotation", "Xrotation", "Yrotation"] for _ in motion.joints]
+    channels[0] = ["Xposition", "Yposition", "Zposition", *channels[0]]
+    columns = [motion.trans @ axes.T / unit]
+    for joint in depth_first(motion.parents.tolist()):
+        if motion.joints[joint].endswith("_end"):
             continue
-        if joint == 0:
-            channels[0] = ["Xposition", "Yposition", "Zposition", *channels[0]]
-            columns.append(motion.trans @ axes.T / unit)
         turn = Rotation.from_rotvec(motion.rotvec[:, joint] @ axes.T)
         columns.append(turn.as_euler("ZXY", degrees=True))
     offsets = motion.offsets @ axes.T / unit

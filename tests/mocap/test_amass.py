@@ -83,6 +83,67 @@ def test_the_split_layout_equals_the_joined_one(save, smplx):
     assert (split.fps, split.betas is None) == (120, smplx)
 
 
+def under_other_names(**change) -> dict[str, np.ndarray | None]:
+    """What ``save`` is to write in AMASS's place; its poses are in AMASS's order of joints."""
+    return {"poses": None, "trans": None, "mocap_framerate": None, "dmpls": None} | change
+
+
+@pytest.mark.parametrize("rate", ["mocap_framerate", "mocap_frame_rate", "fps", "framerate", "frame_rate"])
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda poses: {"poses": poses.reshape(4, 52, 3)},
+        lambda poses: {"poses": poses.reshape(4, 52, 3)[:, :24]},
+        lambda poses: {"pose": poses[:, :72]},
+        lambda poses: {"pred_rotmat": matrices(poses[:, :72])},
+        lambda poses: {"global_orient": poses[:, :3], "body_pose": poses[:, 3:66]},
+        lambda poses: {"global_orient": poses[:, None, :3], "body_pose": poses[:, 3:72].reshape(4, 23, 3)},
+        lambda poses: {"global_orient": matrices(poses[:, :3]), "body_pose": matrices(poses[:, 3:72])},
+        lambda poses: {"global_orient": matrices(poses[:, :3])[:, 0], "body_pose": poses[:, 3:66]},
+    ],
+)
+def test_smpls_parameters_are_known_by_other_names_and_shapes(save, of, rate):
+    expected = read(save(), up="z")
+    fps = np.array([120])
+    motion = read(
+        save(**under_other_names(transl=fields()["trans"][:, None], **of(fields()["poses"]), **{rate: fps})),
+        up="z",
+    )
+    assert (len(motion), motion.fps) == (4, 120)
+    np.testing.assert_allclose(motion.positions(), expected.positions(), atol=1e-12)
+
+
+def matrices(poses: np.ndarray) -> np.ndarray:
+    """(T, J, 3, 3)"""
+    return Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(len(poses), -1, 3, 3)
+
+
+def test_aists_places_are_scaled_and_its_rate_is_known(save):
+    poses, trans = fields()["poses"], fields()["trans"]
+    path = save(
+        **under_other_names(smpl_poses=poses[:, :72], smpl_trans=90 * trans, smpl_scaling=np.array([90.0]))
+    )
+    with pytest.warns(
+        UserWarning, match=r"walk_poses\.npz: its frame rate is not told, 60 frames per second"
+    ):
+        motion = read(path, up="z")
+    assert motion.fps == 60
+    np.testing.assert_allclose(motion.positions(), read(save(), up="z").positions(), atol=1e-12)
+
+
+def test_other_parameters_without_a_rate_are_taken_as_a_videos(save):
+    poses = fields()["poses"]
+    change = under_other_names(global_orient=poses[:, :3], body_pose=poses[:, 3:66], transl=fields()["trans"])
+    with pytest.warns(UserWarning, match="its frame rate is not told, 30 frames per second are taken"):
+        motion = read(save(**change), up="z")
+    assert (motion.fps, motion.betas) == (30, None)  # 21 joints under these names are SMPL-X's
+
+
+def test_shapes_told_for_each_frame_are_averaged(save):
+    betas = np.stack([np.arange(10.0), np.arange(10.0) + 2, np.zeros(10), np.zeros(10)])
+    np.testing.assert_allclose(read(save(betas=betas)).betas[:10], betas.mean(0))
+
+
 def test_smplx_shapes_are_not_taken_for_smplhs(save):
     poses = np.zeros((4, 165))
     assert read(save(poses=poses)).betas is None
@@ -106,6 +167,7 @@ def test_betas_are_sixteen(save, count, kept):
         (np.array("b'male'"), "male"),
         (np.array("unknown"), None),
         (np.array("male", dtype=object), None),
+        (np.array(b"\xff\xfemale"), None),
         (None, None),
     ],
 )
@@ -121,7 +183,23 @@ def test_gender_is_read_however_it_is_written(save, written, gender):
         ({"trans": None}, "lacks trans"),
         ({"mocap_framerate": None}, "lacks mocap_framerate"),
         ({"poses": np.zeros((4, 63))}, "63 columns"),
-        ({"poses": np.zeros((4, 52, 3))}, r"'poses' is float64 of shape \(4, 52, 3\)"),
+        ({"poses": np.zeros((4, 144))}, "144 columns"),
+        ({"poses": None, "root_orient": np.zeros((4, 9)), "pose_body": np.zeros((4, 63))}, "9 columns, 3 of"),
+        (
+            {"poses": None, "root_orient": np.zeros((4, 3)), "pose_body": np.zeros((4, 207))},
+            "207 columns, 63",
+        ),
+        ({"poses": np.zeros((4, 52, 2))}, r"'poses' is float64 of shape \(4, 52, 2\)"),
+        ({"poses": np.zeros((4, 24, 3, 3))}, "'poses' holds matrices that are no rotations"),
+        (
+            {"poses": None, "pose": None},
+            "lacks names, .* or SMPL's parameters as poses .* it holds trans, betas",
+        ),
+        (
+            {"poses": None, "global_orient": np.zeros((4, 3))},
+            "nor global_orient and body_pose, among trans, ",
+        ),
+        ({"mocap_framerate": np.array(0.0333)}, "'mocap_framerate' is 0.0333, 1 to 1000 frames per second"),
         ({"trans": np.zeros((3, 3))}, r"numbers of shape \(4, 3\)"),
         ({"poses": np.full((4, 156), np.inf)}, "not finite"),
         ({"poses": None, "root_orient": np.zeros((4, 3))}, "nor root_orient and pose_body"),

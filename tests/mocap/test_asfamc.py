@@ -124,6 +124,17 @@ def test_a_motion_finds_its_skeleton_beside_it(tmp_path, skeleton):
     assert len(read(tmp_path / "07_02.AMC")) == 4
 
 
+def test_of_several_skeletons_the_one_whose_name_the_motions_begins_with_is_taken(tmp_path):
+    angles, places, _ = random_clip()
+    for name in ("HDM_mm", "HDM_b", "HDM"):
+        (tmp_path / f"{name}.asf").write_text("not this one")
+    (tmp_path / "HDM_bd.asf").write_text(asf_text())
+    (tmp_path / "HDM_bd_01-01_01_120.amc").write_text(amc_text(angles, places))
+    (tmp_path / "HDM_bd_01-01_01_60.amc").write_text(amc_text(angles, places))
+    assert len(read(tmp_path / "HDM_bd_01-01_01_120.amc")) == 4
+    assert [read(path).fps for path in sorted(tmp_path.glob("*.amc"))] == [120, 60]
+
+
 def test_the_skeleton_may_be_given(tmp_path):
     angles, places, _ = random_clip()
     (tmp_path / "skeletons").mkdir()
@@ -180,6 +191,7 @@ def test_a_broken_amc_is_refused_in_one_sentence(tmp_path, change, message):
         (lambda t: edited(t, "    lfemur lfoot\n", ""), "'lfoot' has no parent"),
         (lambda t: edited(t, "root lfemur rfemur thorax", "root rfemur thorax\n lfoot lfemur"), "ring"),
         (lambda t: edited(t, "length 0.45", "length 45"), "units tall"),
+        (lambda t: edited(t, "name rfoot", "name lfoot"), "two bones are called 'lfoot'"),
     ],
 )
 def test_a_broken_asf_is_refused_in_one_sentence(tmp_path, change, message):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from people import AXES, JOINTS, OFFSETS, bvh_text, moving_person, write_person_bvh
+from people import AXES, JOINTS, OFFSETS, bvh_text, depth_first, moving_person, write_person_bvh
 from scipy.spatial.transform import Rotation
 
 from mpt.errors import InputError
@@ -63,11 +63,6 @@ def random_file(seed: int):
     return text, dict(zip(joints, positions.transpose(1, 0, 2)))
 
 
-def depth_first(parents, joint=0):
-    below = [child for child, parent in enumerate(parents) if parent == joint]
-    return [joint, *(j for child in below for j in depth_first(parents, child))]
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_any_channel_order_gives_the_positions_that_scipy_gives(tmp_path, seed):
     text, expected = random_file(seed)
@@ -113,12 +108,83 @@ def test_the_scale_given_overrides_the_guess(tmp_path):
         ("0.016666", 60),
         ("0.04", 25),
         ("0.03", 1 / 0.03),
+        (".0333 s", 30),
+        ("0.0333333 seconds", 30),
+        (" 0,0083333", 120),
+        ("8.3333 ms", 120),
+        ("33 msec.", 1 / 0.033),
+        ("1.6666e-2", 60),
     ],
 )
 def test_a_frame_time_means_a_whole_rate_where_its_digits_allow(tmp_path, written, fps):
     path = write_person_bvh(tmp_path / "walk.bvh", moving_person())
     path.write_text(path.read_text().replace("0.0083333", written))
     assert read(path).fps == pytest.approx(fps, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("written", "fps", "meant"),
+    [
+        ("33.333", 30, "milliseconds"),
+        ("33.3", 30, "milliseconds"),
+        ("8.3333", 120, "milliseconds"),
+        ("40", 25, "milliseconds"),
+        ("30", 30, "frames per second"),
+        ("120", 120, "frames per second"),
+    ],
+)
+def test_a_frame_time_that_can_be_no_seconds_is_taken_with_a_note(tmp_path, written, fps, meant):
+    path = write_person_bvh(tmp_path / "walk.bvh", moving_person())
+    path.write_text(path.read_text().replace("0.0083333", written))
+    with pytest.warns(
+        UserWarning, match=rf"walk\.bvh: its frame time is \S+, which is taken as {meant}: {fps} f"
+    ):
+        assert read(path).fps == pytest.approx(fps, rel=0.002)
+
+
+def test_a_name_that_comes_again_is_numbered_with_a_note(tmp_path):
+    person = moving_person()
+    path = write_person_bvh(tmp_path / "walk.bvh", person)
+    path.write_text(path.read_text().replace("JOINT RightHand", "JOINT LeftHand"))
+    with pytest.warns(
+        UserWarning, match=r"walk\.bvh: two joints are called 'LeftHand', one is .* 'LeftHand_2'"
+    ):
+        motion = read(path)
+    assert motion.joints == (*JOINTS[:-1], "LeftHand_2")
+    np.testing.assert_allclose(motion.positions(), person.positions(), atol=1e-6)
+
+
+def test_a_capture_that_was_stopped_early_is_read_with_a_note(tmp_path):
+    person = moving_person()
+    path = write_person_bvh(tmp_path / "walk.bvh", person)
+    path.write_text(path.read_text().replace("Frames: 5", "Frames: 900"))
+    with pytest.warns(UserWarning, match=r"walk\.bvh: it declares 900 frames and holds 5, which are read"):
+        np.testing.assert_allclose(read(path).positions(), person.positions(), atol=1e-6)
+
+
+@pytest.mark.parametrize("flipped", "xyz")
+def test_a_left_handed_file_is_read_as_its_mirror_image(tmp_path, flipped):
+    person = moving_person()
+    flip = np.where(np.array(list("xyz")) == flipped, -1.0, 1.0)
+    mirrored = replace(
+        person, offsets=person.offsets * flip, rotvec=-person.rotvec * flip, trans=person.trans * flip
+    )
+    path = write_person_bvh(tmp_path / "walk.bvh", mirrored)
+    with pytest.warns(UserWarning, match=r"walk\.bvh: .*those of a person in a mirror"):
+        np.testing.assert_allclose(read(path).positions(), person.positions(), atol=1e-6)
+
+
+def test_exchanged_sides_are_read_as_a_mirror_image(tmp_path):
+    person = moving_person()
+    path = write_person_bvh(tmp_path / "walk.bvh", person)
+    text = path.read_text().replace("Left", "@").replace("Right", "Left").replace("@", "Right")
+    path.write_text(text)
+    with pytest.warns(UserWarning, match="sides exchanged"):
+        motion = read(path)
+    at = dict(zip(motion.joints, motion.positions().transpose(1, 0, 2)))
+    theirs = dict(zip(person.joints, person.positions().transpose(1, 0, 2)))
+    for joint in ("LeftHand", "LeftFoot_end"):
+        np.testing.assert_allclose(at[joint], theirs[joint.replace("Left", "Right")] * [-1, 1, 1], atol=1e-6)
 
 
 def test_an_added_first_pose_is_left_out(tmp_path):
@@ -143,6 +209,9 @@ def test_a_first_frame_at_rest_stays_where_the_motion_goes_on_from_it(tmp_path):
         lambda text: "\ufeff" + text.replace("HIERARCHY", "hierarchy").replace("rotation", "ROTATION"),
         lambda text: text.replace("Frames: ", "Frames:\t").replace("MOTION", "MOTION  "),
         lambda text: text.rstrip() + "\n\n  \n",
+        lambda text: text + "\x1a",
+        lambda text: text + "\x00\x00",
+        lambda text: text.replace("MOTION", "MOTION\x00"),
     ],
 )
 def test_exporters_may_write_it_their_way(tmp_path, change):
@@ -167,6 +236,13 @@ def edited(text: str, old: str, new: str) -> str:
     return text.replace(old, new, 1)
 
 
+def glued(text: str) -> str:
+    """The space before some minus of the second frame is lost."""
+    lines = text.splitlines()
+    lines[-4] = lines[-4].replace(" -", "-", 1)
+    return "\n".join(lines)
+
+
 def last_word_cut(text: str) -> str:
     return text.rstrip().rpartition(" ")[0]
 
@@ -179,11 +255,21 @@ def last_word_cut(text: str) -> str:
         (lambda t: t[: t.index("MOTION")], "ends before its MOTION"),
         (lambda t: t[: t.index("Frame Time")], "lacks 'Frames:' or 'Frame Time:'"),
         (last_word_cut, r"cut in the middle of frame 5 of 5 \(\d+ of \d+ numbers\)"),
-        (lambda t: t.rstrip().rpartition("\n")[0], "declares 5 frames and holds 4"),
+        (lambda t: t[: t.index("0.0083333") + 9], "declares 5 frames and holds none"),
         (lambda t: edited(t, "Frames: 5", "Frames: 4"), "declares 4 frames and holds 5"),
         (lambda t: edited(t, "Frames: 5", "Frames: 0"), "no frames"),
         (lambda t: edited(t, "Frames: 5", "Frames: many"), "'many'"),
         (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: 0"), "frame time is 0"),
+        (
+            lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: 0.0000083"),
+            "a thousandth of a second to",
+        ),
+        (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: 1e9"), "no usual number of milliseconds"),
+        (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: 20"), "20, which may be milliseconds or"),
+        (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: soon"), "'Frame Time:' holds 'soon'"),
+        (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time:"), "'Frame Time:' holds"),
+        (glued, "^[^ ]*: '[-0-9.]+-[-0-9.]+' in frame 2 is no number but two without a space between them"),
+        (lambda t: last_word_cut(t) + " 1.5.5\n", "'1.5.5' in frame 5 is no number but two"),
         (lambda t: last_word_cut(t) + " nan\n", "Yrotation of RightHand is 'nan' in frame 5"),
         (lambda t: last_word_cut(t) + " 1,5\n", "Yrotation of RightHand is '1,5' in frame 5"),
         (lambda t: edited(t, "OFFSET 0.1", "OFFSET x"), "OFFSET of LeftUpLeg"),
@@ -192,7 +278,6 @@ def last_word_cut(text: str) -> str:
         (lambda t: edited(t, "\t}\n}\nMOTION", "\t}\nMOTION"), "not closed"),
         (lambda t: edited(t, "JOINT Spine", "BONE Spine"), "'BONE Spine'"),
         (lambda t: edited(t, "\nMOTION", "\nROOT Other\n{\n}\nMOTION"), "several skeletons"),
-        (lambda t: edited(t, "JOINT RightHand", "JOINT LeftHand"), "two joints are called 'LeftHand'"),
     ],
 )
 def test_a_broken_file_is_refused_in_one_sentence_that_names_it(tmp_path, change, message):

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from mutants import limits
 from people import moving_person
 
 from mpt.errors import InputError
@@ -97,6 +98,62 @@ def test_a_file_that_is_no_whole_npz_is_refused(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
         read(path)
     assert str(error.value).startswith(f"{path}: ")
+
+
+def with_member(path, key: str, content: bytes) -> None:
+    """The person's file with one array's bytes replaced."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in fields().items():
+            buffer = io.BytesIO()
+            np.save(buffer, value)
+            archive.writestr(f"{name}.npy", content if name == key else buffer.getvalue())
+
+
+def header(shape: str, descr: str = "<f8") -> bytes:
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header("(100000000000, 16, 3)"),
+        header("(99999999999999999999999, 16, 3)"),
+        header("(-5, 16, 3)"),
+        header("(5, 16, 3)") + bytes(100),
+        header("(5, 16"),
+        header("(5, 16, 3)", "nonsense"),
+        b"\x93NUMPY\x09\x00",
+    ],
+)
+def test_a_header_that_lies_takes_no_memory(tmp_path, content):
+    path = tmp_path / "walk.npz"
+    with_member(path, "rotvec", content)
+    with limits(), pytest.raises(InputError, match="'rotvec' is cut short or damaged"):
+        read(path)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path):
+    path = tmp_path / "walk.npz"
+    size = 70_000_000
+    with_member(path, "rotvec", header(f"({size},)", "|i1") + bytes(size))
+    assert path.stat().st_size < size / 100
+    with pytest.raises(InputError, match="'rotvec' is cut short or damaged"):
+        read(path)
+
+
+def test_names_of_letters_that_there_are_not_are_refused(tmp_path):
+    path = tmp_path / "walk.npz"
+    names = np.array(["Hips"]).view("<u4").copy()
+    names[0] = 0x110000
+    with_member(path, "names", header("(1,)", "<U4") + names.tobytes())
+    with pytest.raises(InputError, match="'names' is cut short or damaged"):
+        read(path)
+
+
+def test_names_may_be_bytes(tmp_path):
+    np.savez(tmp_path / "walk.npz", **(fields() | {"names": np.array(moving_person().joints, "S")}))
+    assert read(tmp_path / "walk.npz").joints == moving_person().joints
 
 
 def test_every_clip_of_the_development_data_is_of_its_subject(shared_data):

@@ -12,6 +12,7 @@ from mpt.mocap import find, read
     ("name", "message"),
     [
         ("walk.fbx", r"'\.fbx' is no motion format known here"),
+        ("walk.pkl", "it is a pickle, which is never opened"),
         ("walk", r"'' is no motion format known here"),
         ("walk.asf", "skeleton without motion"),
     ],

@@ -28,6 +28,19 @@ def test_sides_are_known_however_joints_are_called(rename):
     np.testing.assert_array_equal(axes_of_rest(joints, PARENTS, OFFSETS @ FACING_Y.T), FACING_Y.T)
 
 
+@pytest.mark.parametrize("flipped", range(3))
+def test_a_left_handed_file_is_turned_into_its_mirror_image(flipped):
+    flip = np.diag(np.where(np.arange(3) == flipped, -1.0, 1.0))
+    axes = axes_of_rest(JOINTS, PARENTS, OFFSETS @ FACING_Y.T @ flip)
+    np.testing.assert_allclose(OFFSETS @ FACING_Y.T @ flip @ axes.T, OFFSETS)
+
+
+def test_feet_that_do_not_point_tell_no_hand():
+    offsets = OFFSETS.copy()
+    offsets[[JOINTS.index("LeftFoot_end"), JOINTS.index("RightFoot_end")], 2] *= -0.1
+    assert np.linalg.det(axes_of_rest(JOINTS, PARENTS, offsets)) == 1
+
+
 def test_without_names_the_axes_are_taken_as_y_up_facing_z():
     joints = [f"j{j}" for j in range(len(JOINTS))]
     np.testing.assert_array_equal(axes_of_rest(joints, PARENTS, OFFSETS @ FACING_Y.T), np.eye(3))

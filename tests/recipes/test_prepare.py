@@ -1,5 +1,6 @@
 """mpt prepare: files to store, near-duplicates dropped, subjects kept apart, bad files named; hands drawn."""
 
+import contextlib
 import itertools
 import os
 
@@ -15,7 +16,8 @@ from rigs import skeleton as rig
 
 import mpt.bodies
 from mpt.bodies import mano
-from mpt.datasets.store import PoseStore
+from mpt.cli import main
+from mpt.datasets.store import PoseStore, Sequence
 from mpt.errors import InputError
 from mpt.recipes import prepare
 from mpt.recipes.prepare import (
@@ -105,10 +107,69 @@ def test_a_broken_file_is_named_skipped_and_counted(clips, tmp_path, body, conso
 
 
 def test_a_skeleton_that_is_nobody_is_skipped_too(clips, tmp_path, body, console, skeleton):
-    unknown = skeleton | {"names": np.array([f"bone{i}" for i in range(len(skeleton["names"]))])}
+    lying = np.abs(skeleton["offsets"]) * [1, 0, 0]
+    unknown = skeleton | {"names": np.array([f"bone{i}" for i in range(len(lying))]), "offsets": lying}
     write_clip(clips / "c" / "spider.npz", unknown, waving(3, len(skeleton["names"])))
     summary = prepare_mocap([clips], tmp_path / "a.store", body=body, console=console)
-    assert "no joint was found for left_hip" in summary.skipped[0].reason
+    assert "no joint was found for left_hip, right_hip, left_knee" in summary.skipped[0].reason
+
+
+def test_bones_without_direction_keep_every_pose_that_differs(tmp_path, body, console):
+    """Toes straight below the ankle, as made by hand; the person turns by 25 degrees a frame."""
+    names, parents, offsets = rig("mixamo")
+    toes = [joint for joint, name in enumerate(names) if "Toe" in name]
+    offsets[toes] = (0, -0.06, 0)
+    rotvec = np.zeros((6, len(names), 3))
+    rotvec[:, 0, 1] = np.radians(25) * np.arange(6)
+    write_clip(tmp_path / "x" / "a.npz", {"names": names, "parents": parents, "offsets": offsets}, rotvec)
+    summary = prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, console=console)
+    assert (summary.poses, len(summary.skipped)) == (6, 0)
+    assert np.isfinite(PoseStore(tmp_path / "a.store", body=body).rotvec()).all()
+
+
+def test_a_store_takes_no_pose_that_is_no_number(tmp_path, body):
+    rotvec = np.zeros((3, len(body.moving_bones), 3))
+    rotvec[1, 2] = np.nan
+    about = Sequence("clip", "a", "a/clip.npz", 30.0, 3, 3, "train")
+    kind = pose_kind(np.zeros_like(rotvec), body)
+    with (
+        pytest.raises(InputError, match=r"a/clip\.npz: 1 of its 3 poses hold rotations that are not finite"),
+        PoseStore.create(tmp_path / "a.store", body=body) as writer,
+    ):
+        writer.add(about, rotvec=rotvec, frame=np.arange(3), kind=kind)
+    assert not list(tmp_path.glob("*store*"))
+
+
+def test_a_joint_map_and_the_axis_up_are_handed_to_the_readers(tmp_path, body, console):
+    (tmp_path / "a.bvh").write_text(bvh(1.0).replace("mixamorig:LeftUpLeg", "Something"))
+    told = {"joint_map": {"left_hip": "Something"}}
+    summary = prepare_mocap([tmp_path / "a.bvh"], tmp_path / "a.store", body=body, console=console, **told)
+    assert summary.poses == 1
+    lying = prepare_mocap(
+        [tmp_path / "a.bvh"], tmp_path / "b.store", body=body, console=console, up="z", **told
+    )
+    assert lying.poses == 1
+    tilts = [PoseStore(tmp_path / name, body=body).kind().trunk_tilt[0] for name in ("a.store", "b.store")]
+    assert tilts[0] < 10 and 80 < tilts[1] < 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--joint-map", "none.json"], "none.json: it cannot be read"),
+        (["--joint-map", "map.json"], "map.json: no limb is called 'left_thigh', did you mean left_"),
+        (["--up", "x"], "'x'"),
+    ],
+)
+def test_wrong_ways_to_read_are_refused_by_the_command(
+    clips, tmp_path, capsys, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "map.json").write_text('{"left_thigh": "a"}')
+    with pytest.raises(SystemExit) if options[0] == "--up" else contextlib.nullcontext():
+        assert main(["prepare", "mocap", str(clips), "--out", "a.store", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("*store*"))
 
 
 def test_strict_stops_at_a_broken_file_and_leaves_nothing(clips, tmp_path, body, console):

@@ -7,9 +7,8 @@ rest on the source's, so that an A-pose meets a T-pose. Spine and neck have as m
 there the source's rotations are interpolated along the way from pelvis to head.
 """
 
-import os
-import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,24 +18,9 @@ import torch
 
 from mpt.bodies.body import Body
 from mpt.errors import InputError
+from mpt.mocap.limbs import NAMES, SIDES, find_limbs, hangs_wrong, limbs_by_name
 from mpt.mocap.motion import Motion
-
-# Names of the joint that begins a limb, without side and separators. The first that a rig has is taken, and
-# each joint once: "shoulder" is the collar where another joint begins the arm, "foot" the toes of an "ankle".
-LIMBS = {
-    "hip": "upperleg01 upperleg upleg thighbend thigh femur hip",
-    "knee": "lowerleg01 lowerleg shin tibia calf knee leg",
-    "ankle": "ankle foot",
-    "toe": "toe31 toebase toes toe0 toe toe11 ball foot footend",
-    "shoulder": "upperarm01 upperarm uparm humerus shldrbend shldr arm shoulder",
-    "elbow": "lowerarm01 lowerarm forearmbend forearm radius elbow",
-    "wrist": "fingerbase hand wrist",
-    "collar": "clavicle collar shoulder",
-    "finger": "finger31 fingers middle1 handmiddle1 middle01 fmiddle01 mid1 index1 handindex1 hand",
-}
-MIDLINE = {"neck": "neck lowerneck neck01 neck1 necklower", "head": "head"}
-OPTIONAL = ("toe", "collar", "finger")
-SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}", "{}right", "{}r")}
+from mpt.mocap.tree import fork, rest_positions, way_to
 
 # CMU's skeleton is not drawn as anybody stands. Neck and skull form one upright line, and most people walk
 # with the head bone 7 to 35 degrees forward of that. The legs are splayed by 20 degrees with the feet
@@ -44,21 +28,33 @@ SIDES = {"left": ("left{}", "l{}", "{}left", "{}l"), "right": ("right{}", "r{}",
 CMU_JOINTS = {"lowerback", "lhipjoint"}
 CMU_LEVEL_HEAD = np.radians(15)
 
+SHORTEST_M = 0.001  # of a bone that points anywhere
+LEVEL = 0.1  # of a foot's length: one that reaches less far ahead points nowhere
+
 
 def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
     """The body's bones that move (the root first) and their local rotations (T, bones, 3), axis-angle.
 
     Rotations are relative to the body's rest pose with all bone frames parallel to the world axes; the root's
     is the person's orientation in the world. Arms and legs then point where the source's do, whatever the
-    proportions. Motion on the body's own bones (AMASS on SMPL) is taken as it is. Raises InputError where the
-    motion's skeleton has no joint known by name for a limb.
+    proportions; one without length points where the limb above it does. Motion on the body's own bones (AMASS
+    on SMPL) is taken as it is. Limbs that only the skeleton's tree told are named in a warning. Raises
+    InputError where the skeleton does not show a limb, or a rotation is no number.
     """
-    if _is_own(motion, body):
-        return body.moving_bones, _by_name(motion, body)
     try:
-        source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets)
+        rotvec = _by_name(motion, body) if _is_own(motion, body) else _laid(motion, body)
+        if not np.isfinite(rotvec).all():
+            raise InputError("its numbers are too large to pose a body, export it again")
     except InputError as error:
         raise InputError(f"{motion.name}: {error}") from error
+    return body.moving_bones, rotvec
+
+
+def _laid(motion: Motion, body: Body) -> np.ndarray:
+    """(T, bones, 3) rotations of the body's moving bones that lay its limbs along the motion's."""
+    source = read_rig(
+        motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map, name=motion.name
+    )
     target = _body_rig(body)
     turned = motion.global_rotations()
     aligned = _alignments(source, target)
@@ -77,7 +73,7 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
         if joint not in world:  # the source lacks it: it follows its parent
             world[joint] = world[above]
         local.append(world[joint] if above < 0 else world[above].swapaxes(1, 2) @ world[joint])
-    return bones, roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
+    return roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
 
 
 def _is_own(motion: Motion, body: Body) -> bool:
@@ -107,13 +103,14 @@ class Rig:
     @cached_property
     def trunk(self) -> list[int]:
         """Joints from the pelvis, which carries both legs, to the last below the neck."""
-        pelvis = max(set(self._path(self.roles["left_hip"])) & set(self._path(self.roles["right_hip"])))
-        return [pelvis] + [j for j in self._path(self.roles["neck"])[:-1] if j not in self._path(pelvis)]
+        pelvis = fork(self.roles["left_hip"], self.roles["right_hip"], self.parents)
+        below_neck = way_to(self.roles["neck"], self.parents)[:-1]
+        return [pelvis, *(joint for joint in below_neck if joint not in way_to(pelvis, self.parents))]
 
     @cached_property
     def neck(self) -> list[int]:
         """Joints from the trunk's last to the head."""
-        above = self._path(self.roles["head"])
+        above = way_to(self.roles["head"], self.parents)
         return self.trunk[-1:] + above[above.index(self.roles["neck"]) :]
 
     @cached_property
@@ -139,68 +136,46 @@ class Rig:
         middles = (np.cumsum(bones) - bones / 2) / max(bones.sum(), 1e-12)
         return np.array([0.0, *middles[1 - base :], 1.0])
 
-    def _path(self, joint: int) -> list[int]:
-        """From the root down to a joint."""
-        return [*(self._path(self.parents[joint]) if self.parents[joint] >= 0 else []), joint]
 
+def read_rig(
+    joints: Sequence[str],
+    parents: Sequence[int],
+    offsets: np.ndarray,
+    joint_map: Mapping[str, str] | None = None,
+    *,
+    name: str = "",
+) -> Rig:
+    """Know a rig's limbs: by a joint map, by the joints' names, by the tree (see ``mpt.mocap.limbs``).
 
-def read_rig(joints: Sequence[str], parents: Sequence[int], offsets: np.ndarray) -> Rig:
-    """Know a rig's joints by their names: CMU, DAZ, Mixamo, MotionBuilder, Unreal, Blender, SMPL and others.
-
-    offsets: (J, 3) metres, from each joint's parent at rest.
+    offsets: (J, 3) metres, from each joint's parent at rest; ``name`` begins the warning that names the limbs
+    which only the tree told. Raises InputError where a limb is not found or hangs on a wrong one.
     """
-    rest = np.zeros((len(joints), 3))
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            rest[joint] = rest[parent] + offsets[joint]
-    roles = _roles(joints, parents)
-    if missing := [role for role in _wanted() if role not in roles]:
+    limbs = find_limbs(joints, parents, offsets, joint_map)
+    if limbs.missing:
         raise InputError(
-            f"no joint was found for {', '.join(missing)} among {', '.join(joints)}; "
-            "rename the skeleton's joints as Mixamo, CMU or SMPL do"
+            f"no joint was found for {', '.join(limbs.missing)} among {', '.join(joints)}; "
+            "rename its joints as Mixamo, CMU or SMPL do, or name them in a joint map (--joint-map)"
         )
-    rig = Rig(tuple(joints), parents, rest, roles)
-    if rig.roles["neck"] not in rig._path(rig.roles["head"]):
+    if wrong := hangs_wrong(limbs.joints, parents):
+        limb, above = (f"{limb} '{joints[limbs.joints[limb]]}'" for limb in wrong)
         raise InputError(
-            f"the head '{joints[roles['head']]}' does not hang on the neck '{joints[roles['neck']]}'; "
-            "export the skeleton with its neck between trunk and head"
+            f"the {limb} does not hang on the {above}; export the skeleton as a person is built, or name its "
+            "joints in a joint map (--joint-map)"
         )
-    return rig
+    if limbs.by_tree:
+        found = ", ".join(f"{limb} {joints[limbs.joints[limb]]}" for limb in limbs.by_tree)
+        warnings.warn(
+            f"{name}: what its joints are called does not tell all limbs, the tree was asked: {found}; where "
+            "that is wrong, name them in a joint map (--joint-map)",
+            stacklevel=2,
+        )
+    return Rig(tuple(joints), parents, rest_positions(parents, offsets), limbs.joints)
 
 
 def _body_rig(body: Body) -> Rig:
     heads = body.heads.double().cpu().numpy()
     given = {role: body.bones.index(bone) for role, bone in body.roles.items()}
-    return Rig(body.bones, body.parents, heads, given | _roles(body.bones, body.parents))
-
-
-def _wanted() -> list[str]:
-    limbs = [f"{side}_{limb}" for limb in LIMBS if limb not in OPTIONAL for side in SIDES]
-    return [*limbs, *MIDLINE]
-
-
-def _roles(joints: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
-    plain = _plain_names(joints)
-    roles: dict[str, int] = {}
-    for limb, names in LIMBS.items():
-        for side, forms in SIDES.items():
-            spelled = [form.format(name) for name in names.split() for form in forms]
-            free = [plain[name] for name in spelled if name in plain and plain[name] not in roles.values()]
-            # A "hand" without fingers ends a hand that begins at the "wrist" (SMPL); elsewhere it begins it.
-            inner = [joint for joint in free if joint in parents] if limb == "wrist" else []
-            if free:
-                roles[f"{side}_{limb}"] = (inner or free)[0]
-    for role, names in MIDLINE.items():
-        if found := [plain[name] for name in names.split() if name in plain]:
-            roles[role] = found[0]
-    return roles
-
-
-def _plain_names(joints: Sequence[str]) -> dict[str, int]:
-    """Joint by its name in lower case, without separators, name space and any prefix that all share."""
-    names = [re.sub("[^a-z0-9]", "", re.split("[:|]", joint)[-1].lower()) for joint in joints]
-    shared = len(os.path.commonprefix(names)) if len(names) > 1 else 0  # noqa: RUF071 - names are no paths
-    return {name[shared:]: joint for joint, name in reversed(list(enumerate(names)))}
+    return Rig(body.bones, body.parents, heads, given | limbs_by_name(body.bones, body.parents))
 
 
 def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
@@ -211,18 +186,18 @@ def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
     """
     straight = np.eye(3)
     trunk = _swing(body.up, source.up)
-    is_cmu = set(_plain_names(source.joints)) >= CMU_JOINTS
+    is_cmu = {joint.lower() for joint in source.joints} >= CMU_JOINTS
     aligned = {
         "trunk": trunk,
         "neck": straight,
         "head": _rotation(np.array([-CMU_LEVEL_HEAD, 0, 0])) if is_cmu else straight,
     }
     for side in SIDES:
-        limbs = {limb: f"{side}_{limb}" for limb in LIMBS}
+        limbs = {limb: f"{side}_{limb}" for limb in NAMES}
 
         def laid(start: str, end: str, above: np.ndarray, limbs=limbs) -> np.ndarray:
-            ways = [rig.way(limbs[start], limbs[end]) for rig in (body, source)]
-            return _swing(above @ ways[0], ways[1]) @ above
+            ours, theirs = (rig.way(limbs[start], limbs[end]) for rig in (body, source))
+            return _swing(above @ ours, theirs) @ above if _length(theirs) > SHORTEST_M else above
 
         aligned[limbs["hip"]] = hip = laid("hip", "knee", straight)
         aligned[limbs["knee"]] = laid("knee", "ankle", hip)
@@ -241,12 +216,15 @@ def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
 
 
 def _headings(source: Rig, body: Rig, side: str) -> tuple[np.ndarray, np.ndarray]:
-    """Horizontal directions (3,) of the body's and the source's foot; a foot without toes points ahead."""
+    """Horizontal directions (3,) of the body's and the source's foot; a foot without toes, or whose toes are
+    straight below the ankle, points ahead.
+    """
     ahead, level = np.array([0.0, 0.0, 1.0]), np.array([1, 0, 1])
     ankle, toe = f"{side}_ankle", f"{side}_toe"
-    theirs = source.way(ankle, toe) if toe in source.roles else ahead
-    ours = body.way(ankle, toe) if toe in body.roles else ahead
-    if toe in source.roles and (same := source.joints[source.roles[toe]]) in body.joints:
+    ours, theirs = (rig.way(ankle, toe) if toe in rig.roles else ahead for rig in (body, source))
+    if _length(theirs * level) < max(LEVEL * _length(theirs), SHORTEST_M):
+        theirs = ahead
+    elif toe in source.roles and (same := source.joints[source.roles[toe]]) in body.joints:
         ours = body.rest[body.joints.index(same)] - body.rest[body.roles[ankle]]
     return ours * level, theirs * level
 
@@ -280,9 +258,15 @@ def _interpolated(knots: torch.Tensor, places: np.ndarray, place: float) -> np.n
     return (knots[:, before] @ roma.rotvec_to_rotmat(step)).numpy()
 
 
+def _length(vector: np.ndarray) -> float:
+    return float(np.linalg.norm(vector))
+
+
 def _swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(3, 3) smallest rotation that turns one direction into another."""
-    a, b = start / np.linalg.norm(start), end / np.linalg.norm(end)
+    """(3, 3) smallest rotation that turns one direction into another; none where one has no length."""
+    if min(_length(start), _length(end)) < SHORTEST_M:
+        return np.eye(3)
+    a, b = start / _length(start), end / _length(end)
     axis = np.cross(a, b)
     sine = np.linalg.norm(axis)
     if sine < 1e-12:

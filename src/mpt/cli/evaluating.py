@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -37,6 +37,12 @@ class EvaluateMocap:
     """Poses at most, taken evenly from all."""
     noise: Literal["none", "detector"] = "none"
     """Perfect heatmaps, or ones as a detector gives them."""
+    scale: float | None = None
+    """Of motion files, as for `mpt prepare mocap`."""
+    joint_map: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Of motion files, as for `mpt prepare mocap`."""
+    up: Literal["y", "z", "y-down"] | None = None
+    """Of motion files, as for `mpt prepare mocap`."""
     as_json: AsJson = False
     """Print one JSON object on stdout, and nothing else there."""
     device: Device = "auto"
@@ -44,13 +50,16 @@ class EvaluateMocap:
 
     def __call__(self) -> int:
         from mpt import heatmaps, reconstruct
+        from mpt.mocap import read_joint_map
         from mpt.recipes.evaluate import evaluate_poses
 
         if self.samples < 1:
             raise InputError(f"--samples is {self.samples}: give a number above 0")
+        joint_map = read_joint_map(self.joint_map) if self.joint_map else None
         model = reconstruct.load(self.model, device=self.device).model
         body = _body_of(model)
-        bones, rotvec = _poses(self.path, body, self.samples)
+        reading = {"scale": self.scale, "joint_map": joint_map, "up": self.up}
+        bones, rotvec = _poses(self.path, body, self.samples, reading)
         noise = heatmaps.DETECTOR if self.noise == "detector" else None
         means = evaluate_poses(model.transformer, body, bones, rotvec, noise=noise).means()
         errors = {f"{name}_mm": round(mm, 3) for name, mm in means.items()} | {"samples": len(rotvec)}
@@ -63,8 +72,13 @@ class EvaluateMocap:
         return OK
 
 
-def _poses(path: Path, body: "Body", count: int) -> tuple[tuple[str, ...], "np.ndarray"]:
-    """At most ``count`` poses (N, bones, 3) of a store, or of motion files by way of one."""
+def _poses(
+    path: Path, body: "Body", count: int, reading: dict[str, Any]
+) -> tuple[tuple[str, ...], "np.ndarray"]:
+    """At most ``count`` poses (N, bones, 3) of a store, or of motion files by way of one.
+
+    ``reading`` says how motion files are read; a store has been.
+    """
     import tempfile
 
     from mpt.datasets.store import PoseStore
@@ -79,10 +93,15 @@ def _poses(path: Path, body: "Body", count: int) -> tuple[tuple[str, ...], "np.n
         return store.bones, store.rotvec(spread(index, count))
 
     if path.is_file() and path.suffix.lower() not in (*EXTENSIONS, ".asf"):
+        if any(told is not None for told in reading.values()):
+            raise InputError(
+                f"--scale, --joint-map and --up say how motion files are read, and {path} is none: "
+                "leave them out"
+            )
         return taken(PoseStore(path, body=body))
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "poses"
-        prepare_mocap([path], prepared, body=body)
+        prepare_mocap([path], prepared, body=body, **reading)
         return taken(PoseStore(prepared, body=body))
 
 

@@ -38,12 +38,19 @@ class PrepareMocap:
     """A pose is dropped while no bone has turned by more since the last one kept; 0 keeps all."""
     scale: float | None = None
     """Metres of a unit of BVH and ASF files, 0.01 for centimetres. Default: told by the height."""
+    joint_map: Annotated[Path | None, arg(metavar="FILE")] = None
+    """JSON that names the joints of limbs, as {"left_hip": "Bone.001"}, where it is wrong how mpt knows them:
+    by their names, and where these say nothing by the skeleton's tree. Limbs: left_ and right_ hip, knee,
+    ankle, toe, collar, shoulder, elbow, wrist, finger; neck, head."""
+    up: Literal["y", "z", "y-down"] | None = None
+    """The file's axis that points up. Default: told by rest pose and motion (AMASS: z, a camera: y-down)."""
     strict: bool = False
     """Stop at a file that cannot be read, instead of skipping it."""
 
     def __call__(self) -> int:
         from rich.console import Console
 
+        from mpt.mocap import read_joint_map
         from mpt.recipes.prepare import prepare_mocap
 
         summary = prepare_mocap(
@@ -55,6 +62,8 @@ class PrepareMocap:
             poses=self.poses,
             min_change=self.min_change,
             scale=self.scale,
+            joint_map=read_joint_map(self.joint_map) if self.joint_map else None,
+            up=self.up,
             strict=self.strict,
         )
         Console().print(summary.table())

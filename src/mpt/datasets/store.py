@@ -203,12 +203,22 @@ class PoseStoreWriter:
         kind: Kind,
         betas: np.ndarray | None = None,
     ) -> None:
-        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, betas (16,)."""
+        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, betas (16,).
+
+        Raises InputError where a rotation is no number: comparisons with it would always be false.
+        """
         count, bones = len(rotvec), len(self._body.moving_bones)
         if rotvec.shape != (count, bones, 3) or not len(frame) == len(kind[0]) == len(kind[1]) == count:
             raise ValueError(f"{rotvec.shape} rotvec, {len(frame)} frames for {bones} bones")
+        with np.errstate(all="ignore"):
+            stored = _principal(rotvec).astype("<f2")
+        if bad := int((~np.isfinite(stored)).any((1, 2)).sum()):
+            raise InputError(
+                f"{sequence.source}: {bad:,} of its {count:,} poses hold rotations that are not finite; "
+                "leave it out or export it again"
+            )
         try:
-            self._file.write(_principal(rotvec).astype("<f2").tobytes())
+            self._file.write(stored.tobytes())
         except OSError as error:
             raise self._unwritable(error) from error
         values = (np.full(count, len(self.sequences)), frame, *kind)

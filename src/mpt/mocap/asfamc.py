@@ -1,6 +1,7 @@
 """Motion from Acclaim files: the skeleton in an .asf, the movement in an .amc."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import torch
 
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion, subject_of
-from mpt.mocap.rest import axes_of_rest, metres_per_unit, rest_positions
+from mpt.mocap.rest import metres_per_unit, turned_by_rest
 from mpt.mocap.text import numbers, read_text
+from mpt.mocap.tree import rest_positions
+from mpt.mocap.upright import Up, upright
 
 FPS = 120.0  # AMC does not say; CMU, HDM05 and what else is published in it are captured at 120 Hz
+RATE_IN_NAME = re.compile(r"HDM_.*_([1-9]\d{1,2})", re.IGNORECASE)  # HDM05: HDM_bd_01-01_01_120.amc
 DOF = re.compile("[tr][xyz]|l")
 
 
@@ -39,14 +43,23 @@ class AcclaimSkeleton:
     degrees: bool
 
 
-def read_amc(path: Path, asf: Path | None = None, *, scale: float | None = None, fps: float = FPS) -> Motion:
+def read_amc(
+    path: Path,
+    asf: Path | None = None,
+    *,
+    scale: float | None = None,
+    fps: float | None = None,
+    joint_map: Mapping[str, str] | None = None,
+    up: Up | None = None,
+) -> Motion:
     """Read an .amc and its .asf (found beside it: see ``find_asf``).
 
     A joint named after a bone sits at the bone's start; the end of a bone without children is ``<bone>_end``.
     A bone turns by ``C M C^-1``: C its axis, M its degrees of freedom, each about the world's axes in the
     order written; those that it lacks stay 0. ``scale`` is the length of the .asf's unit in metres; without
     it, the unit is the one that makes a person of the skeleton (see ``metres_per_unit``; CMU's is an inch
-    over its ``length 0.45``).
+    over its ``length 0.45``). The rate is 120 where ``fps`` does not say, or what HDM05 writes at the end of
+    a clip's name. ``joint_map`` and ``up`` are as for BVH.
     """
     text = read_text(path)
     asf = asf or find_asf(path)
@@ -58,22 +71,29 @@ def read_amc(path: Path, asf: Path | None = None, *, scale: float | None = None,
 
     joints, parents, offsets = _joints(skeleton)
     rotvec, trans = _pose(skeleton, values, len(joints))
-    axes = axes_of_rest(joints, parents, offsets)
-    offsets, rotvec, trans = offsets @ axes.T, rotvec @ axes.T, trans @ axes.T
+    axes, offsets, rotvec, trans = turned_by_rest(
+        str(path), joints, parents, offsets, rotvec, trans, joint_map
+    )
     length = skeleton.length
     unit = scale or metres_per_unit(rest_positions(parents, offsets / length)) / length
-    return Motion(path.stem, subject_of(path), fps, joints, parents, unit * offsets, rotvec, unit * trans)
+    in_name = RATE_IN_NAME.fullmatch(path.stem)
+    fps = fps or (float(in_name[1]) if in_name else FPS)
+    person = Motion(
+        path.stem, subject_of(path), fps, joints, parents, unit * offsets, rotvec, unit * trans,
+        joint_map=joint_map or {},
+    )  # fmt: skip
+    return upright(person, axes, str(path), up=up)
 
 
 def find_asf(path: Path) -> Path:
-    """The skeleton of an .amc: its namesake, its subject's (02.asf for 02_01.amc) or the folder's only."""
+    """The skeleton of an .amc: the one with whose name its own begins (02.asf for 02_01.amc, HDM_bd.asf for
+    HDM_bd_01-01_01_120.amc; of several the longest), or the folder's only.
+    """
     beside = sorted(file for file in path.parent.iterdir() if file.suffix.lower() == ".asf")
-    for stem in (path.stem, path.stem.partition("_")[0], path.stem.rpartition("_")[0]):
-        named = [file for file in beside if file.stem.lower() == stem.lower()]
-        if named:
-            return named[0]
-    if len(beside) == 1:
-        return beside[0]
+    begins = [re.escape(file.stem) + "(?![a-z0-9])" for file in beside]
+    named = [file for file, begin in zip(beside, begins) if re.match(begin, path.stem, re.IGNORECASE)]
+    if named or len(beside) == 1:
+        return max(named or beside, key=lambda file: len(file.stem))
     expected = " or ".join(dict.fromkeys((f"{path.stem}.asf", f"{path.stem.partition('_')[0]}.asf")))
     raise InputError(
         f"it comes with {len(beside) or 'no'} skeletons of other names, {expected} was expected beside it, "
@@ -166,6 +186,10 @@ def _dof(words: list[str], bone: str) -> list[str]:
 
 def _in_order(bones: list[Bone], hierarchy: list[str]) -> list[Bone]:
     """The bones with their parents, in the file's order of ``:bonedata`` as far as parents come first."""
+    names = [bone.name for bone in bones]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two bones are called '{twice}', rename one of them")
     above: dict[str, str] = {}
     for line in hierarchy:
         parent, *children = line.split()

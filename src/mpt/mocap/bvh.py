@@ -1,6 +1,8 @@
 """Motion from BVH files of any exporter."""
 
 import re
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +12,14 @@ import torch
 
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion, subject_of
-from mpt.mocap.rest import axes_of_rest, metres_per_unit, rest_positions
-from mpt.mocap.text import numbers, read_text
+from mpt.mocap.rest import metres_per_unit, turned_by_rest
+from mpt.mocap.text import frame_rate, numbers, read_text
+from mpt.mocap.tree import rest_positions
+from mpt.mocap.upright import Up, upright
 
 MOTION_SECTION = re.compile(r"^\s*MOTION\s*$", re.IGNORECASE | re.MULTILINE)
-COUNTS = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:\s*(\S+)", re.IGNORECASE)
+COUNTS = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:[ \t]*(\S*(?:[ \t]+[a-z]+\.?)?)", re.IGNORECASE)
+GLUED = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?([-+]\S*|\.\d\S*)", re.IGNORECASE)
 CHANNEL = re.compile("[xyz](position|rotation)")
 ADDED_POSE_JUMP = np.radians(15)
 
@@ -36,15 +41,24 @@ class Node:
     channels: list[str] = field(default_factory=list)  # xposition, zrotation ...
 
 
-def read_bvh(path: Path, *, scale: float | None = None) -> Motion:
-    """Read one BVH file; the rest pose is its zero pose.
+def read_bvh(
+    path: Path,
+    *,
+    scale: float | None = None,
+    joint_map: Mapping[str, str] | None = None,
+    up: Up | None = None,
+) -> Motion:
+    """Read one BVH file; its zero pose is the rest pose, or a frame where that is nobody (see ``stand``).
 
     Rotation channels apply in the order written, each about the axes turned by those before it. The root's
     position channels are its place in the world and override its OFFSET; position channels of other joints
     are not read, their OFFSET holds. An end site of joint ``Head`` is called ``Head_end``.
 
-    The axes follow from the rest pose (see ``axes_of_rest``). ``scale`` is the length of a unit in metres;
-    without it, the unit is the one that makes a person of the skeleton (see ``metres_per_unit``).
+    The axes follow from the rest pose (see ``axes_of_rest``) and, where the root turns it out of them, from
+    the motion (see ``upright``); ``up`` tells the file's axis instead, ``joint_map`` joints of some limbs.
+    ``scale`` is the length of a unit in metres; without it, the unit is the one that makes a person of the
+    skeleton (see ``metres_per_unit``). A name that comes again is numbered, and a file with fewer whole
+    frames than it declares is read, each with a warning.
 
     A first frame that was added as a calibration pose is left out: its root is not turned at all, and to
     the second frame the root turns and some joint jumps by more than 15 degrees. CMU's
@@ -53,8 +67,9 @@ def read_bvh(path: Path, *, scale: float | None = None) -> Motion:
     """
     hierarchy, motion = _sections(read_text(path))
     nodes = _hierarchy(hierarchy)
+    _number_names(nodes, path)
     _restore_cmu_bones(nodes)
-    frame_time, values = _frames(motion, nodes)
+    frame_time, values = _frames(motion, nodes, path)
 
     joints = [node.name for node in nodes]
     parents = [node.parent for node in nodes]
@@ -63,12 +78,16 @@ def read_bvh(path: Path, *, scale: float | None = None) -> Motion:
     if _first_pose_is_added(rotvec):
         rotvec, trans = rotvec[1:], trans[1:]
 
-    axes = axes_of_rest(joints, parents, offsets)
-    offsets, rotvec, trans = offsets @ axes.T, rotvec @ axes.T, trans @ axes.T
-    unit = scale or metres_per_unit(rest_positions(parents, offsets))
-    return Motion(
-        path.stem, subject_of(path), _fps(frame_time), joints, parents, unit * offsets, rotvec, unit * trans
+    axes, offsets, rotvec, trans = turned_by_rest(
+        str(path), joints, parents, offsets, rotvec, trans, joint_map
     )
+    unit = scale or metres_per_unit(rest_positions(parents, offsets))
+    fps = frame_rate(frame_time, str(path))
+    person = Motion(
+        path.stem, subject_of(path), fps, joints, parents, unit * offsets, rotvec, unit * trans,
+        joint_map=joint_map or {},
+    )  # fmt: skip
+    return upright(person, axes, str(path), up=up)
 
 
 def _sections(text: str) -> tuple[str, str]:
@@ -119,6 +138,21 @@ def _hierarchy(text: str) -> list[Node]:
     return nodes
 
 
+def _number_names(nodes: list[Node], path: Path) -> None:
+    """Names that come again get a number, as ``LeftToe_2``."""
+    used: set[str] = set()
+    for node in nodes:
+        name, number = node.name, 2
+        while node.name in used:
+            node.name = f"{name}_{number}"
+            number += 1
+        if node.name != name:
+            warnings.warn(
+                f"{path}: two joints are called '{name}', one is read as '{node.name}'", stacklevel=3
+            )
+        used.add(node.name)
+
+
 def _restore_cmu_bones(nodes: list[Node]) -> None:
     """Give the thorax the length of the bone below it, straight up, and the wrists half a forearm more."""
     named = {node.name: node for node in nodes}
@@ -142,7 +176,7 @@ def _channels(text: str, joint: str) -> list[str]:
     return channels
 
 
-def _frames(text: str, nodes: list[Node]) -> tuple[str, np.ndarray]:
+def _frames(text: str, nodes: list[Node], path: Path) -> tuple[str, np.ndarray]:
     """The frame time as written, and (T, C) channel values."""
     counts = COUNTS.match(text)
     if counts is None:
@@ -150,33 +184,54 @@ def _frames(text: str, nodes: list[Node]) -> tuple[str, np.ndarray]:
     (declared,) = numbers([counts[1]], 1, "'Frames:'")
     if declared < 1:
         raise InputError("it holds no frames, a motion of at least one was expected, export it again")
-    words = text[counts.end() :].split()
+    lines = [line.split() for line in text[counts.end() :].splitlines() if line.strip()]
+    words = [word for line in lines for word in line]
     names = [f"{channel.capitalize()} of {node.name}" for node in nodes for channel in node.channels]
     width = len(names)
     if not width:
         raise InputError("its joints have no channels, a moving skeleton was expected, export it with motion")
-    if len(words) % width:
+    values = _values(words, lines, names)
+    frames, more = divmod(len(words), width)
+    if more:
         raise InputError(
-            f"it is cut in the middle of frame {len(words) // width + 1} of {declared:.0f} "
-            f"({len(words) % width} of {width} numbers), export or download it again"
+            f"it is cut in the middle of frame {frames + 1} of {max(declared, frames + 1):.0f} "
+            f"({more} of {width} numbers), export or download it again"
         )
-    if len(words) != declared * width:
+    if not frames:
+        raise InputError(f"it declares {declared:.0f} frames and holds none, export or download it again")
+    if declared < frames:
         raise InputError(
-            f"it declares {declared:.0f} frames and holds {len(words) // width}, "
+            f"it declares {declared:.0f} frames and holds {frames}, "
             "correct its 'Frames:' line or export it again"
         )
+    if declared > frames:
+        warnings.warn(
+            f"{path}: it declares {declared:.0f} frames and holds {frames}, which are read", stacklevel=3
+        )
+    return counts[2], values.reshape(-1, width)
+
+
+def _values(words: list[str], lines: list[list[str]], names: list[str]) -> np.ndarray:
+    """The words as numbers; one that is none is named with its frame, and its channel where it has one."""
     try:
         values = np.array(words, dtype=np.float64)
     except ValueError:
         values = np.array([_number(word) for word in words])
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        frame, channel = divmod(int(bad[0]), width)
+    if np.isfinite(values).all():
+        return values
+    bad = int(np.flatnonzero(~np.isfinite(values))[0])
+    frame, channel = divmod(bad, len(names))
+    if GLUED.fullmatch(words[bad]):
+        line = int(np.searchsorted(np.cumsum([len(line) for line in lines]), bad, side="right"))
+        frame = line if len(lines[line]) > len(names) // 2 else frame  # a line is a frame, as most write it
         raise InputError(
-            f"{names[channel]} is '{words[bad[0]]}' in frame {frame + 1}, a number was expected, "
-            "clean or export it again"
+            f"'{words[bad]}' in frame {frame + 1} is no number but two without a space between them, "
+            "separate them or export it again"
         )
-    return counts[2], values.reshape(-1, width)
+    raise InputError(
+        f"{names[channel]} is '{words[bad][:60]}' in frame {frame + 1}, a number was expected, "
+        "clean or export it again"
+    )
 
 
 def _number(word: str) -> float:
@@ -217,14 +272,3 @@ def _first_pose_is_added(rotvec: np.ndarray) -> bool:
     first, second = torch.from_numpy(rotvec[:2])
     turn = roma.rotvec_composition((roma.rotvec_inverse(first), second))
     return bool(turn.norm(dim=-1).max() > ADDED_POSE_JUMP)
-
-
-def _fps(frame_time: str) -> float:
-    """Frames per second, whole where the written time is a whole rate's, cut to its digits: .0333 is 30."""
-    (seconds,) = numbers([frame_time], 1, "'Frame Time:'")
-    if seconds <= 0:
-        raise InputError(f"its frame time is {frame_time}, seconds above 0 were expected, export it again")
-    whole = round(1 / seconds)
-    last_digit = 10.0 ** -len(frame_time.partition(".")[2])
-    written_so = whole and abs(1 / whole - seconds) < last_digit and abs(whole * seconds - 1) < 0.005
-    return whole if written_so else 1 / seconds

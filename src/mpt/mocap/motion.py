@@ -1,6 +1,7 @@
 """Motion: one person's movement on the skeleton it was captured on, in this package's axes and units."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,16 @@ class Motion:
     trans: np.ndarray  # (T, 3) position of the root
     betas: np.ndarray | None = None  # (16,) SMPL-H shape, where the file knows it
     gender: str | None = None  # female, male or neutral, where the file knows it
+    joint_map: Mapping[str, str] = field(default_factory=dict)  # joints of limbs, where somebody told them
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "fps", float(self.fps))
         put(self, "joints", tuple(str(joint) for joint in self.joints))
         put(self, "parents", np.asarray(self.parents, dtype=np.int64))
-        for field in ("offsets", "rotvec", "trans", "betas"):
-            value = getattr(self, field)
-            put(self, field, None if value is None else np.asarray(value, dtype=np.float64))
+        for name in ("offsets", "rotvec", "trans", "betas"):
+            value = getattr(self, name)
+            put(self, name, None if value is None else np.asarray(value, dtype=np.float64))
         self._check()
 
     def __len__(self) -> int:
@@ -91,12 +93,12 @@ class Motion:
         joints, frames = len(self.joints), len(self.rotvec)
         expected = {"parents": (joints,), "offsets": (joints, 3), "rotvec": (frames, joints, 3)}
         expected |= {"trans": (frames, 3)} | ({} if self.betas is None else {"betas": (16,)})
-        for field, shape in expected.items():
-            if getattr(self, field).shape != shape:
-                came = getattr(self, field).shape
-                raise InputError(f"'{field}' has shape {came} where {shape} was expected, export it again")
-            if not np.isfinite(getattr(self, field)).all():
-                raise InputError(f"'{field}' holds numbers that are not finite, export it again")
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                came = getattr(self, name).shape
+                raise InputError(f"'{name}' has shape {came} where {shape} was expected, export it again")
+            if not np.isfinite(getattr(self, name)).all():
+                raise InputError(f"'{name}' holds numbers that are not finite, export it again")
         if not frames or not joints:
             raise InputError("it holds no frames, a motion of at least one was expected, export it again")
         if not (np.isfinite(self.fps) and self.fps > 0):

@@ -1,14 +1,20 @@
 """What a file's rest skeleton tells of its axes and its unit of length, where the format does not say."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from mpt.errors import InputError
+from mpt.mocap.limbs import LIMBS, find_limbs
+from mpt.mocap.standing import stand
+from mpt.mocap.tree import rest_positions
 
 # The last is the unit of CMU's skeletons and of the BVH files made from them: 1 / 0.45 inches.
 METRES_PER_UNIT = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
 PERSON_M = (1.2, 2.2)
+POINTING = 0.3  # the cosine within which a foot points ahead or back
 
 MIRRORED = (
     ("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"),
@@ -16,32 +22,89 @@ MIRRORED = (
 )  # fmt: skip
 
 
-def rest_positions(parents: Sequence[int], offsets: np.ndarray) -> np.ndarray:
-    """(J, 3) joints of the rest pose, the root at the origin, in the unit of ``offsets``."""
-    positions = np.zeros_like(offsets)
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            positions[joint] = positions[parent] + offsets[joint]
-    return positions
+class Turned(NamedTuple):
+    """A skeleton's rest pose and motion in Motion's axes, still in the file's unit."""
+
+    axes: np.ndarray  # (3, 3) from the file's axes, a reflection where these were left-handed
+    offsets: np.ndarray  # (J, 3)
+    rotvec: np.ndarray  # (T, J, 3)
+    trans: np.ndarray  # (T, 3)
 
 
-def axes_of_rest(joints: Sequence[str], parents: Sequence[int], offsets: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation from the file's axes to Motion's (x left, y up, z forward), by the rest pose's limbs.
+def turned_by_rest(
+    name: str,
+    joints: Sequence[str],
+    parents: Sequence[int],
+    offsets: np.ndarray,
+    rotvec: np.ndarray,
+    trans: np.ndarray,
+    joint_map: Mapping[str, str] | None = None,
+) -> Turned:
+    """Turn a skeleton into the axes that its rest pose shows (see ``axes_of_rest``).
+
+    Where its zero pose is nobody standing, a frame in which somebody does is the rest pose (see ``stand``).
+    That, and that it had to be mirrored, is told in a warning that begins with ``name``.
+    """
+    world = np.eye(3)
+    try:
+        axes = axes_of_rest(joints, parents, offsets, joint_map)
+    except InputError:
+        standing = stand(joints, parents, offsets, rotvec, trans, joint_map)
+        if standing is None:
+            raise
+        frame, world, offsets, rotvec, trans = standing
+        axes = axes_of_rest(joints, parents, offsets, joint_map)
+        warnings.warn(
+            f"{name}: its zero pose is nobody standing upright, frame {frame + 1} is taken as rest pose; "
+            "if the head or the hands come out turned, export it with a T-pose as rest pose",
+            stacklevel=3,
+        )
+    hand = np.linalg.det(axes).round()
+    if hand < 0:
+        warnings.warn(
+            f"{name}: its left, its up and its toes are those of a person in a mirror (left-handed axes, or "
+            "sides exchanged), it is read as the mirror image",
+            stacklevel=3,
+        )
+    return Turned(axes @ world, offsets @ axes.T, hand * rotvec @ axes.T, trans @ axes.T)
+
+
+def axes_of_rest(
+    joints: Sequence[str],
+    parents: Sequence[int],
+    offsets: np.ndarray,
+    joint_map: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """(3, 3) from the file's axes to Motion's (x left, y up, z forward), by the rest pose's limbs.
 
     Up is the file axis nearest to the way from the feet to the head, left the one nearest to the way from
-    right to left joints; joints are known by their names. Without such names, up is y and left is x.
-    Raises InputError where the zero pose is nobody standing upright along the file's axes.
+    right to left joints; joints are known as ``find_limbs`` knows them, or by words in their names. Without
+    any, up is y and left is x. The matrix is a rotation, or a reflection where both feet point against the
+    direction that left and up have ahead of them: a left-handed file. Raises InputError where the zero pose
+    is nobody standing upright along the file's axes.
     """
     positions = rest_positions(parents, offsets)
-    up = _feet_to_head(joints, parents, positions)
-    left = sum((positions[a] - positions[b] for a, b in _left_right(joints)), np.zeros(3))
+    found = find_limbs(joints, parents, offsets, joint_map)
+    limbs = {} if found.missing else found.joints
+    up = _feet_to_head(joints, parents, positions, limbs)
+    left = sum((positions[a] - positions[b] for a, b in _left_right(joints, limbs)), np.zeros(3))
     up_axis = _nearest_axis(up, default=1)
     left_axis = _nearest_axis(left, default=0)
     if abs(up_axis @ left_axis) > 0.5:
         raise InputError(
             "its zero pose is nobody standing upright along its axes, export it with a T-pose as rest pose"
         )
-    return np.stack([left_axis, up_axis, np.cross(left_axis, up_axis)])
+    ahead = np.cross(left_axis, up_axis)
+    return np.stack(
+        [left_axis, up_axis, -ahead if _feet_point_back(found.joints, positions, ahead) else ahead]
+    )
+
+
+def _feet_point_back(limbs: Mapping[str, int], positions: np.ndarray, ahead: np.ndarray) -> bool:
+    if not {"left_toe", "right_toe", "left_ankle", "right_ankle"} <= limbs.keys():
+        return False
+    feet = [positions[limbs[f"{side}_toe"]] - positions[limbs[f"{side}_ankle"]] for side in ("left", "right")]
+    return all(foot @ ahead < -POINTING * np.linalg.norm(foot) < 0 for foot in feet)
 
 
 def metres_per_unit(positions: np.ndarray) -> float:
@@ -59,8 +122,11 @@ def metres_per_unit(positions: np.ndarray) -> float:
     )
 
 
-def _left_right(joints: Sequence[str]) -> list[tuple[int, int]]:
-    """Index pairs of joints whose names differ in their side alone: LeftArm, l_arm, lArm, arm.L ..."""
+def _left_right(joints: Sequence[str], limbs: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Index pairs of limbs, or of joints whose names differ in their side alone: l_arm, lArm, arm.L ..."""
+    if limbs:
+        sided = [(limb, limb.replace("left", "right")) for limb in LIMBS if limb.startswith("left")]
+        return [(limbs[left], limbs[right]) for left, right in sided if {left, right} <= limbs.keys()]
     index = {joint: j for j, joint in enumerate(joints)}
     pairs = []
     for joint in joints:
@@ -70,15 +136,20 @@ def _left_right(joints: Sequence[str]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _feet_to_head(joints: Sequence[str], parents: Sequence[int], positions: np.ndarray) -> np.ndarray:
-    """The way from the mean foot to the head, or zero where no name tells of them.
+def _feet_to_head(
+    joints: Sequence[str], parents: Sequence[int], positions: np.ndarray, limbs: Mapping[str, int]
+) -> np.ndarray:
+    """The way from the mean foot to the head, or zero where nothing tells of them.
 
     It must span most of the bones between them: a zero pose that folds the legs over the trunk (as where
     all bones lie along x) says nothing of up and down.
     """
     names = [joint.lower() for joint in joints]
-    head = next((j for word in ("head", "neck") for j, name in enumerate(names) if word in name), None)
-    feet = next((f for w in ("ankle", "foot") if (f := [j for j, n in enumerate(names) if w in n])), [])
+    if limbs:
+        head, feet = limbs["head"], [limbs["left_ankle"], limbs["right_ankle"]]
+    else:
+        head = next((j for word in ("head", "neck") for j, name in enumerate(names) if word in name), None)
+        feet = next((f for w in ("ankle", "foot") if (f := [j for j, n in enumerate(names) if w in n])), [])
     if head is None or not feet:
         return np.zeros(3)
     way = positions[head] - positions[feet].mean(axis=0)

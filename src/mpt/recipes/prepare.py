@@ -3,9 +3,10 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import roma
@@ -93,6 +94,8 @@ def prepare_mocap(
     min_change: float = 2.0,
     max_gap: float = 1.0,
     scale: float | None = None,
+    joint_map: Mapping[str, str] | None = None,
+    up: mpt.mocap.Up | None = None,
     strict: bool = False,
     console: Console | None = None,
 ) -> Summary:
@@ -107,6 +110,9 @@ def prepare_mocap(
     min_change: degrees; a pose is dropped while no bone has turned by more since the last one kept, ...
     max_gap: ... but one is kept at least this often, in seconds, where no number of poses is given.
     scale: metres of a unit of BVH and ASF files, whose own is otherwise told by the person's height.
+    joint_map: joints of some limbs (``left_hip``), as ``mpt.mocap.read_joint_map`` reads them; the others are
+        known by their names, or by the skeleton's tree.
+    up: the files' axis that points up, which is otherwise told by rest pose and motion.
     strict: stop at a file that cannot be read, instead of naming and skipping it.
 
     Heads, hands and feet that the capture has flipped are put back to rest. Nothing is left behind when it is
@@ -126,7 +132,8 @@ def prepare_mocap(
     _check_positive(fps=fps, max_gap=max_gap, **{k: v for k, v in given.items() if v is not None})
     if not (np.isfinite(min_change) and min_change >= 0):
         raise InputError(f"min_change is {min_change}, degrees from 0 up were expected; give some")
-    how = {"fps": fps, "scale": scale, "min_change": min_change, "strict": strict, "console": console}
+    reading = {"scale": scale, "joint_map": joint_map, "up": up}
+    how = {"fps": fps, "reading": reading, "min_change": min_change, "strict": strict, "console": console}
     with PoseStore.create(out, body=body, sampling={"fps": fps, "min_change_degrees": min_change}) as writer:
         if poses is None:
             writer.sampling["max_gap_seconds"] = max_gap
@@ -148,7 +155,7 @@ def _lay(
     validation: Sequence[str],
     *,
     fps: float,
-    scale: float | None,
+    reading: Mapping[str, Any],
     min_change: float,
     max_gap: float | None = None,
     strict: bool,
@@ -162,7 +169,7 @@ def _lay(
     with _progress(console) as progress:
         for path, source in progress.track(files, description="retargeting"):
             try:
-                motion = mpt.mocap.read(path, scale=scale)
+                motion = mpt.mocap.read(path, **reading)
                 motion = motion.resampled(fps) if motion.fps > fps else motion
                 rotvec = retarget(motion, body)[1]
             except InputError as error:
