@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mpt.bit_depth import MAX_AREA, rare_tiff, shallow, to_eight_bits
 from mpt.errors import InputError
 
 MIN_SIDE = 32  # pixels; nobody can be recognised in less
@@ -23,7 +24,8 @@ def read_image(source: str | os.PathLike | np.ndarray) -> np.ndarray:
     """A photo as HWC uint8 RGB, upright (EXIF), transparent parts over white.
 
     Takes a file or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16, RGB order.
-    Of an animation the first frame is taken, with a warning.
+    More than 8 bits are read over the range that they fill (``mpt.bit_depth``). Of an animation the first
+    frame is taken, with a warning.
 
     Raises:
         InputError: no such file, not a picture, a broken one, or one with a side under 32 pixels.
@@ -47,7 +49,8 @@ def _from_file(path: Path) -> np.ndarray:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is an empty file, not a picture: copy or download it again")
-        with Image.open(path) as picture:
+        # Given a path, Pillow 13 maps raw grey TIFFs, and scrambles those that are stored lying on a side.
+        with path.open("rb") as file, Image.open(file) as picture:
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
                 warnings.warn(f"{path} holds several frames; the first one is used", stacklevel=3)
             return _to_rgb(picture, path)
@@ -56,12 +59,16 @@ def _from_file(path: Path) -> np.ndarray:
     except PermissionError:
         raise InputError(f"{path} may not be read by this user: change its permissions") from None
     except UnidentifiedImageError:
+        if (tiff := rare_tiff(path)) is not None:
+            return _to_rgb(tiff, path)
         raise InputError(
             f"{path} is no picture that can be read: give a {FORMATS} file (convert HEIC or RAW first)"
         ) from None
     except Image.DecompressionBombError:
-        limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        limit = MAX_AREA // 10**6
         raise InputError(f"{path} has more than {limit} megapixels: give a smaller copy of it") from None
+    except MemoryError:
+        raise InputError(f"{path} does not fit into memory: give a smaller copy of it") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, InputError):
             raise
@@ -73,13 +80,8 @@ def _from_file(path: Path) -> np.ndarray:
 def _to_rgb(picture: Image.Image, path: Path) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        picture.load()
+        picture = shallow(picture, path)
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode == "F":
-        raise InputError(f"{path} holds floating-point pixels: save it with 8 or 16 bits for each colour")
-    if picture.mode.startswith("I"):  # 16-bit grey
-        grey = np.clip(np.asarray(picture).astype(np.int32) >> 8, 0, 255).astype(np.uint8)
-        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
@@ -95,7 +97,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
             f"but this one is {tuple(array.shape)} of {array.dtype}"
         )
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = to_eight_bits(array, "the array")
     if array.shape[2] == 1:
         return np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:

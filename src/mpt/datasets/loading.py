@@ -17,6 +17,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mpt.bit_depth import MAX_AREA, shallow
 from mpt.datasets import muco3dhp
 from mpt.datasets.augment import Augmentation, AugmentationConfig
 from mpt.datasets.sample import Joints3D, Sample
@@ -300,7 +301,7 @@ def _decode(path: Path, most: float) -> tuple[np.ndarray, int]:
         shrink = next((k for k in (8, 4, 2) if k <= most and min(picture.size) >= k), 1)
         if picture.format == "JPEG" and shrink > 1:
             picture.draft("RGB", (picture.width // shrink, picture.height // shrink))
-        pixels = np.array(picture.convert("RGB"))
+        pixels = np.array(shallow(picture, path).convert("RGB"))
     return pixels, round(width / pixels.shape[1])
 
 
@@ -312,7 +313,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield picture
     except FileNotFoundError:
         raise InputError(f"{path}: this photo is missing; put it there") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"{path}: has more than {MAX_AREA // 10**6} megapixels; put a smaller one there"
+        ) from None
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, MemoryError) as error:
         raise InputError(f"{path}: is no whole picture ({error}); download it again") from None
 
 
