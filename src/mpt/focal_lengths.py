@@ -42,7 +42,7 @@ def focal_in_px(
     if focal < 1 or view < LEAST_VIEW:
         raise InputError(
             f"a focal length of {said} is a view of {view:.3g} degrees from corner to corner, which no "
-            "camera has: give it in pixels, in millimetres with --focal-mm (focal_mm in Python), or not at all"
+            "camera has: give it in pixels, in millimetres by --focal-mm (focal_mm in Python), or not at all"
         )
     if question := _doubt(view, focal_px, focal_mm):
         warnings.warn(
