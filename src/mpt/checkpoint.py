@@ -92,9 +92,10 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
         transformer.load_state_dict(tensors)
         if len(skeleton) != transformer.joint_count:
             raise KeyError(f"{transformer.joint_count} joints on a skeleton of {len(skeleton)}")
-    except (KeyError, TypeError, RuntimeError) as error:
+    except Exception as error:  # a damaged header can name anything at all
+        reason = (str(error) or type(error).__name__).splitlines()[0][:90]
         raise InputError(
-            f"{path}: its weights do not fit its own header ({str(error).splitlines()[0][:90]}); "
+            f"{path}: its weights do not fit its own header ({reason}); "
             "it was made by another version: pre-train again, or get the file again"
         ) from error
     return Model(
@@ -138,14 +139,15 @@ def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not a whole file of mpt (damaged, cut short, or something else); expected one that "
             "`mpt pretrain` wrote: get or make it again"
         ) from error
-    if header.get("format") != expected:
+    if not isinstance(header, dict) or header.get("format") != expected:
+        said = header.get("format") if isinstance(header, dict) else header
         raise InputError(
-            f"{path}: its format is {header.get('format')!r}, expected {expected!r}; "
+            f"{path}: its format is {said!r:.60}, expected {expected!r}; "
             "use the version of mpt that wrote it, or make it again"
         )
     return tensors, header

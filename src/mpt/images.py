@@ -69,9 +69,9 @@ def _from_file(path: Path) -> np.ndarray:
         raise InputError(f"{path} has more than {limit} megapixels: give a smaller copy of it") from None
     except MemoryError:
         raise InputError(f"{path} does not fit into memory: give a smaller copy of it") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # a broken file makes Pillow raise anything at all
         raise InputError(
             f"{path} is a broken picture ({error}): copy or download the whole file again"
         ) from None

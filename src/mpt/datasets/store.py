@@ -76,8 +76,13 @@ class PoseStore:
         self.bones: tuple[str, ...] = tuple(header["bones"])
         self.sampling: dict = header["sampling"]
         self.created_by: str = header["created_by"]
-        self.sequences: tuple[Sequence, ...] = tuple(Sequence(**entry) for entry in header["sequences"])
+        self.sequences: tuple[Sequence, ...] = tuple(header["sequences"])
         self._arrays = {name: _mapped(self.path, at) for name, at in header["arrays"].items()}
+        of = self._arrays["sequence"]
+        if len(of) and not 0 <= of.min() <= of.max() < len(self.sequences):
+            raise InputError(
+                f"{self.path}: holds poses of sequences that it does not name, it is damaged; copy it again"
+            )
         if body is not None:
             self._check_body(body)
 
@@ -260,6 +265,7 @@ class PoseStoreWriter:
 
 
 def _read_header(path: Path) -> dict:
+    """The header of a store whose arrays lie inside the file, in the shapes and types that they must have."""
     try:
         with path.open("rb") as file:
             lead = file.read(LEAD.size)
@@ -291,10 +297,33 @@ def _read_header(path: Path) -> dict:
         ) from error
     except ValueError as error:
         raise error if isinstance(error, InputError) else cut_short from error
-    for array in header["arrays"].values():
-        if array["offset"] + math.prod(array["shape"]) * np.dtype(array["dtype"]).itemsize > start:
-            raise cut_short
+    try:
+        header["sequences"] = [Sequence(**entry) for entry in header["sequences"]]
+        if not _sound(header, start):
+            raise ValueError("arrays")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise cut_short from error
     return header
+
+
+def _sound(header: dict, end: int) -> bool:
+    """Whether a header is whole, and its arrays fit each other and lie before byte ``end``."""
+    arrays, sequences = header["arrays"], len(header["sequences"])
+    poses = arrays["rotvec"]["shape"][0]
+    types = {name: (dtype, [poses]) for name, dtype in COLUMNS.items()}
+    types |= {"rotvec": ("<f2", [poses, len(header["bones"]), 3]), "betas": ("<f4", [sequences, 16])}
+    words = (header["body"], header["body_hash"], header["created_by"], *header["bones"])
+    return (
+        all(isinstance(word, str) for word in words)
+        and isinstance(header["sampling"], dict)
+        and isinstance(poses, int)
+        and {name: (at["dtype"], at["shape"]) for name, at in arrays.items()} == types
+        and all(
+            isinstance(at["offset"], int)
+            and ALIGNMENT <= at["offset"] <= end - math.prod(at["shape"]) * np.dtype(at["dtype"]).itemsize
+            for at in arrays.values()
+        )
+    )
 
 
 def _mapped(path: Path, at: dict) -> np.ndarray:
