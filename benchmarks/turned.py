@@ -4,8 +4,8 @@ python benchmarks/turned.py --model mpt-small --data ../shared/data
 
 The same person's mesh before and after, turned or mirrored back, about the root: the mean distance of its
 vertices. The photos are Pose2Sim's of ``benchmarks/photos.py``; a second person in the back is not compared.
-People are found by BlazePose, and by BlazePose with its mirrored look; or their 2D joints are known and change
-as the photo does, which leaves what the transformer itself changes.
+People are found by BlazePose, and by BlazePose with its mirrored look; or their 2D joints are known and
+change as the photo does, which leaves what the transformer itself changes.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpt.errors import InputError
-from mpt.focal_lengths import focal_in_px
+from mpt.focal_lengths import focal_in_px, principal_in_px
 
 SIZE = (200, 300)
 DIAGONAL = math.hypot(*SIZE)
@@ -87,3 +87,15 @@ def test_what_no_camera_has_is_refused(given):
 def test_both_are_refused():
     with pytest.raises(InputError, match="given twice, as 400 pixels and as 26 mm: leave one out"):
         focal_in_px(SIZE, 400, 26)
+
+
+def test_a_principal_point_is_inside_its_picture_or_asked_about():
+    with warnings.catch_warnings(action="error"):
+        assert principal_in_px(SIZE, (99.5, 149.5)) == (99.5, 149.5)
+    with pytest.warns(UserWarning, match=r"\(0.5, 0.5\) pixels is .* is it a share .* give \(100, 150\)"):
+        assert principal_in_px(SIZE, (0.5, 0.5)) == (0.5, 0.5)
+    with pytest.warns(UserWarning, match=r"\(960, 540\) pixels .* 200 x 300, .* another size of the picture"):
+        assert principal_in_px(SIZE, (960, 540)) == (960, 540)
+    for none in ((math.nan, 3), (1, 2, 3), "xy", 4):
+        with pytest.raises(InputError, match=r"^the principal point is .*: give its x and y in pixels"):
+            principal_in_px(SIZE, none)

@@ -141,7 +141,7 @@ def _by_opencv(path: Path) -> np.ndarray | None:
 def _rawmode(picture: Image.Image) -> str:
     """How the file keeps its pixels, in Pillow's words, such as "RGB;16B"; known until they are loaded."""
     tiles = getattr(picture, "tile", None)
-    arguments = tiles[0].args if tiles else ""
+    arguments = tiles[0][3] if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 

@@ -52,6 +52,34 @@ def focal_in_px(
     return focal
 
 
+def principal_in_px(size_wh: tuple[int, int], principal_px: tuple[float, float]) -> tuple[float, float]:
+    """Where the optical axis meets a photo of ``size_wh`` pixels: (x, y), asked about where it is outside.
+
+    Raises InputError for what are no two finite numbers.
+    """
+    try:
+        x, y = (float(place) for place in principal_px)
+    except (TypeError, ValueError):
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise InputError(
+            f"the principal point is {principal_px}: give its x and y in pixels, or leave it out"
+        )
+    width, height = size_wh
+    if x <= 1 and y <= 1:
+        question = f"is it a share of the picture? Then give ({x * width:g}, {y * height:g})"
+    elif not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+        question = "is it that of another size of the picture?"
+    else:
+        return x, y
+    warnings.warn(
+        f"a principal point of ({x:g}, {y:g}) pixels is at the edge of a picture of {width} x {height}, or "
+        f"beyond it; {question}",
+        stacklevel=2,
+    )
+    return x, y
+
+
 def _number(focal: Any, unit: str) -> float:
     try:
         number = float(focal)

@@ -15,7 +15,7 @@ from mpt import checkpoint
 from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
 from mpt.errors import InputError
-from mpt.focal_lengths import focal_in_px
+from mpt.focal_lengths import focal_in_px, principal_in_px
 from mpt.images import Crop, apply, read_image
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
@@ -118,7 +118,7 @@ class Reconstructor:
 
         Raises:
             InputError: no picture, keypoints of another shape or picture, a focal length that no camera has,
-                or both.
+                or both, a principal point that is none.
         """
         image = read_image(image)
         if keypoints is None:
@@ -161,7 +161,7 @@ class Reconstructor:
 
         camera = Pinhole.of_size(size_wh, focal_px)
         if principal_px is not None:
-            camera = replace(camera, principal_px=principal_px)
+            camera = replace(camera, principal_px=principal_in_px(size_wh, principal_px))
         joints = prediction.regressed.double().cpu()
         vertices = prediction.vertices.cpu()
         cameras = prediction.camera.double().cpu()

@@ -270,7 +270,7 @@ class _Look:
             self.points[flip] * [-1, 1],
             self.presence,
             across[..., COCO17.flip],
-            self.world[BLAZEPOSE33.flip] * np.float32([-1, 1, 1]),
+            self.world[BLAZEPOSE33.flip] * np.array([-1, 1, 1], np.float32),
         )
 
     def averaged(self, other: "_Look") -> "_Look":
