@@ -107,7 +107,7 @@ ENCODED = {
     "deep_colours.png": png16(np.dstack([DEEP] * 3)),
     "jpg": encoded("JPEG"),
     "cmyk.jpg": encoded("JPEG", "CMYK"),
-    "mpo": encoded("MPO", **FRAMES),
+    "two_eyes.jpg": encoded("MPO", **FRAMES),
     "webp": encoded("WEBP"),
     "gif": encoded("GIF", **FRAMES),
     "bmp": encoded("BMP"),

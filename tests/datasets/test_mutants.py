@@ -1,6 +1,7 @@
 """Whatever happens to an annotation file, its reader reads it or refuses it in a sentence."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def freihand_set(folder: Path) -> None:
 
 def emdb_set(folder: Path) -> None:
     layouts.emdb(folder, {gender: official.smpl() for gender in ("male", "female")}, frames=2)
+    for other in ("P0", "P7"):
+        shutil.rmtree(folder / other)
 
 
 H36M = "annotations/Human36M_subject1_"
@@ -151,6 +154,15 @@ def test_a_box_without_finite_numbers_is_left_out_and_its_photo_named(tmp_path):
     assert [sample.sequence for sample in samples] == ["000000000010"]
     with pytest.raises(InputError, match=r"person_keypoints_train2017.json: 1 of 2 samples have no box"):
         coco.read(tmp_path, strict=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fits_of_other_people_than_the_file_has_are_refused(tmp_path):
+    spin_set(tmp_path)
+    path = tmp_path / "mpi_inf_3dhp_train.npz"
+    np.savez(path, **(dict(np.load(path)) | {"has_smpl": np.ones(2)}))
+    with pytest.raises(InputError, match=r"its has_smpl has 2 entries for 1 samples; make it again"):
+        mpi_inf_3dhp.read(tmp_path)
 
 
 @pytest.mark.parametrize(

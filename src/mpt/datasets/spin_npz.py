@@ -111,9 +111,12 @@ def read_spin(
             arrays[key], arrays[f"{key}_known"] = _split(path, key, arrays[key], strict)
     if ("pose" in arrays) != ("shape" in arrays):
         raise InputError(f"{path}: has SMPL's pose or shape without the other; make it again with both")
-    for key in ("has_smpl", "gender"):
-        if arrays.get(key, arrays["imgname"]).shape[:1] != (count,):
-            raise InputError(f"{path}: its {key} are not {count:,}; download or make it again")
+    for key in {"has_smpl", "gender"} & arrays.keys():
+        if arrays[key].size != count:
+            raise InputError(
+                f"{path}: its {key} has {arrays[key].size:,} entries for {count:,} samples; make it again"
+            )
+        arrays[key] = arrays[key].reshape(count)
     if "pose" in arrays:
         with_shape(path, "pose", arrays["pose"], count, 72)
         with_shape(path, "shape", arrays["shape"], count, 10)
