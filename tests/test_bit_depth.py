@@ -28,7 +28,7 @@ ORIENTED = {
 
 
 def whole(shares: np.ndarray, bits: int) -> np.ndarray:
-    return np.rint(shares * (2**bits - 1)).astype(np.uint16)
+    return np.rint(shares * (2**bits - 1)).astype(np.uint16 if bits <= 16 else np.uint32)
 
 
 def close(image: np.ndarray, shares: np.ndarray, levels: float = 1) -> None:
@@ -197,6 +197,34 @@ def test_compressed_tiffs_are_read_alike(tmp_path):
     cv2.imwrite(str(path), whole(COLOURS[..., ::-1], 12))
     with pytest.warns(UserWarning, match="taken for 12 bits"):
         close(read_image(path), COLOURS)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_colours_of_many_bits_in_planes_of_their_own_are_refused(kind, tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(whole(COLOURS, 12).astype(kind), {284: [2]}))
+    with pytest.raises(InputError, match=r"a.tif keeps each colour in a plane of its own, of (16|32) bits"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 2], ids=["no opacity", "colours times opacity", "opacity"])
+def test_a_fourth_channel_is_what_the_tiff_says(alpha, tmp_path):
+    opacity = np.full((48, 64, 1), 0.5)
+    stored = COLOURS * opacity if alpha == 1 else COLOURS
+    image = silent(tiff(whole(np.dstack([stored, opacity]), 16), {338: [alpha]}), tmp_path, "a.tif")
+    close(image, COLOURS * 0.5 + 0.5 if alpha else COLOURS, 2)
+
+
+def test_other_numbers_of_a_tiff_are_read_to_the_same_picture(tmp_path):
+    for pixels in (COLOURS.astype(np.float64), SHARES.astype(np.float64), whole(COLOURS, 32)):
+        shares = SHARES if pixels.ndim == 2 else COLOURS
+        close(silent(tiff(pixels), tmp_path, "a.tif"), shares)
+
+
+@pytest.mark.parametrize("pixels", [COLOURS.astype(np.float16), np.dstack([whole(SHARES, 12)] * 2)])
+def test_a_tiff_that_nobody_knows_is_called_one(pixels, tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(pixels))
+    with pytest.raises(InputError, match=r"a.tif is a TIFF of a kind that cannot be read, of 16 bits: save"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_training_reads_few_bits_in_sixteen_as_well(tmp_path):

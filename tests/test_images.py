@@ -159,28 +159,16 @@ def _patched(format: str, place: int, size: str, side: int = 60_000) -> bytes:
         _patched("JPEG", encoded("JPEG").index(b"\xff\xc0") + 5, ">HH"),
         tiff(np.zeros((40, 48), np.uint16), {256: [60_000], 257: [60_000]}),
         tiff(np.zeros((40, 48, 3), np.uint16), {256: [60_000], 257: [60_000]}),
+        tiff(np.zeros((40, 48, 3), np.float32), {256: [60_000], 257: [60_000]}),
     ],
-    ids=["png", "bmp", "jpeg", "tiff", "tiff in colour"],
+    ids=["png", "bmp", "jpeg", "tiff", "tiff in colour", "tiff of floating point"],
 )
 def test_a_picture_that_says_it_is_huge_is_refused_at_once(content, tmp_path):
     (tmp_path / "a").write_bytes(content)
-    with (
-        limits(),
-        pytest.raises(InputError, match=r"a has more than 178 megapixels: give a smaller"),
-    ):
+    with limits(), pytest.raises(InputError, match="a has more than 178 megapixels: give a smaller copy"):
         read_image(tmp_path / "a")
-    with (
-        limits(),
-        pytest.raises(InputError, match=r"a: has more than 178 megapixels; put a smaller"),
-    ):
+    with limits(), pytest.raises(InputError, match="a: (has more than 178 megapixels|is no whole picture)"):
         read_crop(tmp_path / "a", Crop((20, 20), 30), 16)
-
-
-def test_huge_tiffs_that_pillow_does_not_know_are_not_decoded(tmp_path):
-    content = tiff(np.zeros((40, 48, 3), np.float32), {256: [60_000], 257: [60_000]})
-    (tmp_path / "a.tif").write_bytes(content)
-    with limits(), pytest.raises(InputError, match="is no picture that can be read"):
-        read_image(tmp_path / "a.tif")
 
 
 def test_text_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):

@@ -6,6 +6,7 @@ Thermal, depth and machine-vision cameras keep 9 to 14 bits in 16, and their fil
 import re
 import struct
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -16,9 +17,12 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from mpt.errors import InputError
 
 FEW_LEVELS = 32  # of 256: between the darkest and the brightest nobody is seen in fewer
-DEEP_COLOURS = re.compile(r"(LA|RGB|RGBA|RGBX);16[BLN]")  # of these Pillow gives the upper eight bits alone
-WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE_VALUE = 256, 257, 258, 262, 281  # tags of TIFF
-WHITE_IS_ZERO = 0
+DEEP_COLOURS = re.compile(
+    r"(LA|RGB|RGBA|RGBa|RGBX);16[BLN]"
+)  # of these Pillow gives the upper eight bits alone
+WIDTH, HEIGHT, BITS_PER_SAMPLE, PHOTOMETRIC = 256, 257, 258, 262  # tags of TIFF
+MAX_SAMPLE_VALUE, PLANAR_CONFIGURATION = 281, 284
+WHITE_IS_ZERO, SEPARATE = 0, 2
 MAX_AREA = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # pixels: what Pillow refuses as well
 
 
@@ -92,6 +96,8 @@ def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
 def shallow(picture: Image.Image, path: Path) -> Image.Image:
     """A picture loaded from a file, itself if it has 8 bits or less, otherwise of 8; turned as before."""
     rawmode = _rawmode(picture)
+    if picture.mode in ("RGB", "RGBA", "CMYK"):
+        _check_planes(path, getattr(picture, "tag_v2", {}))
     picture.load()
     if picture.mode.startswith("I") or picture.mode == "F":
         grey = np.asarray(picture)
@@ -106,22 +112,45 @@ def shallow(picture: Image.Image, path: Path) -> Image.Image:
     else:
         return picture
     made = Image.fromarray(pixels)
+    if rawmode.startswith("RGBa"):  # colours times opacity
+        made = Image.frombytes("RGBa", made.size, made.tobytes()).convert("RGBA")
     made.getexif()[ExifTags.Base.Orientation] = picture.getexif().get(ExifTags.Base.Orientation, 1)
     return made
 
 
 def rare_tiff(path: Path) -> Image.Image | None:
-    """A TIFF that Pillow does not know, such as one with colours of floating point; None if it is not one."""
+    """A TIFF that Pillow does not know, such as one with colours of floating point; None if it is no TIFF.
+
+    Raises InputError for one that OpenCV does not know either.
+    """
     try:
         with path.open("rb") as file:
             directory = ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)
         too_large = directory[WIDTH] * directory[HEIGHT] > MAX_AREA
+        bits = max(directory.get(BITS_PER_SAMPLE, (1,)))
+        _check_planes(path, directory)
+    except InputError:
+        raise
     except Exception:  # a broken directory can raise anything at all
         return None
-    pixels = None if too_large else _by_opencv(path)
-    return None if pixels is None else Image.fromarray(to_eight_bits(pixels, str(path)))
+    if too_large:
+        raise InputError(f"{path} has more than {MAX_AREA // 10**6} megapixels: give a smaller copy of it")
+    pixels = _by_opencv(path)
+    if pixels is None or (bits > 8 and pixels.dtype == np.uint8):  # the upper bits alone
+        raise InputError(f"{path} is a TIFF of a kind that cannot be read, of {bits} bits: save it as PNG")
+    return Image.fromarray(to_eight_bits(pixels, str(path)))
+
+
+def _check_planes(path: Path, tags: Mapping) -> None:
+    """Refuse colours of over 8 bits in planes of their own, which Pillow and OpenCV take for mixed ones."""
+    bits = tags.get(BITS_PER_SAMPLE, (8,))
+    if tags.get(PLANAR_CONFIGURATION) == SEPARATE and len(bits) > 1 and max(bits) > 8:
+        raise InputError(
+            f"{path} keeps each colour in a plane of its own, of {max(bits)} bits, which cannot be read: "
+            "save it as PNG, or with the colours of each pixel together"
+        )
 
 
 def _by_opencv(path: Path) -> np.ndarray | None:
