@@ -140,19 +140,26 @@ def read_moments(folder: Path, names: list[str], pose2d) -> list[Moment]:
     return [Moment(paths, [foremost(pose2d(read_image(path))) for path in paths]) for paths in photos]
 
 
-def main(model: str = "mpt-small", data: Path = Path("../shared/data"), json: Path | None = None) -> None:
+def main(
+    model: str = "mpt-small",
+    data: Path = Path("../shared/data"),
+    json: Path | None = None,
+    mirrored_look: bool = False,
+) -> None:
     """Score a model on photos from calibrated cameras.
 
     Args:
         model: a name, a model file or a run folder.
         data: folder that holds images/pose2sim.
         json: also write the figures to this file.
+        mirrored_look: let BlazePose look at each person in a mirror as well.
     """
     mesh_model = checkpoint.load(model)
     folder = data / "images" / "pose2sim"
     named = read_cameras(folder / "cameras.json")
     cameras = list(named.values())
-    pose2d = BlazePose(heatmap_size=mesh_model.transformer.config.heatmap_size)
+    size = mesh_model.transformer.config.heatmap_size
+    pose2d = BlazePose(heatmap_size=size, mirrored_look=mirrored_look)
     moments = read_moments(folder, list(named), pose2d)
 
     rows, all_four = [], []

@@ -48,6 +48,10 @@ NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 WORD = re.compile(rb"[A-Za-z_]\w*")
 
 
+class TooSlow(BaseException):
+    """No Exception, and no OSError as TimeoutError is: no reader may take it for a fault of the file."""
+
+
 def mutants(source: bytes, count: int, *, seed: int = 0) -> Iterator[bytes]:
     """``count`` versions of a file, each with one to four accidents; the same ones for the same seed."""
     rng = np.random.default_rng(seed)
@@ -82,10 +86,10 @@ def survive(read: Callable[[Path], object], path: Path, source: bytes, count: in
 
 @contextmanager
 def limits() -> Iterator[None]:
-    """At most 5 seconds and 1 GiB more than now: TimeoutError, MemoryError."""
+    """At most 5 seconds and 1 GiB more than now: TooSlow, MemoryError."""
 
     def ring(*_: object) -> None:
-        raise TimeoutError(f"it took over {SECONDS} s")
+        raise TooSlow(f"it took over {SECONDS} s")
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -402,6 +402,11 @@ def test_a_wrong_option_names_what_would_be_right(args, words, capsys):
     ("args", "message"),
     [
         (["reconstruct", "photo.png", "--focal", "-5"], "the focal length is -5"),
+        (["reconstruct", "photo.png", "--focal-mm", "0"], "the focal length is 0.0: give it in millimetres"),
+        (
+            ["reconstruct", "photo.png", "--focal", "400", "--focal-mm", "26"],
+            "--focal 400 and --focal-mm 26 were given: leave one out",
+        ),
         (["reconstruct", "photo.png", "--device", "gpu"], "the device 'gpu' cannot be used"),
         (["pretrain", "tiny", "--store", "s", "--samples", "0"], "--samples is 0"),
         (["pretrain", "tiny", "--store", "s", "--learning-rate", "-1"], "--learning-rate is -1.0"),

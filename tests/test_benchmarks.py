@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import measuring
 import photos
+import turned
 
 
 def ring(count=4):
@@ -92,3 +93,25 @@ def test_limb_error_ignores_place_turn_size_and_face():
 def test_missing_calibration_is_named(tmp_path):
     with pytest.raises(InputError, match=r"cameras.json: no calibration"):
         photos.read_cameras(tmp_path / "cameras.json")
+
+
+@pytest.mark.parametrize("change", turned.CHANGES, ids=lambda change: change.name)
+def test_a_changed_photo_shows_the_changed_people(change):
+    """What a photo's camera sees of somebody is, in the changed photo, what it sees of the changed one."""
+    size_wh, points = (64, 48), person() * 0.1 + [0, 0, 3]
+    photo = np.zeros((48, 64), np.uint8)
+    pixels = points[:, :2] / points[:, 2:] * 80 + (np.array(size_wh) - 1) / 2
+    changed = change.of_photo(photo)
+    moved = points @ change.of_space.T
+    scale = max(changed.shape) / max(photo.shape)
+    expected = moved[:, :2] / moved[:, 2:] * 80 * scale + (np.array(changed.shape[::-1]) - 1) / 2
+    np.testing.assert_allclose(change.of_pixels(pixels, size_wh), expected, atol=1e-9)
+    joints = change.of_joints(np.column_stack([pixels, np.ones(17)]), size_wh)
+    assert (
+        joints[COCO17.flip if change.sides else slice(None), :2] == change.of_pixels(pixels, size_wh)
+    ).all()
+    spot = np.array([40, 7])
+    photo[spot[1], spot[0]] = 255
+    row, column = np.unravel_index(change.of_photo(photo).argmax(), changed.shape)
+    found = change.of_pixels(spot[None].astype(float), size_wh)[0]
+    assert np.abs(found - [column, row]).max() <= 0.5

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mutants import survive
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from tolerance import assert_close
@@ -205,3 +206,18 @@ def test_writing_replaces_the_old_file_and_makes_folders(tmp_path):
         write_whole(path, content)
         assert path.read_bytes() == content
     assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_model_file_with_a_damaged_header_is_read_or_refused(tmp_path):
+    whole = tmp_path / "model.safetensors"
+    faces = torch.zeros(2, 3, dtype=torch.long)
+    checkpoint.save(whole, build(CONFIGS["small"]), faces=faces, skeleton=COCO17, body="tiny", body_hash="")
+    content = whole.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+
+    def read(path):
+        header = path.read_bytes()
+        whole.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+        checkpoint.load(whole)
+
+    assert survive(read, tmp_path / "header", content[8 : 8 + length], 1000)

@@ -77,6 +77,17 @@ def test_a_photo_gets_a_folder_with_all_results(place, model, capsys):
     assert capsys.readouterr().out.startswith("two.jpg: 2 people -> mpt-out/two/overlay.png (")
 
 
+def test_a_focal_length_of_millimetres_given_as_pixels_is_asked_about(place, model, capsys):
+    assert reconstruct("two.jpg", "--focal", "26", model=model) == 0
+    assert "note: a focal length of 26 pixels is a view of 165 degrees from corner to corner; is it in " in (
+        capsys.readouterr().err
+    )
+    assert reconstruct("two.jpg", "--focal-mm", "26", model=model) == 0
+    assert capsys.readouterr().err == ""
+    camera = json.loads(Path("mpt-out/two/result.json").read_text())["people"][0]["camera"]
+    assert camera["focal_px"] == pytest.approx(26 / 43.2666 * np.hypot(*SIZE), rel=1e-4)
+
+
 def test_result_json_says_where_everything_is_in_the_photo(place, model):
     """Both cameras of the file put the 3D joints on the 2D joints that the file gives."""
     reconstruct("two.jpg", "--focal", "400", model=model)

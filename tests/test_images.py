@@ -3,7 +3,10 @@
 import io
 import os
 import re
+import struct
 import threading
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutants import limits, survive
+from pictures import png16, tiff
 from PIL import Image
 
+from mpt.datasets.loading import read_crop
 from mpt.errors import InputError
 from mpt.images import Crop, apply, compose, matching, read_image
 
@@ -80,6 +86,116 @@ def test_arrays_are_read_as_files_are(photo):
     assert read_image(photo[..., 0]).shape == (48, 64, 3)
     clear = np.concatenate([photo, np.zeros((48, 64, 1), np.uint8)], -1)
     assert (read_image(clear) == 255).all()
+
+
+def encoded(format: str, mode: str = "RGB", **options) -> bytes:
+    """A picture of 48 x 40 pixels, turned about by its EXIF, in a file of that format."""
+    y, x = np.mgrid[:40, :48]
+    picture = Image.fromarray(np.stack([x * 5, y * 5, x + y], -1).astype(np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    more = {"exif": exif} if format in ("JPEG", "PNG", "WEBP") else {}
+    picture.save(file, format, **more, **options)
+    return file.getvalue()
+
+
+DEEP = np.linspace(0, 4095, 48).astype(np.uint16)[None].repeat(40, 0)
+FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (48, 40))]}
+ENCODED = {
+    "png": encoded("PNG"),
+    "palette.png": encoded("PNG", "P", transparency=0),
+    "animated.png": encoded("PNG", **FRAMES),
+    "deep.png": png16(DEEP, (b"sBIT", b"\x0c")),
+    "deep_colours.png": png16(np.dstack([DEEP] * 3)),
+    "jpg": encoded("JPEG"),
+    "cmyk.jpg": encoded("JPEG", "CMYK"),
+    "two_eyes.jpg": encoded("MPO", **FRAMES),
+    "webp": encoded("WEBP"),
+    "gif": encoded("GIF", **FRAMES),
+    "bmp": encoded("BMP"),
+    "tif": encoded("TIFF", compression="tiff_lzw"),
+    "deep.tif": tiff(DEEP),
+    "float.tif": tiff(DEEP.astype(np.float32)),
+    "float_colours.tif": tiff(np.dstack([DEEP] * 3).astype(np.float32)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ENCODED)
+def test_a_damaged_picture_is_read_or_refused(kind, tmp_path):
+    (tmp_path / f"whole.{kind}").write_bytes(ENCODED[kind])
+    assert read_image(tmp_path / f"whole.{kind}").shape[2] == 3
+    alike = sum(other.endswith(kind[-3:]) for other in ENCODED)
+    assert survive(read_image, tmp_path / f"a.{kind}", ENCODED[kind], 2000 // alike)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["png", "jpg", "deep.tif"])
+def test_a_damaged_picture_of_a_data_set_is_read_or_refused(kind, tmp_path):
+    def read(path):
+        return read_crop(path, Crop((20, 20), 30), 16)
+
+    assert survive(read, tmp_path / f"a.{kind}", ENCODED[kind], 500)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _huge_png() -> bytes:
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(bytes(10**7)))
+
+
+def _patched(format: str, place: int, size: str, side: int = 60_000) -> bytes:
+    content = bytearray(encoded(format))
+    struct.pack_into(size, content, place, side, side)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _huge_png(),
+        _patched("BMP", 18, "<ii"),
+        _patched("JPEG", encoded("JPEG").index(b"\xff\xc0") + 5, ">HH"),
+        tiff(np.zeros((40, 48), np.uint16), {256: [60_000], 257: [60_000]}),
+        tiff(np.zeros((40, 48, 3), np.uint16), {256: [60_000], 257: [60_000]}),
+        tiff(np.zeros((40, 48, 3), np.float32), {256: [60_000], 257: [60_000]}),
+    ],
+    ids=["png", "bmp", "jpeg", "tiff", "tiff in colour", "tiff of floating point"],
+)
+def test_a_picture_that_says_it_is_huge_is_refused_at_once(content, tmp_path):
+    (tmp_path / "a").write_bytes(content)
+    with limits(), pytest.raises(InputError, match="a has more than 178 megapixels: give a smaller copy"):
+        read_image(tmp_path / "a")
+    with limits(), pytest.raises(InputError, match=r"a: (has more than 178 megapix|is no whole picture)"):
+        read_crop(tmp_path / "a", Crop((20, 20), 30), 16)
+
+
+def test_text_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
+    png = encoded("PNG")
+    bomb = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3 * 10**8)))
+    (tmp_path / "a.png").write_bytes(png[:33] + bomb + png[33:])
+    with (
+        limits(),
+        pytest.raises(InputError, match=r"a broken picture \(Decompressed data too large"),
+    ):
+        read_image(tmp_path / "a.png")
+
+
+def test_animations_and_pictures_of_two_eyes_show_their_first_frame(tmp_path):
+    first = np.zeros((40, 48, 3), np.uint8)
+    first[:, 24:] = 255
+    for format in ("PNG", "GIF", "WEBP"):
+        path = tmp_path / f"a.{format}"
+        Image.fromarray(first).save(path, **FRAMES, **({"lossless": True} if format == "WEBP" else {}))
+        with pytest.warns(UserWarning, match=r"holds several frames; the first one is used"):
+            np.testing.assert_array_equal(read_image(path), first)
+    Image.fromarray(first).save(tmp_path / "a.mpo", **FRAMES)
+    with warnings.catch_warnings(action="error"):
+        np.testing.assert_allclose(read_image(tmp_path / "a.mpo"), first, atol=3)
 
 
 def _empty(path):

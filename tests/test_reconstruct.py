@@ -1,5 +1,6 @@
 """Photo -> meshes: axes, placing, batches, and the whole chain on a photo."""
 
+import math
 import time
 from dataclasses import replace
 
@@ -149,6 +150,15 @@ def test_any_pose_network_may_find_the_people(reconstructor, crowd):
     people = Reconstructor(reconstructor.model, Known())(PHOTO, focal_px=FOCAL)
     assert [person.score for person in people] == [1.0, 0.9, 0.8]
     np.testing.assert_array_equal(people[1].vertices, crowd[1][1].vertices)
+
+
+def test_millimetres_are_the_pixels_that_the_picture_makes_of_them(reconstructor):
+    joints = standing_joints((0, 0, 4), FOCAL, SIZE)
+    (in_mm,) = reconstructor(PHOTO, keypoints=joints, focal_mm=FOCAL * math.hypot(36, 24) / math.hypot(*SIZE))
+    (in_px,) = reconstructor(PHOTO, keypoints=joints, focal_px=FOCAL)
+    assert in_mm.focal_px == pytest.approx(FOCAL) and not in_mm.focal_assumed
+    np.testing.assert_allclose(in_mm.vertices, in_px.vertices, atol=1e-6)
+    np.testing.assert_allclose(in_mm.translation_m, in_px.translation_m, rtol=1e-6)
 
 
 @pytest.mark.parametrize("focal", [0, -5.0, float("nan"), float("inf")])

@@ -92,5 +92,9 @@ def test_the_page_shows_an_answer_and_phones_nobody(two, tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "photo.png")
     overlay, body, files, words = show(str(tmp_path / "photo.png"), 0)
     assert overlay in files and body.endswith("everybody.glb") and words.startswith("2 people")
+    *_, words = show(str(tmp_path / "photo.png"), 0, 26)
+    assert "Note" not in words
+    *_, words = show(str(tmp_path / "photo.png"), 26)
+    assert "Note: a focal length of 26 pixels is a view of 165 degrees" in words
     with pytest.raises(Exception, match="Choose a photo first"):
         show(None, 0)

@@ -218,7 +218,7 @@ def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from error
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not a whole file of mpt (damaged, cut short, or something else); expected one that "
             "`mpt pretrain` wrote: get or make it again"

@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mpt.bit_depth import MAX_AREA, rare_tiff, shallow, to_eight_bits
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def read_image(source: "Photo") -> np.ndarray:
     Takes a file by its path; its content as bytes, or an open binary file; a PIL image; an array: (H, W),
     (H, W, 1), (H, W, 3) or (H, W, 4), uint8 or uint16; or a tensor: (H, W, C) or (C, H, W), uint8, or floats
     in 0-1. Arrays and tensors are taken to be in RGB order, for nobody can see it from the numbers: turn what
-    OpenCV has read by ``image[..., ::-1]``. Of an animation the first frame is taken, with a warning.
+    OpenCV has read by ``image[..., ::-1]``. More than 8 bits are read over the range that they fill
+    (``mpt.bit_depth``). Of an animation the first frame is taken, with a warning.
 
     Raises:
         InputError: no such file, not a picture, a broken one, or one with a side under 32 pixels.
@@ -62,7 +64,7 @@ def _named(source: "Photo") -> tuple[str, np.ndarray]:
             return "the array", _from_array(source)
         case Image.Image():
             with _broken_is_said("the PIL image"):
-                return "the PIL image", _to_rgb(source, "the PIL image")
+                return "the PIL image", _to_rgb(source, "the PIL image", lambda: _file_of(source))
         case bytes() | bytearray() | memoryview():
             return "the picture given as bytes", _decoded(io.BytesIO(source), "the picture given as bytes")
         case str() | os.PathLike():
@@ -159,8 +161,21 @@ def _from_open_file(file: Any) -> tuple[str, np.ndarray]:
     return name, _decoded(io.BytesIO(content), name)
 
 
+def _file_of(picture: Image.Image) -> bytes:
+    """The content of the file that a PIL image was opened from; empty where it is not known."""
+    try:
+        return Path(getattr(picture, "filename", "")).read_bytes()
+    except OSError:
+        return b""
+
+
 def _decoded(file: BinaryIO, name: str) -> np.ndarray:
     """The picture in a file that can be read from any place."""
+
+    def content() -> bytes:
+        file.seek(0)
+        return file.read()
+
     head = file.read(HEAD)
     if not head:
         raise InputError(f"{name} is an empty file, not a picture: copy or download it again")
@@ -173,8 +188,12 @@ def _decoded(file: BinaryIO, name: str) -> np.ndarray:
                 raise UnidentifiedImageError
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
                 warnings.warn(f"{name} holds several frames; the first one is used", stacklevel=5)
-            return _to_rgb(picture, name)
+            return _to_rgb(picture, name, content)
     except UnidentifiedImageError:
+        with _broken_is_said(name):
+            is_tiff = head[:2] in (b"II", b"MM") and Path(name).suffix.lower() not in RAW
+            if is_tiff and (tiff := rare_tiff(content(), name)) is not None:
+                return _to_rgb(tiff, name, content)
         what = _kind_of(head, Path(name).suffix.lower()) or "no picture that can be read: give"
         raise InputError(f"{name} is {what} a {FORMATS} file") from None
 
@@ -188,7 +207,7 @@ def _broken_is_said(name: str) -> Iterator[None]:
     except MemoryError:
         raise InputError(f"{name} takes more memory than there is: give a smaller copy of it") from None
     except Image.DecompressionBombError:
-        limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        limit = MAX_AREA // 10**6
         raise InputError(f"{name} has more than {limit} megapixels: give a smaller copy of it") from None
     except Exception as error:  # of any kind, where a decoder runs into what is damaged
         raise InputError(
@@ -245,16 +264,11 @@ KINDS = {
 """First bytes, in small letters, of files that are taken for photos -> what they are, and what to do."""
 
 
-def _to_rgb(picture: Image.Image, name: str) -> np.ndarray:
+def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        picture.load()
+        picture = shallow(picture, name, content)
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode == "F":
-        raise InputError(f"{name} holds floating-point pixels: save it with 8 or 16 bits for each colour")
-    if picture.mode.startswith("I"):  # 16-bit grey
-        grey = np.clip(np.asarray(picture).astype(np.int32) >> 8, 0, 255).astype(np.uint8)
-        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
@@ -294,7 +308,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
             f"but this one is {tuple(array.shape)} of {array.dtype}"
         )
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = to_eight_bits(array, "the array")
     if array.shape[2] == 1:
         return np.repeat(array, 3, axis=2)
     if array.shape[2] == 4:

@@ -4,7 +4,6 @@ The transformer answers as if its camera were aimed at the person. Joints and me
 the photo's camera (``mpt.views``), and then placed where they best project onto the 2D joints.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from mpt import checkpoint
 from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
 from mpt.errors import InputError
+from mpt.focal_lengths import focal_in_px, principal_in_px
 from mpt.images import Crop, apply, read_image
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
@@ -106,6 +106,7 @@ class Reconstructor:
         keypoints: np.ndarray | None = None,
         mirrored: bool | Sequence[bool] = False,
         focal_px: float | None = None,
+        focal_mm: float | None = None,
         principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
         """Everybody in a photo, the surest first; an empty list where nobody is.
@@ -117,10 +118,13 @@ class Reconstructor:
         mirrored: which hands of ``keypoints`` are left ones, or whether all are.
         focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
             53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
+        focal_mm: instead of it, the 35 mm equivalent in millimetres, as phones tell it (26, of an uncropped
+            photo).
         principal_px: (x, y) where the optical axis meets the picture; its middle, if not given.
 
         Raises:
-            InputError: no picture, keypoints of another shape or picture, a focal length not above zero.
+            InputError: no picture, keypoints of another shape or picture, a focal length that no camera has,
+                or both, a principal point that is none.
         """
         image = read_image(image)
         if keypoints is None:
@@ -129,7 +133,7 @@ class Reconstructor:
             skeleton, size = self.model.skeleton, self.heatmap_size
             people = Keypoints(keypoints, skeleton=skeleton, mirrored=mirrored, heatmap_size=size)(image)
         size_wh = image.shape[1], image.shape[0]
-        return self.lift(people, size_wh, focal_px=focal_px, principal_px=principal_px)
+        return self.lift(people, size_wh, focal_px=focal_px, focal_mm=focal_mm, principal_px=principal_px)
 
     @torch.inference_mode()
     def lift(
@@ -138,11 +142,11 @@ class Reconstructor:
         size_wh: tuple[int, int],
         *,
         focal_px: float | None = None,
+        focal_mm: float | None = None,
         principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
         """People found in a photo of ``size_wh`` pixels -> their meshes, all in one batch."""
-        if focal_px is not None and not (math.isfinite(focal_px) and focal_px > 0):
-            raise InputError(f"the focal length is {focal_px:g}: give it in pixels, above 0, or leave it out")
+        focal_px = focal_in_px(size_wh, focal_px, focal_mm)
         if not people:
             return []
         transformer = self.model.transformer
@@ -163,7 +167,7 @@ class Reconstructor:
 
         camera = Pinhole.of_size(size_wh, focal_px)
         if principal_px is not None:
-            camera = replace(camera, principal_px=principal_px)
+            camera = replace(camera, principal_px=principal_in_px(size_wh, principal_px))
         joints = prediction.regressed.double().cpu()
         vertices = prediction.vertices.cpu()
         cameras = prediction.camera.double().cpu()

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -62,17 +63,18 @@ def answer(
     folder: Path,
     *,
     focal_px: float | None = None,
+    focal_mm: float | None = None,
 ) -> Answer:
     """Reconstruct a photo (a file, or HWC uint8 RGB) into a new folder, as ``mpt reconstruct`` does.
 
-    Raises InputError for what is no picture, or a focal length not above zero.
+    Raises InputError for what is no picture, or a focal length that no camera has, or two.
     """
     image = read_image(photo)
     start = time.perf_counter()
     found = reconstructor.pose2d(image)
     found_at = time.perf_counter()
     size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(found, size_wh, focal_px=focal_px)
+    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm)
     lifted_at = time.perf_counter()
     folder.mkdir(parents=True)
     meshes = results.write_files(folder, image, people, ("glb",))
@@ -120,24 +122,33 @@ class Answers:
         self.reconstructor, self.folder = reconstructor, folder
         self._numbers = counting()
 
-    def __call__(self, photo: str | os.PathLike | np.ndarray, focal_px: float | None = None) -> Answer:
+    def __call__(
+        self,
+        photo: str | os.PathLike | np.ndarray,
+        focal_px: float | None = None,
+        focal_mm: float | None = None,
+    ) -> Answer:
         number = next(self._numbers)
         shutil.rmtree(self.folder / f"{number - KEPT}", ignore_errors=True)
-        return answer(self.reconstructor, photo, self.folder / f"{number}", focal_px=focal_px)
+        return answer(
+            self.reconstructor, photo, self.folder / f"{number}", focal_px=focal_px, focal_mm=focal_mm
+        )
 
 
 def page(answers: Answers) -> "gradio.Blocks":
     """The page. Raises InputError where gradio is not installed."""
     gr = gradio_or_advice()
 
-    def show(photo: str | None, focal_px: float | None):
+    def show(photo: str | None, focal_px: float | None, focal_mm: float | None = None):
         if photo is None:
             raise gr.Error("Choose a photo first, or take a made-up one.", print_exception=False)
-        try:
-            found = answers(photo, focal_px or None)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return str(found.overlay), _path(found.together), [str(file) for file in found.files], found.words
+        with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
+            try:
+                found = answers(photo, focal_px or None, focal_mm or None)
+            except InputError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+        words = "\n\n".join([found.words, *(f"Note: {note.message}" for note in notes)])
+        return str(found.overlay), _path(found.together), [str(file) for file in found.files], words
 
     def take(number: int):
         path = answers.folder / f"example{number % EXAMPLES}.png"
@@ -158,6 +169,7 @@ def page(answers: Answers) -> "gradio.Blocks":
                     height=420,
                 )
                 focal_px = gr.Number(label="focal length in pixels (0: not known)", value=0, minimum=0)
+                focal_mm = gr.Number(label="or in mm, as 35 mm equivalent (0: not known)", value=0, minimum=0)
                 with gr.Row():
                     another = gr.Button("a made-up photograph")
                     start = gr.Button("reconstruct", variant="primary")
@@ -168,7 +180,7 @@ def page(answers: Answers) -> "gradio.Blocks":
                 )
                 body = gr.Model3D(label="body", height=420, interactive=False, camera_position=(90, 85, 3.2))
                 files = gr.Files(label="download", interactive=False)
-        asked, told = [photo, focal_px], [overlay, body, files, words]
+        asked, told = [photo, focal_px, focal_mm], [overlay, body, files, words]
         start.click(show, asked, told, api_name="reconstruct")
         taken = another.click(take, number, [photo, number], api_visibility="private")
         taken.success(show, asked, told, api_visibility="private")

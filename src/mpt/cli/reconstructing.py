@@ -69,6 +69,8 @@ class Reconstruct:
     are left out."""
     focal: Annotated[float | None, arg(metavar="PX")] = None
     """The camera's focal length in pixels. Default: the picture's diagonal, a view of 53 degrees."""
+    focal_mm: Annotated[float | None, arg(metavar="MM")] = None
+    """The same as 35 mm equivalent, in millimetres: 26 for many a phone. Of uncropped photos."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
 
@@ -76,6 +78,10 @@ class Reconstruct:
         if not self.photos:
             raise InputError("no photo was named: give one or more, as in `mpt reconstruct photo.jpg`")
         _check_pose2d(self)
+        if self.focal is not None and self.focal_mm is not None:
+            raise InputError(
+                f"--focal {self.focal:g} and --focal-mm {self.focal_mm:g} were given: leave one out"
+            )
         points = _keypoint_file(self)
         check_folder(self.out)
         results, codes = _reconstruct_all(self, points)
@@ -169,7 +175,8 @@ def _reconstruct(
     start = time.perf_counter()
     found = finder(image)
     found_at = time.perf_counter()
-    people = reconstructor.lift(found, (image.shape[1], image.shape[0]), focal_px=options.focal)
+    size_wh = image.shape[1], image.shape[0]
+    people = reconstructor.lift(found, size_wh, focal_px=options.focal, focal_mm=options.focal_mm)
     lifted_at = time.perf_counter()
     with results.replacing(folder, inputs) as unfinished:
         meshes = results.write_files(unfinished, image, people, options.format)

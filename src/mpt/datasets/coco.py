@@ -104,7 +104,8 @@ def read_file(
     samples = CocoSamples(
         dataset, images, skeleton, people["file_name"], people["bbox"], xy, known, of_people
     )
-    return with_images(samples, path, strict=strict)
+    placed = np.isfinite(people["bbox"]).all(1)
+    return with_images(samples, path, strict=strict, placed=placed)
 
 
 def _people(path: Path, joints: int, fitted: Path | None) -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ from mpt.skeletons import HAND21, Skeleton, remap
 NAME = "complement"
 VERTICES = 778
 SIZE_M = (0.05, 0.5)  # of a hand's mesh, between any two of its ends
+MAX_WEIGHT = 10.0  # of a vertex in a joint: what is beyond it is no regressor
 INTRINSICS = np.array([[373.3511425, 0, 128], [0, 373.3511425, 128], [0, 0, 1]])
 
 # The order of MANO's joints, with the five finger tips behind, in which the regressor's rows stand.
@@ -88,10 +89,15 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
         )
     regressor = read_npy(folder / "j_reg.npy") if (folder / "j_reg.npy").exists() else None
     if regressor is not None and (
-        regressor.ndim != 2 or len(regressor) < 21 or regressor.shape[1] != VERTICES
+        regressor.dtype.kind not in "iuf"
+        or regressor.ndim != 2
+        or len(regressor) < 21
+        or regressor.shape[1] != VERTICES
+        or not (np.abs(regressor) < MAX_WEIGHT).all()
     ):
         raise InputError(
-            f"{folder / 'j_reg.npy'}: is {regressor.shape}, not 21 or more x {VERTICES}; take MobRecon's"
+            f"{folder / 'j_reg.npy'}: is {regressor.dtype} of {regressor.shape}, not 21 or more x {VERTICES} "
+            "weights; take MobRecon's"
         )
     return ComplementSamples(pictures, None if regressor is None else regressor[:21])
 

@@ -25,7 +25,7 @@ import torch
 
 from mpt.bodies import Body, pickles
 from mpt.bodies.smpl import Gender
-from mpt.datasets.files import AbsentError, field, finite, one_of, with_images
+from mpt.datasets.files import AbsentError, field, finite, one_of, pinholes, with_images
 from mpt.datasets.sample import BOX_FACTOR, BodyParameters, Joints3D, Keypoints, Sample, Samples, turned
 from mpt.errors import InputError
 from mpt.images import Crop
@@ -128,11 +128,13 @@ def read_sequence(
     Raises InputError for a file that lacks a field or has one of another shape.
     """
     count = field(path, lambda: int(data["n_frames"]), "n_frames")
+    if count < 1:
+        raise InputError(f"{path}: the sequence has {count} frames; unzip it again")
 
     def numbers(group: str, key: str, *shape: int) -> np.ndarray:
         return field(path, lambda: np.asarray(data[group][key], np.float64).reshape(shape), f"{group} {key}")
 
-    intrinsics = numbers("camera", "intrinsics", 3, 3)
+    intrinsics = pinholes(path, "camera intrinsics", numbers("camera", "intrinsics", 3, 3))
     extrinsics = numbers("camera", "extrinsics", count, 4, 4)
     root = numbers("smpl", "poses_root", count, 1, 3)
     pose = np.concatenate([root, numbers("smpl", "poses_body", count, 23, 3)], 1)

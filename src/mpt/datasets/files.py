@@ -5,7 +5,6 @@ import json
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,8 @@ T = TypeVar("T")
 
 NAMED = 3  # missing photos named in a message; the others are counted
 SLOW_BYTES = 30_000_000  # of JSON: a second of parsing, and a gigabyte of memory for each ten
+LARGEST = np.finfo(np.float32).max
+MAX_PX = 1e7  # of a focal length or a principal point
 ARRAYS_VERSION = 2  # of what readers make of their JSON
 
 
@@ -52,7 +53,7 @@ def read_json(path: Path) -> Any:
         return read_json_file(path)
     except OSError as error:
         raise _unreadable(path, error) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no whole JSON file ({error}); download it again") from None
 
 
@@ -68,10 +69,12 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
             return {key: file[key] for key in (*required, *optional) if key in file.files}
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is no whole .npz file of plain arrays ({error}); make it again") from None
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive makes numpy raise anything at all
+        raise InputError(
+            f"{path}: is no whole .npz file of plain arrays ({_reason(error)}); make it again"
+        ) from None
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -79,12 +82,20 @@ def read_npy(path: Path) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: is no whole .npy file of numbers ({error}); download it again") from None
+    except Exception as error:  # ... and so does a damaged array
+        raise InputError(
+            f"{path}: is no whole .npy file of numbers ({_reason(error)}); download it again"
+        ) from None
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be read ({error.strerror}); put the annotation file there")
+    return InputError(f"{path}: cannot be read ({_reason(error)}); put the annotation file there")
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in a line: some say nothing, or show the file."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return said.splitlines()[0][:120]
 
 
 def parsed(parse: Callable[[], dict[str, np.ndarray]], *paths: Path) -> dict[str, np.ndarray]:
@@ -121,7 +132,7 @@ def field(path: Path, make: Callable[[], T], what: str) -> T:
     """Part of a parsed file; a key or a shape that is not as it should be is the file's fault."""
     try:
         return make()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: its {what} is not as expected ({type(error).__name__}: {error}); download it again"
         ) from None
@@ -146,7 +157,7 @@ def finite(
 
     Such values are counted in a warning; ``strict``, or a file that has no others, raises InputError.
     """
-    sound = np.isfinite(values).all(-1)
+    sound = (np.abs(values) <= LARGEST).all(-1)  # NaN is not, nor what is infinite in float32
     bad = known & ~sound
     if bad.any():
         first = np.argwhere(bad)[0][0]
@@ -155,6 +166,26 @@ def finite(
             raise InputError(f"{path}: {count}; make or download the file again")
         warnings.warn(f"{path}: {count}; they count as unknown", stacklevel=3)
     return np.where(sound[..., None], values, 0), known & sound
+
+
+def sound(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """The values (N, ...), if all are finite numbers: what a whole file's people depend on."""
+    bad = ~(np.abs(values) <= LARGEST).all(tuple(range(1, values.ndim)))
+    if bad.any():
+        raise InputError(
+            f"{path}: its {name} holds numbers that are not finite, the first in row {bad.argmax()}; make or "
+            "download the file again"
+        )
+    return values
+
+
+def pinholes(path: Path, name: str, matrices: np.ndarray) -> np.ndarray:
+    """The matrices (..., 3, 3), if all are those of pinhole cameras, in pixels."""
+    sound(path, name, matrices.reshape(-1, 9))
+    focal, last = matrices[..., [0, 1], [0, 1]], matrices[..., 2, :]
+    if not ((last == [0, 0, 1]).all() and (focal > 0).all() and (np.abs(matrices) < MAX_PX).all()):
+        raise InputError(f"{path}: its {name} are no pinhole cameras' in pixels; download it again")
+    return matrices
 
 
 def missing_images(samples: Samples) -> tuple[np.ndarray, list[str]]:
@@ -169,11 +200,20 @@ def missing_images(samples: Samples) -> tuple[np.ndarray, list[str]]:
     return absent, sorted({os.path.join(*places[index]) for index in np.flatnonzero(absent)})
 
 
-def with_images(samples: Samples, source: Path, *, strict: bool) -> Samples:
+def with_images(samples: Samples, source: Path, *, strict: bool, placed: np.ndarray | None = None) -> Samples:
     """The samples whose photo exists. The others are named and counted; ``strict`` refuses them.
+
+    placed: (N,) which have a place in their photo: finite numbers. The others are treated alike.
 
     Raises InputError where no sample or no photo at all is there.
     """
+    if placed is not None and not placed.all():
+        count = f"{(~placed).sum():,} of {len(samples):,} samples have no box of finite numbers, the first "
+        count += f"on {samples.image(int(np.argmin(placed)))}"
+        if strict or not placed.any():
+            raise InputError(f"{source}: {count}; make or download the file again")
+        warnings.warn(f"{source}: {count}; left out", stacklevel=3)
+        samples = Subset(samples, np.flatnonzero(placed))
     if not len(samples):
         raise InputError(f"{source}: holds no samples; download or make it again")
     absent, missing = missing_images(samples)

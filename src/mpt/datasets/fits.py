@@ -132,10 +132,14 @@ def of_columns(path: Path, arrays: dict[str, np.ndarray], *, strict: bool) -> Fi
     """Fits out of such columns, which leave ``arrays``; one that is no finite numbers is none."""
     pose, betas = arrays.pop("pose"), arrays.pop("betas")
     pose, known = finite(
-        path, "SMPL poses", pose.reshape(len(pose), -1), arrays.pop("has_smpl"), strict=strict
+        path, "SMPL poses", pose.reshape(len(pose), 72), arrays.pop("has_smpl"), strict=strict
     )
     betas, known = finite(path, "SMPL shapes", betas, known, strict=strict)
-    return Fits(path, known, pose.reshape(-1, 24, 3), betas, arrays.pop("cameras", None))
+    cameras = arrays.pop("cameras", None)
+    if cameras is not None:
+        flat, known = finite(path, "SMPL cameras", cameras.reshape(len(pose), 9), known, strict=strict)
+        cameras = flat.reshape(-1, 3, 3)
+    return Fits(path, known, pose.reshape(-1, 24, 3), betas, cameras)
 
 
 def _column(path: Path, entries: Sequence[dict | None], key: str, *shape: int) -> np.ndarray:

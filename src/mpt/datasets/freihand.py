@@ -17,7 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
+from mpt.datasets.files import (
+    field,
+    finite,
+    first_of,
+    one_of,
+    parsed,
+    pinholes,
+    read_json,
+    sound,
+    with_images,
+)
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, Samples, project
 from mpt.errors import InputError
 from mpt.images import Crop
@@ -83,10 +93,10 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
     folder = Path(folder)
     name, versions = one_of(split, SPLITS, "FreiHAND")
     path = first_of(folder, f"{name}_K.json", what=f"FreiHAND's {name} files")
-    intrinsics = _array(path, 3, 3)
+    intrinsics = pinholes(path, "matrices", _array(path, 3, 3))
     hands = len(intrinsics)
 
-    def part(key: str, *shape: int) -> np.ndarray | None:
+    def part(key: str, *shape: int, whole: bool = True) -> np.ndarray | None:
         file = folder / f"{name}_{key}.json"
         if not file.exists():
             if split == "train":
@@ -97,11 +107,13 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
             raise InputError(
                 f"{file}: has {len(array)} entries where {path.name} has {hands}; download both again"
             )
-        return array
+        return sound(file, "list of numbers", array) if whole else array
 
-    xyz, known = part("xyz", 21, 3), None
+    xyz, known = part("xyz", 21, 3, whole=False), None
     if xyz is not None:
         file = folder / f"{name}_xyz.json"
+        if (xyz[..., 2] <= 0).any():
+            raise InputError(f"{file}: shows hands behind the camera; download it again")
         xyz, known = finite(file, "3D joints", xyz, np.ones(xyz.shape[:2], bool), strict=strict)
     samples = FreihandSamples(
         folder / name / "rgb",

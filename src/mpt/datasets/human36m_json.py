@@ -29,7 +29,7 @@ import numpy as np
 
 from mpt.bodies import Body
 from mpt.datasets import fits
-from mpt.datasets.files import field, finite, parsed, read_json, with_images
+from mpt.datasets.files import field, finite, parsed, read_json, sound, with_images
 from mpt.datasets.fits import MAX_FIT_MM, Fits
 from mpt.datasets.sample import BOX_FACTOR, Joints3D, Keypoints, Sample, Samples, project, turned
 from mpt.errors import InputError
@@ -143,7 +143,7 @@ def _parse(data: Path, camera: Path, joints: Path, fitted: Path, every: int) -> 
 
     cameras, world = read_json(camera), read_json(joints)
     R, t, f, c = (
-        array(camera, lambda p, key=key: cameras[str(p["cam_idx"])][key], key, *shape)
+        sound(camera, key, array(camera, lambda p, key=key: cameras[str(p["cam_idx"])][key], key, *shape))
         for key, shape in (("R", (3, 3)), ("t", (3,)), ("f", (2,)), ("c", (2,)))
     )
     xyz = array(joints, lambda p: _entry(world, p), "joints", 17, 3)

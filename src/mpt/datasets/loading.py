@@ -14,9 +14,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from mpt.bit_depth import MAX_AREA, shallow
 from mpt.datasets import muco3dhp
 from mpt.datasets.augment import Augmentation, AugmentationConfig
 from mpt.datasets.sample import Joints3D, Sample
@@ -281,8 +282,12 @@ def read_crop(image: Path | np.ndarray, crop: Crop, size: int, *, mirrored: bool
     """The crop of a photo as (size, size, 3) uint8; a large JPEG is decoded at 1/2, 1/4 or 1/8.
 
     mirrored: the crop is one of the photo's mirror image. Pixels are taken as stored: EXIF is not looked at,
-    since annotations are of stored pixels. Raises InputError for a photo that is missing or broken.
+    since annotations are of stored pixels. Raises InputError for a photo that is missing or broken, or a crop
+    of no finite numbers.
     """
+    if not np.isfinite([*crop.center_px, crop.side_px]).all():
+        where = "the array" if isinstance(image, np.ndarray) else image
+        raise InputError(f"{where}: no crop of it is known, its annotation holds no finite numbers; mend it")
     if isinstance(image, np.ndarray):
         pixels, shrink = image, 1
     else:
@@ -300,7 +305,7 @@ def _decode(path: Path, most: float) -> tuple[np.ndarray, int]:
         shrink = next((k for k in (8, 4, 2) if k <= most and min(picture.size) >= k), 1)
         if picture.format == "JPEG" and shrink > 1:
             picture.draft("RGB", (picture.width // shrink, picture.height // shrink))
-        pixels = np.array(picture.convert("RGB"))
+        pixels = np.array(shallow(picture, str(path), path.read_bytes).convert("RGB"))
     return pixels, round(width / pixels.shape[1])
 
 
@@ -312,7 +317,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield picture
     except FileNotFoundError:
         raise InputError(f"{path}: this photo is missing; put it there") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"{path}: has more than {MAX_AREA // 10**6} megapixels; put a smaller one there"
+        ) from None
+    except InputError:
+        raise
+    except Exception as error:  # a broken file makes Pillow raise anything at all
         raise InputError(f"{path}: is no whole picture ({error}); download it again") from None
 
 

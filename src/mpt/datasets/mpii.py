@@ -115,7 +115,7 @@ def read_file(path: Path, images: Path, *, fitted: Path | None = None, strict: b
             path, lambda: np.array([p[key] for p in people], np.float32).reshape(len(people), *shape), key
         )
 
-    names = field(path, lambda: [person["image"] for person in people], "image")
+    names = field(path, lambda: [str(Path(person["image"])) for person in people], "image")
     xy, known = column("joints", 16, 2), column("joints_vis", 16) > 0
     of_people = None
     if fitted is not None and fitted.exists():
@@ -128,7 +128,8 @@ def read_file(path: Path, images: Path, *, fitted: Path | None = None, strict: b
     xy, known = finite(path, "2D joints", xy - FIRST_PIXEL, known, strict=strict)
     center = column("center", 2) - FIRST_PIXEL
     samples = MpiiSamples(images, names, center, column("scale"), xy, known, of_people)
-    return with_images(samples, path, strict=strict)
+    placed = np.isfinite(np.column_stack([center, samples.scale])).all(1)
+    return with_images(samples, path, strict=strict, placed=placed)
 
 
 def _fits(

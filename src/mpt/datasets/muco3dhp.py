@@ -20,7 +20,7 @@ import numpy as np
 
 from mpt.bodies import Body
 from mpt.datasets import fits
-from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
+from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, sound, with_images
 from mpt.datasets.fits import MAX_FIT_MM, Fits
 from mpt.datasets.sample import Joints3D, Keypoints, Sample, Samples, crop_of_box
 from mpt.skeletons import H36M17, Skeleton
@@ -107,7 +107,8 @@ def read(
     }
     known_fits = fits.of_columns(fitted, arrays, strict=strict)
     near = known_fits.near(Joints3D(MUCO21, xyz, known), COMPARED, body, max_fit_mm)
-    return with_images(MucoSamples(path.parent, arrays, near), path, strict=strict)
+    placed = np.isfinite(arrays["bbox"]).all(1)
+    return with_images(MucoSamples(path.parent, arrays, near), path, strict=strict, placed=placed)
 
 
 def _people(path: Path, fitted: Path) -> dict[str, np.ndarray]:
@@ -121,14 +122,18 @@ def _people(path: Path, fitted: Path) -> dict[str, np.ndarray]:
             path, lambda: np.array([p[key] for p in people], np.float32).reshape(len(people), *shape), key
         )
 
-    def of_photo(key: str) -> np.ndarray:
-        return field(path, lambda: np.array([photos[p["image_id"]][key] for p in people]), key)
+    def of_photo(key: str, kind: type = float, *shape: int) -> np.ndarray:
+        return field(
+            path,
+            lambda: np.array([photos[p["image_id"]][key] for p in people], kind).reshape(len(people), *shape),
+            key,
+        )
 
     ids = field(path, lambda: [person["id"] for person in people], "id")
     return {
-        "file_name": of_photo("file_name"),
-        "f": of_photo("f"),
-        "c": of_photo("c"),
+        "file_name": of_photo("file_name", str),
+        "f": sound(path, "f", of_photo("f", float, 2)),
+        "c": sound(path, "c", of_photo("c", float, 2)),
         "bbox": column("bbox", 4),
         "keypoints_img": column("keypoints_img", 21, 2),
         "keypoints_cam": column("keypoints_cam", 21, 3),

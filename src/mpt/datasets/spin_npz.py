@@ -98,9 +98,9 @@ def read_spin(
     """
     optional = ("part", "S", "pose", "shape", "has_smpl", "gender")
     arrays = read_npz(path, ("imgname", "center", "scale"), optional)
-    count = len(arrays["imgname"])
-    if not count:
+    if arrays["imgname"].ndim != 1 or not len(arrays["imgname"]):
         raise InputError(f"{path}: holds no samples; download or make it again")
+    count = len(arrays["imgname"])
     with_shape(path, "center", arrays["center"], count, 2)
     with_shape(path, "scale", arrays["scale"], count)
     skeleton = own_skeleton
@@ -111,6 +111,12 @@ def read_spin(
             arrays[key], arrays[f"{key}_known"] = _split(path, key, arrays[key], strict)
     if ("pose" in arrays) != ("shape" in arrays):
         raise InputError(f"{path}: has SMPL's pose or shape without the other; make it again with both")
+    for key in {"has_smpl", "gender"} & arrays.keys():
+        if arrays[key].size != count:
+            raise InputError(
+                f"{path}: its {key} has {arrays[key].size:,} entries for {count:,} samples; make it again"
+            )
+        arrays[key] = arrays[key].reshape(count)
     if "pose" in arrays:
         with_shape(path, "pose", arrays["pose"], count, 72)
         with_shape(path, "shape", arrays["shape"], count, 10)
@@ -121,7 +127,8 @@ def read_spin(
         )
     first = str(arrays["imgname"][0])
     folder = next((folder for folder in image_folders if (folder / first).exists()), image_folders[0])
-    return with_images(kind(dataset, folder, skeleton, arrays), path, strict=strict)
+    placed = np.isfinite(np.column_stack([arrays["center"], arrays["scale"]])).all(1)
+    return with_images(kind(dataset, folder, skeleton, arrays), path, strict=strict, placed=placed)
 
 
 def find_npz(folder: Path, names: tuple[str, ...], what: str) -> Path:

@@ -97,10 +97,8 @@ class PoseStore:
                 raise ValueError(f"{name} of {at['dtype']} {at['shape']}")
             if not LEAD.size <= offset <= offset + math.prod(shape) * dtype.itemsize <= end:
                 raise ValueError(f"{name} at {offset}")
-            # nothing cannot be mapped
-            found[name] = (
-                np.memmap(self.path, dtype, "r", offset, shape) if 0 not in shape else np.empty(shape, dtype)
-            )
+            empty = 0 in shape  # what cannot be mapped
+            found[name] = np.empty(shape, dtype) if empty else np.memmap(self.path, dtype, "r", offset, shape)
         sequence = found["sequence"]
         if len(sequence) and not 0 <= sequence.min() <= sequence.max() < len(self.sequences):
             raise ValueError("poses of no sequence")

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mpt.bodies import pickles
-from mpt.datasets.files import field, finite, first_of, one_of, with_images
+from mpt.datasets.files import field, finite, first_of, one_of, pinholes, with_images
 from mpt.datasets.sample import (
     BOX_FACTOR,
     BodyParameters,
@@ -133,6 +133,7 @@ def read_sequence(path: Path, *, strict: bool = False) -> list[Track]:
     intrinsics = field(
         path, lambda: np.asarray(data["cam_intrinsics"], np.float64).reshape(3, 3), "cam_intrinsics"
     )
+    pinholes(path, "cam_intrinsics", intrinsics)
     people = field(path, lambda: len(data["poses"]), "poses")
     if not people or not len(extrinsics):
         raise InputError(

@@ -69,7 +69,10 @@ def read(folder: str | Path, split: str = "train", *, strict: bool = False) -> S
     """Splits: train, validation, train+validation, test. ``strict`` as for Human3.6M."""
     name = one_of(split, SPLITS, "UP-3D")
     path = first_of(Path(folder), name, f"up-3d/{name}", what="UP-3D's files")
-    lines = path.read_text().split()
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is no list of photos ({error}); unzip UP-3D again") from None
     ids = [Path(line).name.removesuffix(SUFFIX) for line in lines]
     return with_images(Up3dSamples(path.parent, ids, strict), path, strict=strict)
 

@@ -51,6 +51,7 @@ class BlazePose:
         search: "all", or "foreground" for those alone whom the whole photo shows (a third of the time).
         heatmap_size: side of the maps, pixels.
         num_threads: threads of each network.
+        mirrored_look: look at each person in a mirror as well, and average what the two looks show.
 
     The networks are loaded, and at the very first time fetched, at the first call.
     """
@@ -64,8 +65,10 @@ class BlazePose:
         search: Literal["all", "foreground"] = "all",
         heatmap_size: int = 224,
         num_threads: int = 1,
+        mirrored_look: bool = False,
     ):
         self.search = search
+        self.mirrored_look = mirrored_look
         self.heatmap_size = heatmap_size
         self.num_threads = num_threads
 
@@ -98,7 +101,7 @@ class BlazePose:
         first = self._landmarker(image, detection.roi, detection.score)
         if first.presence < MIN_PRESENCE:
             return None
-        second = self._landmarker(image, first.next_roi, detection.score)
+        second = self._landmarker(image, first.next_roi, detection.score, mirrored_look=self.mirrored_look)
         return second if second.score >= MIN_SCORE else None
 
     @cached_property
@@ -212,14 +215,15 @@ class _Landmarker:
     def __init__(self, network: Network):
         self._network = network
 
-    def __call__(self, image: np.ndarray, roi: Crop, detection_score: float) -> _Figure:
+    def __call__(
+        self, image: np.ndarray, roi: Crop, detection_score: float, *, mirrored_look: bool = False
+    ) -> _Figure:
         pixels = roi.warp(image, LANDMARK_SIZE).astype(np.float32) / 255
-        landmarks, presence, _, logits, world = self._network(pixels)
-        # 33 landmarks and two points that tell where to look next, as the detector's do; the rest is unused
-        points = landmarks.reshape(39, 5)[:35, :2] / (LANDMARK_SIZE / 2) - 1
-        points_px = apply(roi.image_from_ndc, points)
-        maps = sigmoid(logits[..., COCO_LANDMARKS])
-        cells, peaks = _peaks(maps)
+        seen = self._look(pixels)
+        if mirrored_look:
+            seen = seen.averaged(self._look(np.ascontiguousarray(pixels[:, ::-1])).mirrored())
+        points_px = apply(roi.image_from_ndc, seen.points)
+        cells, peaks = _peaks(seen.maps)
         joints_px = np.where(
             peaks[:, None] >= MIN_PEAK,
             apply(compose(roi.image_from_ndc, NDC_FROM_CELL), cells),
@@ -227,12 +231,54 @@ class _Landmarker:
         )
         return _Figure(
             detection_score=detection_score,
-            presence=float(presence[0]),
+            presence=seen.presence,
             roi=roi,
             next_roi=_region(points_px[33], points_px[34]),
             joints_px=np.column_stack([joints_px, peaks]),
-            maps=maps,
-            world=upright(world.reshape(39, 3)[:33], roi.rotation),
+            maps=seen.maps,
+            world=upright(seen.world, roi.rotation),
+        )
+
+    def _look(self, pixels: np.ndarray) -> "_Look":
+        landmarks, presence, _, logits, world = self._network(pixels)
+        # 33 landmarks and two points that tell where to look next, as the detector's do; the rest is unused
+        points = landmarks.reshape(39, 5)[:35, :2] / (LANDMARK_SIZE / 2) - 1
+        maps = sigmoid(logits[..., COCO_LANDMARKS])
+        return _Look(points, float(presence[0]), maps, world.reshape(39, 3)[:33])
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the landmark network says of a region: ``points`` (35, 2) in its [-1, 1], ``maps`` (64, 64, 17),
+    ``world`` (33, 3) metres.
+    """
+
+    points: np.ndarray
+    presence: float
+    maps: np.ndarray
+    world: np.ndarray
+
+    def mirrored(self) -> "_Look":
+        """What it would have said of the mirror image: sides exchanged, and everything across the middle.
+
+        Cell k lies 4 k pixels from the left edge, and in the mirror as far from the right one: it is cell
+        64 - k, and the first has no other.
+        """
+        flip = [*BLAZEPOSE33.flip, 33, 34]
+        across = np.concatenate([self.maps[:, -1:], self.maps[:, :0:-1]], 1)
+        return _Look(
+            self.points[flip] * [-1, 1],
+            self.presence,
+            across[..., COCO17.flip],
+            self.world[BLAZEPOSE33.flip] * np.array([-1, 1, 1], np.float32),
+        )
+
+    def averaged(self, other: "_Look") -> "_Look":
+        return _Look(
+            (self.points + other.points) / 2,
+            (self.presence + other.presence) / 2,
+            (self.maps + other.maps) / 2,
+            (self.world + other.world) / 2,
         )
 
 
