@@ -207,6 +207,20 @@ def test_fast_recordings_are_looked_at_more_rarely(tmp_path, body, console, skel
     assert [(s.fps, s.frames) for s in summary.sequences] == [(30, 10), (16, 8)]
 
 
+def test_a_note_that_many_files_give_is_said_once(tmp_path, body, console):
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.bvh").write_text(bvh(1.0).replace("Time: 0.04", f"Time: 33.33{number}"))
+    (tmp_path / "4.bvh").write_text(bvh(1.0).replace("Frames: 2", "Frames: 3"))
+    with pytest.warns(UserWarning) as notes:
+        prepare_mocap([tmp_path], tmp_path / "a.store", body=body, console=console)
+    first, of_another_kind, more = (str(note.message) for note in notes)
+    assert first.endswith(
+        "1.bvh: its frame time is 33.331, which is taken as milliseconds: 30 frames per second"
+    )
+    assert "4.bvh: it declares 3 frames and holds 2" in of_another_kind
+    assert more == f"2 more files as {first}"
+
+
 def bvh(unit: float) -> str:
     """Two frames of somebody at rest, in a unit of so many metres."""
     names, parents, offsets = rig("mixamo")

@@ -3,6 +3,9 @@
 import contextlib
 import math
 import os
+import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +169,7 @@ def _lay(
     """
     skipped = []
     repaired = 0
-    with _progress(console) as progress:
+    with _each_note_once(), _progress(console) as progress:
         for path, source in progress.track(files, description="retargeting"):
             try:
                 motion = mpt.mocap.read(path, **reading)
@@ -194,6 +197,29 @@ def _lay(
         raise InputError(f"none of the {len(skipped)} files could be read; the first: {skipped[0].reason}")
     writer.hold_out(validation)
     return skipped, repaired
+
+
+@contextlib.contextmanager
+def _each_note_once() -> Iterator[None]:
+    """Of notes that differ only in the file and in numbers the first is shown, and at the end how many more
+    files had it.
+    """
+    files: Counter[str] = Counter()
+    firsts: dict[str, str] = {}
+
+    def show_first(message: Warning | str, *about: Any, **more: Any) -> None:
+        kind = re.sub(r"[\d.]+", "#", str(message).partition(": ")[2])
+        files[kind] += 1
+        if firsts.setdefault(kind, str(message)) == str(message):
+            show(message, *about, **more)
+
+    with warnings.catch_warnings():
+        show, warnings.showwarning = warnings.showwarning, show_first
+        yield
+    for kind, count in files.items():
+        if count > 1:
+            name, _, said = firsts[kind].partition(": ")
+            warnings.warn(f"{count - 1:,} more files as {name}: {said}", stacklevel=4)
 
 
 def _copy_evenly(
