@@ -156,9 +156,16 @@ def test_an_interrupted_photo_leaves_the_earlier_result(place, model, monkeypatc
     assert [p.name for p in Path("mpt-out").iterdir()] == ["two"]
 
 
-def test_photos_of_equal_stems_get_folders_by_their_whole_names():
-    photos = [Path(p) for p in ("a.jpg", "b/A.png", "c.jpg", "d/c.jpg", "e.jpg", "...jpg")]
-    assert results.folder_names(photos) == ["a.jpg", "A.png", "c.jpg", "c.jpg-2", "e", "...jpg"]
+def test_photos_of_equal_names_get_folders_of_their_own():
+    photos = [
+        Path(p) for p in ("a.jpg", "b/A.png", "b/c.jpg", "d/c.jpg", "e.jpg", "e.jpg", "f.jpg", "...jpg")
+    ]
+    assert results.folder_names(photos) == [
+        *("a.jpg", "A.png"),  # two stems are equal
+        *("b-c.jpg", "d-c.jpg"),  # two names are
+        *("e.jpg", "e.jpg-2"),
+        *("f", "...jpg"),
+    ]
 
 
 def test_an_animation_is_noted_in_one_line(place, model, capsys):

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,14 +40,21 @@ class Seconds:
 
 
 def folder_names(photos: Sequence[Path]) -> list[str]:
-    """Each photo's folder: its stem, or its whole name where two stems are equal; no two the same."""
-    stems = [photo.stem.casefold() for photo in photos]
+    """Each photo's folder, no two the same: its stem, or its whole name where two stems are equal, with its
+    folder's name before it where two names are.
+    """
+    spellings = [(photo.stem, photo.name, f"{photo.absolute().parent.name}-{photo.name}") for photo in photos]
+    counts = [Counter(name.casefold() for name in names) for names in zip(*spellings)]
+
+    def fits(name: str) -> bool:
+        return bool(name.strip(".")) and len(os.fsencode(name)) <= NAME_BYTES  # "..", the stem of "...jpg"
+
     names, taken = [], set()
-    for photo, stem in zip(photos, stems):
-        alone = stems.count(stem) == 1 and stem.strip(".")  # the stem of "...jpg" would be the folder above
-        wanted = photo.stem if alone else photo.name
-        name, number = wanted, 1
-        while name.casefold() in taken:  # photos of one name from several folders
+    for own in spellings:
+        alone = (name for name, count in zip(own, counts) if count[name.casefold()] == 1 and fits(name))
+        wanted = name = next(alone, own[1])
+        number = 1
+        while name.casefold() in taken:  # a photo that is named twice
             number += 1
             name = _ending_in(wanted, f"-{number}")
         taken.add(name.casefold())
