@@ -21,7 +21,8 @@ from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
 from mpt.experiments import measuring, report, running
 from mpt.experiments.cells import Cell, Evaluation, Stage, paper
-from mpt.experiments.running import Given, run_cell, run_stage
+from mpt.experiments.given import Given
+from mpt.experiments.running import run_cell, run_stage
 from mpt.recipes.prepare import prepare_hands
 
 HANDS = ("table5",)

@@ -83,7 +83,8 @@ class ExperimentsRun:
 
     def __call__(self) -> int:
         from mpt import experiments
-        from mpt.experiments.running import Given, check, run_cell
+        from mpt.experiments.given import Given
+        from mpt.experiments.running import check, run_cell
 
         for name in ("samples", "workers"):
             if (value := getattr(self, name)) is not None and value < (name == "samples"):

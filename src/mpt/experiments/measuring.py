@@ -22,7 +22,7 @@ from mpt.datasets import rendered
 from mpt.datasets.sample import Sample, Samples
 from mpt.datasets.store import PoseStore
 from mpt.experiments.cells import Cell
-from mpt.experiments.running import BENCHMARKS, Given
+from mpt.experiments.given import BENCHMARKS, Given
 from mpt.heatmaps import DETECTOR
 from mpt.images import Crop
 from mpt.metrics import ErrorSums

@@ -10,14 +10,14 @@ A seed is that of all stages of a cell.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from mpt import bodies
 from mpt.errors import InputError
-from mpt.experiments.cells import Cell, Evaluation, Scale, Stage
+from mpt.experiments.cells import Cell, Scale, Stage
+from mpt.experiments.given import BENCHMARKS, Given
 from mpt.recipes.configs import read_config
 from mpt.recipes.loop import Run, console
 from mpt.recipes.pretrain import PretrainConfig, pretrain
@@ -26,43 +26,7 @@ from mpt.writing import check_output, write_whole
 if TYPE_CHECKING:
     from mpt.recipes.finetune import FinetuneConfig
 
-BENCHMARKS = {"h36m": "human36m", "3dpw": "3dpw", "freihand": "freihand"}
-"""Benchmark -> its data set."""
 FIRST = "begun-with.json"
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a user names: files and folders that experiments read."""
-
-    store: Path | None = None
-    body: str | None = None
-    """Instead of the experiment's: a name, or a file that `mpt prepare body` wrote."""
-    data: Mapping[str, Path] = field(default_factory=dict)
-    """The folder of each data set."""
-    weights: Path | None = None
-    """HigherHRNet's official COCO weights."""
-    samples: int | None = None
-    """Of every stage, instead of the experiment's."""
-    workers: int = 2
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    def about(self, evaluation: Evaluation) -> dict[str, str]:
-        """What is measured on, by name, and of rendered pictures how many."""
-        found = {} if self.store is None else {"poses": self.store.name}
-        if evaluation.on == "rendered":
-            count = len(list((self.data["rendered"] / "validation").glob("*.npz")))
-            found["rendered"] = f"{count} pictures"
-        elif evaluation.on in BENCHMARKS:
-            found[evaluation.on] = self.data[BENCHMARKS[evaluation.on]].name
-        return found
-
-    def changed(self, config: Any) -> Any:
-        """A stage's configuration with what the user changes in it."""
-        changes: dict[str, Any] = {"body": bodies.located(self.body or config.body)}
-        if self.samples is not None:
-            changes |= {"samples": self.samples, "epochs": 0.0}
-        return replace(config, **changes)
 
 
 def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> dict:
