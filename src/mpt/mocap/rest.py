@@ -45,6 +45,9 @@ def turned_by_rest(
     Where its zero pose is nobody standing, a frame in which somebody does is the rest pose (see ``stand``).
     That, and that it had to be mirrored, is told in a warning that begins with ``name``.
     """
+    inner = [joint for joint in set(parents) if joint > 0]
+    if inner and not offsets[inner].any():
+        raise InputError("no bone of its skeleton has a length, export it with the offsets of its joints")
     world = np.eye(3)
     try:
         axes = axes_of_rest(joints, parents, offsets, joint_map)
