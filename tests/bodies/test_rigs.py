@@ -244,6 +244,15 @@ def test_the_tree_knows_left_by_the_toes_in_any_axes(tmp_path, body):
     np.testing.assert_allclose(pose, retarget(expected, body)[1], atol=1e-6)
 
 
+def test_the_end_of_a_hand_is_no_finger_to_the_tree():
+    motion, _ = nameless()
+    joints, roles = list(motion.joints), role_index()
+    for side in ("left", "right"):
+        joints[roles[f"{side}_finger"]] = joints[roles[f"{side}_wrist"]] + "_end"
+    limbs = find_limbs(joints, motion.parents.tolist(), motion.offsets)
+    assert not limbs.missing and "left_finger" not in limbs.joints
+
+
 def test_a_tree_without_toes_does_not_show_sides(body):
     motion, _ = nameless()
     rig = t_posed(random_rotvec(2, 21), without=("toe",))
