@@ -312,6 +312,7 @@ def last_word_cut(text: str) -> str:
         (lambda t: edited(t, "Frames: 5", "Frames: -1"), "declares -1 frames and holds 5"),
         (lambda t: last_word_cut(t) + " nan\n", "Yrotation of RightHand is 'nan' in frame 5"),
         (lambda t: last_word_cut(t) + " 1,5\n", "Yrotation of RightHand is '1,5' in frame 5"),
+        (lambda t: edited(t, "OFFSET 0.1", "OFFSET 1e30 "), "OFFSET of LeftUpLeg holds '1e30"),
         (lambda t: edited(t, "OFFSET 0.1", "OFFSET x"), "OFFSET of LeftUpLeg"),
         (lambda t: edited(t, "CHANNELS 6", "CHANNELS 5"), "channels of Hips"),
         (lambda t: edited(t, "Zrotation", "Wrotation"), "channels of Hips"),

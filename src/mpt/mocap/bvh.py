@@ -13,7 +13,7 @@ import torch
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion, subject_of
 from mpt.mocap.rest import metres_per_unit, turned_by_rest
-from mpt.mocap.text import frame_rate, numbers, read_text
+from mpt.mocap.text import LARGEST, frame_rate, numbers, read_text
 from mpt.mocap.tree import rest_positions
 from mpt.mocap.upright import Up, upright
 
@@ -24,7 +24,6 @@ DECIMAL_COMMA = re.compile(r"\d,\d")
 DECIMAL_POINT = re.compile(r"\d\.\d")
 CHANNEL = re.compile("[xyz](position|rotation)")
 ADDED_POSE_JUMP = np.radians(15)
-LARGEST = 1e8  # of any channel: nobody is so far away or turned so often
 STILL, FULL_TURN = 0.5, 6.3  # angles that reach the one and never the other look like radians
 
 # In CMU's MotionBuilder-friendly files these joints wrongly coincide with their parent.
@@ -133,7 +132,9 @@ def _hierarchy(text: str) -> list[Node]:
             case "}" if open_nodes:
                 open_nodes.pop()
             case "OFFSET" if open_nodes:
-                nodes[parent].offset = numbers(value.split(), 3, f"the OFFSET of {nodes[parent].name}")
+                nodes[parent].offset = numbers(
+                    value.split(), 3, f"the OFFSET of {nodes[parent].name}", LARGEST
+                )
             case "CHANNELS" if open_nodes:
                 nodes[parent].channels = _channels(value, nodes[parent].name)
             case _:

@@ -15,6 +15,7 @@ CONTROL = dict.fromkeys([*range(9), *range(14, 32), 127], " ")  # what old edito
 FRAME_TIME = re.compile(
     r"([-+.,\de]+)\s*(|s|secs?|seconds?|ms|msecs?|milliseconds?|fps|hz)\.?", re.IGNORECASE
 )
+LARGEST = 1e8  # of any channel: nobody is so far away or turned so often
 SHORTEST_S = 0.001  # from frame to frame
 RATES = np.array([10, 12, 12.5, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 100, 120, 144, 150, 200, 240])
 NEAR = 0.015  # of a rate
@@ -31,15 +32,18 @@ def read_text(path: Path) -> str:
     return text
 
 
-def numbers(words: Sequence[str], count: int, what: str) -> list[float]:
-    """``count`` finite numbers, one from each word; ``what`` names their place in the message."""
+def numbers(words: Sequence[str], count: int, what: str, below: float = math.inf) -> list[float]:
+    """``count`` finite numbers, one from each word; ``what`` names their place in the message, ``below`` is
+    what none may reach.
+    """
     try:
         values = [float(word) for word in words]
     except ValueError:
         values = []
-    if len(values) != count or not all(map(math.isfinite, values)):
+    if len(values) != count or not all(abs(value) < below for value in values):
         came = " ".join(words) or "nothing"
-        raise InputError(f"{what} holds '{came}' where {count} number(s) were expected, export it again")
+        wanted = f"{count} number(s)" + (f" below {below:,.0f}" if below < math.inf else "")
+        raise InputError(f"{what} holds '{came}' where {wanted} were expected, export it again")
     return values
 
 
