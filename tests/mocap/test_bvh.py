@@ -303,6 +303,10 @@ def last_word_cut(text: str) -> str:
         (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time:"), "'Frame Time:' holds"),
         (glued, "^[^ ]*: '[-0-9.]+-[-0-9.]+' in frame 2 is no number but two without a space between them"),
         (lambda t: last_word_cut(t) + " 1.5.5\n", "'1.5.5' in frame 5 is no number but two"),
+        (
+            lambda t: last_word_cut(t) + " " + 50_000 * "1" + "x\n",
+            "Yrotation of RightHand is '1{60}' in frame",
+        ),
         (lambda t: last_word_cut(t) + " 1.5f\n", "Yrotation of RightHand is '1.5f' in frame 5"),
         (lambda t: last_word_cut(t) + " 1e30\n", "is '1e30' in frame 5, a number below 100,000,000 was"),
         (

@@ -19,7 +19,7 @@ from mpt.mocap.upright import Up, upright
 
 MOTION_SECTION = re.compile(r"^\s*MOTION\s*$", re.IGNORECASE | re.MULTILINE)
 COUNTS = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:[ \t]*(\S*(?:[ \t]+[a-z]+\.?)?)", re.IGNORECASE)
-GLUED = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?([-+.][-+.e\d]+)", re.IGNORECASE)
+GLUED = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?([-+.][-+.e\d]+)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"\d,\d")
 DECIMAL_POINT = re.compile(r"\d\.\d")
 CHANNEL = re.compile("[xyz](position|rotation)")
