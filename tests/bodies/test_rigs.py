@@ -16,6 +16,25 @@ from mpt.mocap.limbs import find_limbs
 
 # As exporters call them: MIDDLE's joints, then LEFT's with {0} Left, {1} left, {2} LEFT; "-" is lacking.
 RIGS = {
+    "azure_kinect_sdk": (
+        "K4ABT_JOINT_PELVIS K4ABT_JOINT_SPINE_NAVEL K4ABT_JOINT_SPINE_CHEST K4ABT_JOINT_NECK "
+        "K4ABT_JOINT_HEAD K4ABT_JOINT_HIP_{2} K4ABT_JOINT_KNEE_{2} K4ABT_JOINT_ANKLE_{2} "
+        "K4ABT_JOINT_FOOT_{2} "
+        "K4ABT_JOINT_CLAVICLE_{2} K4ABT_JOINT_SHOULDER_{2} K4ABT_JOINT_ELBOW_{2} K4ABT_JOINT_WRIST_{2} "
+        "K4ABT_JOINT_HAND_{2}"
+    ),
+    "second_life": (
+        "mPelvis mTorso mChest mNeck mHead mHip{0} mKnee{0} mAnkle{0} mFoot{0} mCollar{0} mShoulder{0} "
+        "mElbow{0} mWrist{0} -"
+    ),
+    "auto_rig_pro": (
+        "root.x spine_01.x spine_02.x neck.x head.x thigh_stretch.{1[0]} leg_stretch.{1[0]} foot.{1[0]} "
+        "toes_01.{1[0]} shoulder.{1[0]} arm_stretch.{1[0]} forearm_stretch.{1[0]} hand.{1[0]} middle1.{1[0]}"
+    ),
+    "mujoco_smpl": (
+        "Pelvis Torso Chest Neck Head {0[0]}_Hip {0[0]}_Knee {0[0]}_Ankle {0[0]}_Toe {0[0]}_Thorax "
+        "{0[0]}_Shoulder {0[0]}_Elbow {0[0]}_Wrist {0[0]}_Hand"
+    ),
     "wisconsin": (
         "Hips Chest Chest2 Neck Head {0}UpLeg {0}LowLeg {0}Foot {0}Toe {0}Collar {0}UpArm {0}LowArm {0}Hand -"
     ),
@@ -225,6 +244,15 @@ def test_the_tree_knows_left_by_the_toes_in_any_axes(tmp_path, body):
     np.testing.assert_allclose(pose, retarget(expected, body)[1], atol=1e-6)
 
 
+def test_the_end_of_a_hand_is_no_finger_to_the_tree():
+    motion, _ = nameless()
+    joints, roles = list(motion.joints), role_index()
+    for side in ("left", "right"):
+        joints[roles[f"{side}_finger"]] = joints[roles[f"{side}_wrist"]] + "_end"
+    limbs = find_limbs(joints, motion.parents.tolist(), motion.offsets)
+    assert not limbs.missing and "left_finger" not in limbs.joints
+
+
 def test_a_tree_without_toes_does_not_show_sides(body):
     motion, _ = nameless()
     rig = t_posed(random_rotvec(2, 21), without=("toe",))
@@ -290,6 +318,14 @@ def test_joint_maps_are_json(tmp_path, content, message):
 def test_a_missing_joint_map_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"none\.json: it cannot be read"):
         mpt.mocap.read_joint_map(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(("palm", "wrist"), [(0.3, "WristLeft"), (0.5, "HandLeft")])
+def test_a_hand_close_behind_a_wrist_is_its_palm(palm, wrist):
+    joints = ["Spine", "ShoulderLeft", "ElbowLeft", "WristLeft", "HandLeft", "HandTipLeft"]
+    offsets = np.array([[0, 0, 0], [0.2, 0, 0], [0.3, 0, 0], [0.2, 0, 0], [0.2 * palm, 0, 0], [0.1, 0, 0]])
+    limbs = find_limbs(joints, [-1, 0, 1, 2, 3, 4], offsets).joints
+    assert joints[limbs["left_wrist"]] == wrist
 
 
 @pytest.mark.parametrize("rig", ["unity", "vroid", "genesis9"])

@@ -169,6 +169,8 @@ def refusal(tmp_path, asf: str, amc: str, message: str) -> None:
         (lambda t: t.rstrip().rpartition("\n")[0], "frame 4 of 4 holds 5 of 6 bones"),
         (lambda t: t.rstrip().rpartition(" ")[0], "head in frame 4 holds"),
         (lambda t: t.rstrip().rpartition(" ")[0] + " nan\n", "head in frame 4 holds.*nan"),
+        (lambda t: t.rstrip().rpartition(" ")[0] + " 1.#QNAN\n", "head in frame 4 holds.* 1.#QNAN'"),
+        (lambda t: t.rstrip().rpartition(" ")[0] + " 1e30\n", "1e30' where . number.* below 100,000,000"),
         (lambda t: edited(t, "rfoot", "tail"), "moves 'tail', which its skeleton lacks"),
     ],
 )

@@ -1,6 +1,7 @@
 """BVH: what is written is read, whatever the channel order, unit and axes; what is broken is refused."""
 
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -86,10 +87,10 @@ def test_a_person_is_the_same_in_any_unit(tmp_path, unit):
 
 
 @pytest.mark.parametrize("up", range(3))
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270, 30, -140])
 def test_a_person_is_the_same_in_any_axes(tmp_path, up, turn):
     person = moving_person()
-    axes = np.roll(np.eye(3), up, axis=0) @ Rotation.from_euler("y", turn, degrees=True).as_matrix().round()
+    axes = np.roll(np.eye(3), up, axis=0) @ Rotation.from_euler("y", turn, degrees=True).as_matrix()
     motion = read(write_person_bvh(tmp_path / "01_01.bvh", person, axes=axes))
     np.testing.assert_allclose(motion.positions(), person.positions(), atol=1e-6)
 
@@ -114,6 +115,8 @@ def test_the_scale_given_overrides_the_guess(tmp_path):
         ("8.3333 ms", 120),
         ("33 msec.", 1 / 0.033),
         ("1.6666e-2", 60),
+        ("30 fps", 30),
+        ("59.94 Hz", 59.94),
     ],
 )
 def test_a_frame_time_means_a_whole_rate_where_its_digits_allow(tmp_path, written, fps):
@@ -140,6 +143,29 @@ def test_a_frame_time_that_can_be_no_seconds_is_taken_with_a_note(tmp_path, writ
         UserWarning, match=rf"walk\.bvh: its frame time is \S+, which is taken as {meant}: {fps} f"
     ):
         assert read(path).fps == pytest.approx(fps, rel=0.002)
+
+
+def test_decimal_commas_are_points(tmp_path):
+    person = moving_person()
+    path = write_person_bvh(tmp_path / "walk.bvh", person)
+    path.write_text(path.read_text().replace(".", ","))
+    np.testing.assert_allclose(read(path).positions(), person.positions(), atol=1e-6)
+
+
+def test_angles_that_may_be_radians_are_read_with_a_note(tmp_path):
+    person = moving_person()
+    person.rotvec[:] *= 0.01
+    with pytest.warns(
+        UserWarning, match=r"walk\.bvh: its largest angle is \S+, which is read as degrees; if"
+    ):
+        motion = read(write_person_bvh(tmp_path / "walk.bvh", person))
+    np.testing.assert_allclose(motion.rotvec, person.rotvec, atol=1e-6)
+
+
+def test_bones_without_any_length_are_refused_whatever_the_scale(tmp_path):
+    person = replace(moving_person(), offsets=0 * OFFSETS)
+    with pytest.raises(InputError, match="no bone of its skeleton has a length"):
+        read(write_person_bvh(tmp_path / "walk.bvh", person), scale=0.01)
 
 
 def test_a_name_that_comes_again_is_numbered_with_a_note(tmp_path):
@@ -192,6 +218,13 @@ def test_an_added_first_pose_is_left_out(tmp_path):
     person.rotvec[0, 0] = 0
     motion = read(write_person_bvh(tmp_path / "walk.bvh", person))
     np.testing.assert_allclose(motion.positions(), person.positions()[1:], atol=1e-6)
+
+
+def test_a_first_frame_stays_where_only_the_root_turns_on(tmp_path):
+    person = moving_person(frames=6)
+    person.rotvec[:] = person.rotvec[:1]
+    person.rotvec[:, 0] = np.radians(25) * np.arange(6)[:, None] * [0, 1, 0]
+    assert len(read(write_person_bvh(tmp_path / "walk.bvh", person))) == 6
 
 
 def test_a_first_frame_at_rest_stays_where_the_motion_goes_on_from_it(tmp_path):
@@ -257,7 +290,7 @@ def last_word_cut(text: str) -> str:
         (last_word_cut, r"cut in the middle of frame 5 of 5 \(\d+ of \d+ numbers\)"),
         (lambda t: t[: t.index("0.0083333") + 9], "declares 5 frames and holds none"),
         (lambda t: edited(t, "Frames: 5", "Frames: 4"), "declares 4 frames and holds 5"),
-        (lambda t: edited(t, "Frames: 5", "Frames: 0"), "no frames"),
+        (lambda t: edited(t, "Frames: 5", "Frames: 0"), "it declares 0 frames and holds 5, correct"),
         (lambda t: edited(t, "Frames: 5", "Frames: many"), "'many'"),
         (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time: 0"), "frame time is 0"),
         (
@@ -270,8 +303,20 @@ def last_word_cut(text: str) -> str:
         (lambda t: edited(t, "Frame Time: 0.0083333", "Frame Time:"), "'Frame Time:' holds"),
         (glued, "^[^ ]*: '[-0-9.]+-[-0-9.]+' in frame 2 is no number but two without a space between them"),
         (lambda t: last_word_cut(t) + " 1.5.5\n", "'1.5.5' in frame 5 is no number but two"),
+        (
+            lambda t: last_word_cut(t) + " " + 50_000 * "1" + "x\n",
+            "Yrotation of RightHand is '1{60}' in frame",
+        ),
+        (lambda t: last_word_cut(t) + " 1.5f\n", "Yrotation of RightHand is '1.5f' in frame 5"),
+        (lambda t: last_word_cut(t) + " 1e30\n", "is '1e30' in frame 5, a number below 100,000,000 was"),
+        (
+            lambda t: re.sub("\n(?=[-.0-9 ]+$)", "\n7 ", t, flags=re.M),
+            "holds 43 numbers where .* 42 channels",
+        ),
+        (lambda t: edited(t, "Frames: 5", "Frames: -1"), "declares -1 frames and holds 5"),
         (lambda t: last_word_cut(t) + " nan\n", "Yrotation of RightHand is 'nan' in frame 5"),
         (lambda t: last_word_cut(t) + " 1,5\n", "Yrotation of RightHand is '1,5' in frame 5"),
+        (lambda t: edited(t, "OFFSET 0.1", "OFFSET 1e30 "), "OFFSET of LeftUpLeg holds '1e30"),
         (lambda t: edited(t, "OFFSET 0.1", "OFFSET x"), "OFFSET of LeftUpLeg"),
         (lambda t: edited(t, "CHANNELS 6", "CHANNELS 5"), "channels of Hips"),
         (lambda t: edited(t, "Zrotation", "Wrotation"), "channels of Hips"),

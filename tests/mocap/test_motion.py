@@ -101,6 +101,7 @@ def test_one_frame_resamples_to_itself(motion):
         ({"parents": [-1, 0]}, "'parents' has shape"),
         ({"trans": np.zeros((3, 3))}, "'trans' has shape"),
         ({"offsets": np.full((7, 3), np.nan)}, "'offsets' holds numbers that are not finite"),
+        ({"offsets": np.full((7, 3), 1e30)}, r"'offsets' holds .* beyond 1,000,000 \(1e\+30 in row 1\)"),
         ({"rotvec": np.zeros((0, 7, 3)), "trans": np.zeros((0, 3))}, "no frames"),
         ({"fps": 0}, "frame rate"),
         ({"fps": float("nan")}, "frame rate"),

@@ -36,7 +36,7 @@ def test_a_folder_is_no_motion(tmp_path, name):
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("scale", [0, -1, float("nan")])
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_a_scale_is_above_zero(tmp_path, scale):
     with pytest.raises(InputError, match="scale cannot be"):
         read(write_person_bvh(tmp_path / "a.bvh", moving_person()), scale=scale)

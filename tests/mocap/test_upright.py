@@ -44,6 +44,15 @@ def test_a_rest_pose_that_stands_as_the_world_does_is_believed(tmp_path, axes, p
     np.testing.assert_allclose(by_name(motion), by_name(person), atol=1e-6)
 
 
+def test_a_world_is_turned_up_whatever_way_the_rest_pose_faces(tmp_path):
+    turned = Z_UP @ Rotation.from_euler("y", 40, degrees=True).as_matrix()
+    motion = read(write_person_bvh(tmp_path / "a.bvh", walking(), axes=turned), up="y")
+    turns = Rotation.from_rotvec(motion.rotvec[:, 0]) * Rotation.from_rotvec(walking().rotvec[:, 0]).inv()
+    bones = np.linalg.norm(np.diff(by_name(motion), axis=0), axis=-1)
+    np.testing.assert_allclose(bones, np.linalg.norm(np.diff(by_name(walking()), axis=0), axis=-1), atol=1e-6)
+    np.testing.assert_allclose(turns.apply([0, 1, 0])[:, 1], 0, atol=1e-6)
+
+
 def by_name(motion: Motion) -> np.ndarray:
     places = dict(zip(motion.joints, motion.positions().transpose(1, 0, 2)))
     return np.stack([places[joint] for joint in sorted(places)])

@@ -39,12 +39,10 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
     is the person's orientation in the world. Arms and legs then point where the source's do, whatever the
     proportions; one without length points where the limb above it does. Motion on the body's own bones (AMASS
     on SMPL) is taken as it is. Limbs that only the skeleton's tree told are named in a warning. Raises
-    InputError where the skeleton does not show a limb, or a rotation is no number.
+    InputError where the skeleton does not show a limb.
     """
     try:
         rotvec = _by_name(motion, body) if _is_own(motion, body) else _laid(motion, body)
-        if not np.isfinite(rotvec).all():
-            raise InputError("its numbers are too large to pose a body, export it again")
     except InputError as error:
         raise InputError(f"{motion.name}: {error}") from error
     return body.moving_bones, rotvec

@@ -36,7 +36,7 @@ def read(
     """
     path = Path(path)
     try:
-        if scale is not None and not scale > 0:
+        if scale is not None and not 0 < scale < float("inf"):
             raise InputError(f"its scale cannot be {scale}, give the length of its unit in metres, above 0")
         return _read(path, scale, joint_map, up)
     except InputError as error:

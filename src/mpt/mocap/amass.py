@@ -11,7 +11,7 @@ import roma
 import torch
 
 from mpt.errors import InputError
-from mpt.mocap.motion import Motion, set_and_folder_name
+from mpt.mocap.motion import Motion, check_numbers, set_and_folder_name
 from mpt.mocap.upright import Up, upright
 from mpt.skeletons import SMPL24
 
@@ -40,6 +40,7 @@ RATES = ("mocap_framerate", "mocap_frame_rate", "fps", "framerate", "frame_rate"
 BETAS = ("betas", "smpl_betas", "shape", "pred_shape", "pred_betas")
 AIST_FPS, VIDEO_FPS = 60.0, 30.0  # where the file does not say
 SLOWEST, FASTEST = 1.0, 1000.0  # frames per second
+MOST_RAD = 30.0  # that a joint turns; degrees are more
 SKEWED = 0.05  # by which a rotation matrix may be off
 
 # The file has no skeleton: about where an average SMPL body's joints are in rest, in centimetres (x left,
@@ -99,6 +100,7 @@ def read_amass(path: Path, arrays: Mapping[str, np.ndarray], *, up: Up | None = 
             f"it lacks trans, which SMPL's motion has, among {', '.join(arrays)}; save it with them"
         )
     trans = _numbers(arrays, place, (len(rotvec), 3))
+    check_numbers(place, trans, "frame")
     if place == "smpl_trans" and "smpl_scaling" in arrays:
         trans = trans / _positive(_numbers(arrays, "smpl_scaling", ()).item(), "smpl_scaling")
 
@@ -182,7 +184,17 @@ def _rotvecs(arrays: Mapping[str, np.ndarray], key: str, counts: tuple[int, ...]
             "download it again or save it so"
         )
     value = value.astype(np.float64).reshape(shape)
-    return value if len(shape) == 3 else _of_matrices(value, key)
+    check_numbers(key, value, "frame")
+    if len(shape) == 4:
+        return _of_matrices(value, key)
+    turned = np.linalg.norm(value, axis=2).max(axis=1, initial=0)
+    if (turned > MOST_RAD).any():
+        frame = int(np.argmax(turned > MOST_RAD))
+        raise InputError(
+            f"'{key}' turns a joint by {turned[frame]:.4g} in frame {frame + 1}, axis-angle in radians was "
+            "expected, save it so"
+        )
+    return value
 
 
 def _of_matrices(matrices: np.ndarray, key: str) -> np.ndarray:

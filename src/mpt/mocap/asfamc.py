@@ -12,7 +12,7 @@ import torch
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion, subject_of
 from mpt.mocap.rest import metres_per_unit, turned_by_rest
-from mpt.mocap.text import numbers, read_text
+from mpt.mocap.text import LARGEST, numbers, read_text
 from mpt.mocap.tree import rest_positions
 from mpt.mocap.upright import Up, upright
 
@@ -238,7 +238,7 @@ def _read_amc_values(text: str, skeleton: AcclaimSkeleton) -> np.ndarray:
     frames: list[list[float]] = []
     bones_in: list[int] = []
     for line in text.splitlines():
-        words = line.partition("#")[0].split()
+        words = f" {line}".partition(" #")[0].split()  # 1.#QNAN is no comment
         if not words:
             continue
         if words[0].startswith(":"):
@@ -254,7 +254,7 @@ def _read_amc_values(text: str, skeleton: AcclaimSkeleton) -> np.ndarray:
         else:
             column = columns[words[0]]
             count = column.stop - column.start
-            frames[-1][column] = numbers(words[1:], count, f"{words[0]} in frame {len(frames)}")
+            frames[-1][column] = numbers(words[1:], count, f"{words[0]} in frame {len(frames)}", LARGEST)
             bones_in[-1] += 1
     if not frames or not max(bones_in):
         raise InputError("it holds no frames, a motion of at least one was expected, export it again")

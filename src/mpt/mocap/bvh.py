@@ -13,15 +13,18 @@ import torch
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion, subject_of
 from mpt.mocap.rest import metres_per_unit, turned_by_rest
-from mpt.mocap.text import frame_rate, numbers, read_text
+from mpt.mocap.text import LARGEST, frame_rate, numbers, read_text
 from mpt.mocap.tree import rest_positions
 from mpt.mocap.upright import Up, upright
 
 MOTION_SECTION = re.compile(r"^\s*MOTION\s*$", re.IGNORECASE | re.MULTILINE)
 COUNTS = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s+Time\s*:[ \t]*(\S*(?:[ \t]+[a-z]+\.?)?)", re.IGNORECASE)
-GLUED = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?([-+]\S*|\.\d\S*)", re.IGNORECASE)
+GLUED = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?([-+.][-+.e\d]+)", re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"\d,\d")
+DECIMAL_POINT = re.compile(r"\d\.\d")
 CHANNEL = re.compile("[xyz](position|rotation)")
 ADDED_POSE_JUMP = np.radians(15)
+STILL, FULL_TURN = 0.5, 6.3  # angles that reach the one and never the other look like radians
 
 # In CMU's MotionBuilder-friendly files these joints wrongly coincide with their parent.
 CMU_LOST_BONES = {
@@ -61,7 +64,7 @@ def read_bvh(
     frames than it declares is read, each with a warning.
 
     A first frame that was added as a calibration pose is left out: its root is not turned at all, and to
-    the second frame the root turns and some joint jumps by more than 15 degrees. CMU's
+    the second frame the root turns and some other joint jumps by more than 15 degrees. CMU's
     MotionBuilder-friendly files lack three bones' lengths (torso 12 cm, forearms 9.5 cm too short); they
     are put back, and the joints are then within a centimetre of where the AMC files have them.
     """
@@ -74,6 +77,7 @@ def read_bvh(
     joints = [node.name for node in nodes]
     parents = [node.parent for node in nodes]
     offsets = np.array([node.offset for node in nodes])
+    _doubt_radians(nodes, values, path)
     rotvec, trans = _pose(nodes, values)
     if _first_pose_is_added(rotvec):
         rotvec, trans = rotvec[1:], trans[1:]
@@ -94,6 +98,8 @@ def _sections(text: str) -> tuple[str, str]:
     """The text of the hierarchy and of the motion."""
     if not text.lstrip().upper().startswith("HIERARCHY"):
         raise InputError("it does not begin with HIERARCHY, a BVH file was expected, export it as BVH")
+    if DECIMAL_COMMA.search(text) and not DECIMAL_POINT.search(text):
+        text = text.replace(",", ".")
     section = MOTION_SECTION.search(text)
     if section is None:
         raise InputError("it ends before its MOTION section, export or download it again")
@@ -126,7 +132,9 @@ def _hierarchy(text: str) -> list[Node]:
             case "}" if open_nodes:
                 open_nodes.pop()
             case "OFFSET" if open_nodes:
-                nodes[parent].offset = numbers(value.split(), 3, f"the OFFSET of {nodes[parent].name}")
+                nodes[parent].offset = numbers(
+                    value.split(), 3, f"the OFFSET of {nodes[parent].name}", LARGEST
+                )
             case "CHANNELS" if open_nodes:
                 nodes[parent].channels = _channels(value, nodes[parent].name)
             case _:
@@ -182,8 +190,6 @@ def _frames(text: str, nodes: list[Node], path: Path) -> tuple[str, np.ndarray]:
     if counts is None:
         raise InputError("its MOTION section lacks 'Frames:' or 'Frame Time:', export or download it again")
     (declared,) = numbers([counts[1]], 1, "'Frames:'")
-    if declared < 1:
-        raise InputError("it holds no frames, a motion of at least one was expected, export it again")
     lines = [line.split() for line in text[counts.end() :].splitlines() if line.strip()]
     words = [word for line in lines for word in line]
     names = [f"{channel.capitalize()} of {node.name}" for node in nodes for channel in node.channels]
@@ -192,6 +198,12 @@ def _frames(text: str, nodes: list[Node], path: Path) -> tuple[str, np.ndarray]:
         raise InputError("its joints have no channels, a moving skeleton was expected, export it with motion")
     values = _values(words, lines, names)
     frames, more = divmod(len(words), width)
+    in_lines = {len(line) for line in lines}
+    if more and len(lines) > 1 and len(in_lines) == 1:
+        raise InputError(
+            f"each line of its motion holds {in_lines.pop()} numbers where its joints have {width} channels, "
+            "export it again"
+        )
     if more:
         raise InputError(
             f"it is cut in the middle of frame {frames + 1} of {max(declared, frames + 1):.0f} "
@@ -217,20 +229,21 @@ def _values(words: list[str], lines: list[list[str]], names: list[str]) -> np.nd
         values = np.array(words, dtype=np.float64)
     except ValueError:
         values = np.array([_number(word) for word in words])
-    if np.isfinite(values).all():
+    known = np.abs(values) < LARGEST  # which "nan" is not
+    if known.all():
         return values
-    bad = int(np.flatnonzero(~np.isfinite(values))[0])
+    bad = int(np.argmin(known))
     frame, channel = divmod(bad, len(names))
     if GLUED.fullmatch(words[bad]):
         line = int(np.searchsorted(np.cumsum([len(line) for line in lines]), bad, side="right"))
         frame = line if len(lines[line]) > len(names) // 2 else frame  # a line is a frame, as most write it
         raise InputError(
-            f"'{words[bad]}' in frame {frame + 1} is no number but two without a space between them, "
+            f"'{words[bad][:60]}' in frame {frame + 1} is no number but two without a space between them, "
             "separate them or export it again"
         )
     raise InputError(
-        f"{names[channel]} is '{words[bad][:60]}' in frame {frame + 1}, a number was expected, "
-        "clean or export it again"
+        f"{names[channel]} is '{words[bad][:60]}' in frame {frame + 1}, a number below {LARGEST:,.0f} was "
+        "expected, clean or export it again"
     )
 
 
@@ -239,6 +252,17 @@ def _number(word: str) -> float:
         return float(word)
     except ValueError:
         return np.nan
+
+
+def _doubt_radians(nodes: list[Node], values: np.ndarray, path: Path) -> None:
+    turning = [channel.endswith("rotation") for node in nodes for channel in node.channels]
+    largest = np.abs(values[:, turning]).max(initial=0)
+    if STILL < largest < FULL_TURN:
+        warnings.warn(
+            f"{path}: its largest angle is {largest:.3g}, which is read as degrees; if it is written in "
+            "radians, export it in degrees",
+            stacklevel=4,
+        )
 
 
 def _pose(nodes: list[Node], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -271,4 +295,4 @@ def _first_pose_is_added(rotvec: np.ndarray) -> bool:
         return False
     first, second = torch.from_numpy(rotvec[:2])
     turn = roma.rotvec_composition((roma.rotvec_inverse(first), second))
-    return bool(turn.norm(dim=-1).max() > ADDED_POSE_JUMP)
+    return bool((turn[1:].norm(dim=-1) > ADDED_POSE_JUMP).any())

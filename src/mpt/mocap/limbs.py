@@ -17,14 +17,15 @@ from mpt.mocap.tree import below, fork, is_end, limbs_by_tree, neck_and_head, on
 # each joint once: "shoulder" is the collar where another joint begins the arm, "foot" the toes of an "ankle",
 # "leg" the thigh of a "shin".
 NAMES = {
-    "knee": "lowerleg01 lowerleg lowleg leglower shin tibia calf knee leg",
-    "hip": "upperleg01 upperleg upleg legupper thighbend thigh femur hip leg",
+    "knee": "lowerleg01 lowerleg lowleg loleg leglower legstretch shin shank tibia calf knee leg",
+    "hip": "upperleg01 upperleg upleg legupper thighbend thighstretch thigh femur hip leg",
     "ankle": "ankle foot",
-    "toe": "toe31 toebase toes toe0 toe toe11 ball foot footend bigtoe",
-    "elbow": "lowerarm01 lowerarm lowarm armlower forearmbend forearm farm radius elbow",
-    "shoulder": "upperarm01 upperarm uparm uarm armupper humerus shldrbend shldr arm shoulder",
+    "toe": "toe31 toebase toes toe0 toe toes01 toe11 ball foot footend bigtoe",
+    "elbow": "lowerarm01 lowerarm lowarm loarm armlower forearmbend forearmstretch forearm farm radius ulna "
+    "elbow",
+    "shoulder": "upperarm01 upperarm uparm uarm armupper armstretch humerus shldrbend shldr arm shoulder",
     "wrist": "fingerbase hand wrist",
-    "collar": "clavicle collar scapula shoulder",
+    "collar": "clavicle collar collarbone armcollarbone scapula thorax shoulder",
     "finger": "finger31 fingers middle1 handmiddle1 middle01 fmiddle01 mid1 middleproximal middlefinger1 "
     "finger3proximal finger2 index1 handindex1 hand",
 }
@@ -44,6 +45,7 @@ WANTED = tuple(limb for limb in LIMBS if not limb.endswith(OPTIONAL))
 HANGS_ON = {"knee": "hip", "ankle": "knee", "elbow": "shoulder", "wrist": "elbow"}
 
 HALF = 0.7  # of the upper arm: a collar bone is shorter, the half of an arm that has a twist joint longer
+PALM = 0.4  # of the forearm: a palm's middle is closer behind its wrist
 MOST = 0.6  # of a rig's names share what says nothing; those of one side are fewer
 AFFIXES = {"jnt", "joint", "jt", "bone", "bn", "bind", "skin", "def", "org", "bip", "b", "c", "m", "j"}
 
@@ -71,11 +73,13 @@ def find_limbs(
     parent, in any axes and unit. Raises InputError where ``told`` names a limb or a joint that there is not.
     """
     given = _told(joints, told or {})
-    named = _behind_collars(limbs_by_name(joints, parents, given), parents, offsets) | given
+    named = _behind_collars(limbs_by_name(joints, parents, given), parents, offsets)
+    named = _above_palms(named, joints, parents, offsets) | given
     if Limbs(named).missing:
         shown = limbs_by_tree(joints, parents, offsets)
         free = {limb: joint for limb, joint in shown.items() if joint not in named.values()}
-        for joined in (free | named, shown | given):
+        beside = _behind_collars(free | named, parents, offsets) | given
+        for joined in (beside, shown | given):
             if not Limbs(joined).missing and not hangs_wrong(joined, parents):
                 return Limbs(joined, tuple(limb for limb in joined if joined[limb] != named.get(limb)))
     return Limbs(named)
@@ -135,6 +139,22 @@ def _behind_collars(limbs: dict[str, int], parents: Sequence[int], offsets: np.n
     return found
 
 
+def _above_palms(
+    limbs: dict[str, int], joints: Sequence[str], parents: Sequence[int], offsets: np.ndarray
+) -> dict[str, int]:
+    """A "hand" close behind a "wrist" is only its palm (Kinect); CMU's halves of a forearm are no such."""
+    found = dict(limbs)
+    for side in SIDES:
+        hand = limbs.get(f"{side}_wrist", 0)
+        wrist = parents[hand]
+        short, long = (float(np.linalg.norm(offsets[joint])) for joint in (hand, wrist))
+        is_wrist = re.search("wrist(?!.*twist)", joints[wrist], re.IGNORECASE) if hand else None
+        if is_wrist and 0 < short < PALM * long:
+            found[f"{side}_wrist"] = wrist
+            found.setdefault(f"{side}_finger", hand)
+    return found
+
+
 def _told(joints: Sequence[str], told: Mapping[str, str]) -> dict[str, int]:
     for limb, joint in told.items():
         if limb not in LIMBS:
@@ -151,13 +171,14 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 
 def _spellings(joints: Sequence[str]) -> Iterator[list[str]]:
-    """Names in lower case without separators and name space: whole; less the prefix and the suffix that most
-    share; less what exporters write around them; less numbers.
+    """Names in lower case without separators and name space: whole; less the prefix that most share, and the
+    suffix ("Left" and "Right" share one, too); less what exporters write around them; less numbers.
     """
     own = [re.split("[:|]", joint)[-1] for joint in joints]
     whole = [re.sub("[^a-z0-9]", "", name.lower()) for name in own]
     yield whole
     before, after = _shared(whole), _shared([name[::-1] for name in whole])[::-1]
+    yield [name.removeprefix(before) for name in whole]
     bare = [name.removeprefix(before).removesuffix(after) for name in whole]
     yield bare
     words = [re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", name) for name in own]

@@ -10,6 +10,8 @@ import torch
 
 from mpt.errors import InputError
 
+LARGEST = 1e6  # of any number: nobody is so many metres away or turned so often
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -20,7 +22,7 @@ class Motion:
     (as in SMPL): ``G_j = G_parent R_j`` and ``p_j = p_parent + G_parent offset_j``.
 
     Raises InputError where shapes disagree, a joint stands before its parent, a name occurs twice,
-    or a number is not finite.
+    or a number is not finite or beyond a million.
     """
 
     name: str
@@ -97,8 +99,7 @@ class Motion:
             if getattr(self, name).shape != shape:
                 came = getattr(self, name).shape
                 raise InputError(f"'{name}' has shape {came} where {shape} was expected, export it again")
-            if not np.isfinite(getattr(self, name)).all():
-                raise InputError(f"'{name}' holds numbers that are not finite, export it again")
+            check_numbers(name, getattr(self, name), "frame" if name in ("rotvec", "trans") else "row")
         if not frames or not joints:
             raise InputError("it holds no frames, a motion of at least one was expected, export it again")
         if not (np.isfinite(self.fps) and self.fps > 0):
@@ -108,6 +109,17 @@ class Motion:
             raise InputError(f"two joints are called '{twice}', rename one of them")
         if self.parents[0] != -1 or not all(0 <= p < j for j, p in enumerate(self.parents[1:], 1)):
             raise InputError("one root (-1) and then parents before their children were expected, reorder it")
+
+
+def check_numbers(name: str, values: np.ndarray, what: str) -> None:
+    """Raise InputError for a number that is not finite or too large; ``what`` their first index counts."""
+    known = np.abs(values) < LARGEST  # which NaN is not
+    if not known.all():
+        bad = tuple(np.argwhere(~known)[0])
+        raise InputError(
+            f"'{name}' holds numbers that are not finite or beyond {LARGEST:,.0f} ({values[bad]:.4g} in "
+            f"{what} {bad[0] + 1}), export it again"
+        )
 
 
 def folder_name(path: Path) -> str:

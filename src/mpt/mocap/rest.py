@@ -14,6 +14,7 @@ from mpt.mocap.tree import rest_positions
 # The last is the unit of CMU's skeletons and of the BVH files made from them: 1 / 0.45 inches.
 METRES_PER_UNIT = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
 PERSON_M = (1.2, 2.2)
+ALONG_AXIS = 0.97  # the cosine within which somebody's left is taken as the nearest axis
 POINTING = 0.3  # the cosine within which a foot points ahead or back
 
 MIRRORED = (
@@ -45,6 +46,9 @@ def turned_by_rest(
     Where its zero pose is nobody standing, a frame in which somebody does is the rest pose (see ``stand``).
     That, and that it had to be mirrored, is told in a warning that begins with ``name``.
     """
+    inner = [joint for joint in set(parents) if joint > 0]
+    if inner and not offsets[inner].any():
+        raise InputError("no bone of its skeleton has a length, export it with the offsets of its joints")
     world = np.eye(3)
     try:
         axes = axes_of_rest(joints, parents, offsets, joint_map)
@@ -78,10 +82,11 @@ def axes_of_rest(
     """(3, 3) from the file's axes to Motion's (x left, y up, z forward), by the rest pose's limbs.
 
     Up is the file axis nearest to the way from the feet to the head, left the one nearest to the way from
-    right to left joints; joints are known as ``find_limbs`` knows them, or by words in their names. Without
-    any, up is y and left is x. The matrix is a rotation, or a reflection where both feet point against the
-    direction that left and up have ahead of them: a left-handed file. Raises InputError where the zero pose
-    is nobody standing upright along the file's axes.
+    right to left joints, or this way itself where it lies between two axes; joints are known as
+    ``find_limbs`` knows them, or by words in their names. Without any, up is y and left is x. The matrix is a
+    rotation, or a reflection where both feet point against the direction that left and up have ahead of
+    them: a left-handed file. Raises InputError where the zero pose is nobody standing upright along the
+    file's axes.
     """
     positions = rest_positions(parents, offsets)
     found = find_limbs(joints, parents, offsets, joint_map)
@@ -90,6 +95,9 @@ def axes_of_rest(
     left = sum((positions[a] - positions[b] for a, b in _left_right(joints, limbs)), np.zeros(3))
     up_axis = _nearest_axis(up, default=1)
     left_axis = _nearest_axis(left, default=0)
+    level = left - (left @ up_axis) * up_axis
+    if 0.5 * np.linalg.norm(left) < left @ left_axis < ALONG_AXIS * np.linalg.norm(level):
+        left_axis = level / np.linalg.norm(level)  # the rest pose faces between two axes
     if abs(up_axis @ left_axis) > 0.5:
         raise InputError(
             "its zero pose is nobody standing upright along its axes, export it with a T-pose as rest pose"

@@ -12,7 +12,10 @@ import numpy as np
 from mpt.errors import InputError
 
 CONTROL = dict.fromkeys([*range(9), *range(14, 32), 127], " ")  # what old editors end files with
-FRAME_TIME = re.compile(r"([-+.,\de]+)\s*(|s|secs?|seconds?|ms|msecs?|milliseconds?)\.?", re.IGNORECASE)
+FRAME_TIME = re.compile(
+    r"([-+.,\de]+)\s*(|s|secs?|seconds?|ms|msecs?|milliseconds?|fps|hz)\.?", re.IGNORECASE
+)
+LARGEST = 1e8  # of any channel: nobody is so far away or turned so often
 SHORTEST_S = 0.001  # from frame to frame
 RATES = np.array([10, 12, 12.5, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 100, 120, 144, 150, 200, 240])
 NEAR = 0.015  # of a rate
@@ -29,20 +32,24 @@ def read_text(path: Path) -> str:
     return text
 
 
-def numbers(words: Sequence[str], count: int, what: str) -> list[float]:
-    """``count`` finite numbers, one from each word; ``what`` names their place in the message."""
+def numbers(words: Sequence[str], count: int, what: str, below: float = math.inf) -> list[float]:
+    """``count`` finite numbers, one from each word; ``what`` names their place in the message, ``below`` is
+    what none may reach.
+    """
     try:
         values = [float(word) for word in words]
     except ValueError:
         values = []
-    if len(values) != count or not all(map(math.isfinite, values)):
+    if len(values) != count or not all(abs(value) < below for value in values):
         came = " ".join(words) or "nothing"
-        raise InputError(f"{what} holds '{came}' where {count} number(s) were expected, export it again")
+        wanted = f"{count} number(s)" + (f" below {below:,.0f}" if below < math.inf else "")
+        raise InputError(f"{what} holds '{came}' where {wanted} were expected, export it again")
     return values
 
 
 def frame_rate(frame_time: str, name: str) -> float:
-    """Frames per second of a frame time as written: ``0.0333333``, ``.0333 s``, ``0,0333`` or ``33.3 ms``.
+    """Frames per second of a frame time as written: ``0.0333333``, ``.0333 s``, ``0,0333``, ``33.3 ms`` or
+    ``30 fps``.
 
     The rate is whole where the written time is a whole rate's, cut to its digits: .0333 is 30. A number that
     can only be milliseconds, or only frames per second, is taken as such with a warning that begins with
@@ -52,6 +59,8 @@ def frame_rate(frame_time: str, name: str) -> float:
     written = FRAME_TIME.fullmatch(text)
     number, unit = (written[1].replace(",", "."), written[2].lower()) if written else (text, "")
     (time,) = numbers([number], 1, "'Frame Time:'")
+    if unit in ("fps", "hz") and 1 <= time <= 1 / SHORTEST_S:
+        return time
     if time >= 1 and not unit.startswith("m"):
         return _rate_without_seconds(time, name)
     unit_s = 1e-3 if unit.startswith("m") else 1.0

@@ -85,6 +85,8 @@ def limbs_by_tree(joints: Sequence[str], parents: Sequence[int], offsets: np.nda
     limbs: dict[str, int] = {}
     for pair, names in ((legs, LEG), (arms, ARM)):
         for side, limb in zip(("left", "right"), sorted(pair, key=lambda limb: -places[limb[0]] @ left)):
+            if is_end(joints[limb[-1]]) and names is ARM:  # as by name, where a hand ends is no finger
+                limb = limb[:3]
             limbs |= {f"{side}_{name}": joint for name, joint in zip(names, limb)}
     for side in ("left", "right"):
         if (collar := parents[limbs[f"{side}_shoulder"]]) not in way_to(chest, parents):

@@ -75,7 +75,9 @@ def _told_by_motion(motion: Motion, others: dict[Up, np.ndarray]) -> tuple[np.nd
 
 
 def _turned(motion: Motion, up: np.ndarray) -> Motion:
-    left = np.array([1.0, 0, 0]) if abs(up[0]) < 0.5 else np.array([0, 0, 1.0])
+    left = np.array([1.0, 0, 0]) if abs(up[0]) < 0.75 else np.array([0, 0, 1.0])
+    left = left - (left @ up) * up
+    left /= np.linalg.norm(left)
     turn = np.stack([left, up, np.cross(left, up)])
     root = torch.from_numpy(turn) @ roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec[:, 0]))
     rotvec = np.concatenate([roma.rotmat_to_rotvec(root).numpy()[:, None], motion.rotvec[:, 1:]], axis=1)
