@@ -27,10 +27,43 @@ def read_given_json(path: Path, what: str) -> Any:
         InputError: no such file, or no JSON.
     """
     try:
-        return read_json(path)
+        return _read_json_or_lines(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: give {what}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): give {what}") from None
     except ValueError:
-        raise InputError(f"{path} is not JSON, or cut short: give {what}") from None
+        raise InputError(f"{path} {_what_is_wrong(path.read_bytes())}: give {what}") from None
+
+
+def _read_json_or_lines(path: Path) -> Any:
+    """JSON, or JSON lines: a value in each, together a list."""
+    try:
+        return read_json(path)
+    except json.JSONDecodeError as error:
+        if not error.msg.startswith("Extra data"):
+            raise
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def _what_is_wrong(content: bytes) -> str:
+    if not content.strip():
+        return "is empty"
+    return next(
+        (f"is {what}, not JSON" for head, what in HEADS.items() if content.startswith(head)),
+        "is not JSON, or cut short",
+    )
+
+
+HEADS = {
+    b"\x1f\x8b": "compressed by gzip",
+    b"PK\3\4": "an archive",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"<": "XML or a web page",
+    b"version https://git-lfs": "a pointer of Git LFS (run `git lfs pull`)",
+    b"[{'": "Python's own notation (write it with json.dump)",
+    b"{'": "Python's own notation (write it with json.dump)",
+}

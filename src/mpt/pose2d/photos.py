@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
+from urllib.parse import unquote
 
 from mpt.errors import InputError
 
@@ -94,7 +95,10 @@ class PhotoNames:
 
 
 def _parts(name: str) -> list[str]:
-    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    """Folders and name, without an address's query, %20, a drive alone, or Unicode's other spellings."""
+    name = re.sub(r"(?<=.)[?#].*$", "", name) if "://" in name else name
+    name = re.sub(r"^[A-Za-z]:(?![/\\])", "", unicodedata.normalize("NFC", unquote(name)))
+    parts = name.replace("\\", "/").split("/")
     return [part for part in parts if part not in ("", ".")] or [""]
 
 
