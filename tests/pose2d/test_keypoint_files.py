@@ -358,7 +358,7 @@ BAD = {
     "sixteen points": (flat(PERSON[:16]), "with 16 joints, expected 17"),
     "a number too few": (flat(PERSON)[:-1], "with a list of 50 numbers"),
     "ragged": ([[1, 2, 1], [1, 2]] * 9, "with joints of different lengths"),
-    "a string": ("1 2 3", "with '1 2 3' where a number was expected"),
+    "a string": ("1 2 3", "with text for keypoints"),
 }
 
 
@@ -641,6 +641,27 @@ def test_addresses_mean_the_photo(named, photo, people_of):
     assert len(people_of([result(photo=named)], photo)) == 1
 
 
+def test_a_link_may_go_by_the_name_of_its_photo(tmp_path):
+    (tmp_path / "photo.png").touch()
+    (tmp_path / "link.png").symlink_to("photo.png")
+    file = read(write(tmp_path / "k.json", [result(), result(moved(30), photo="other.png")]))
+    assert file.of(tmp_path / "link.png").points_px[0, 0, 0] == 100
+
+
+def test_a_folder_of_own_results_is_read_back(tmp_path):
+    for x, name in ((0, "a.png"), (30, "b.png")):
+        (tmp_path / name).mkdir()
+        people = [{"score": 0.9, "joints2d_px": dict(zip(COCO17.joints, moved(x).tolist()))}]
+        write(tmp_path / name / "result.json", {"image": name, "people": people})
+    assert read(tmp_path).of("b.png").points_px[0, 0, 0] == 130
+
+
+@pytest.mark.parametrize("text", [" ".join(map(str, flat(PERSON))), json.dumps(flat(PERSON))])
+def test_numbers_in_quotes_are_told(text, people_of):
+    with pytest.raises(InputError, match="with text for keypoints: write them as a list of numbers"):
+        people_of([result() | {"keypoints": text}])
+
+
 def test_json_lines_are_read_and_other_files_are_told(tmp_path):
     path = tmp_path / "photo.jsonl"
     path.write_text("".join(json.dumps(result(photo=f"{k}.png")) + "\n" for k in (1, 2)))
@@ -650,6 +671,7 @@ def test_json_lines_are_read_and_other_files_are_told(tmp_path):
         (b"\x1f\x8b\x08", "is compressed by gzip, not JSON"),
         (b"[{'image_id': 1}]", "is Python's own notation"),
         (b"{}\n{", "is not JSON, or cut short"),
+        (b"{}\n" + b"[" * 100_000, "is not JSON, or cut short"),
         (b"{}\n\xff", "is not JSON, or cut short"),
     ):
         path.write_bytes(content)

@@ -44,6 +44,8 @@ class PhotoNames:
 
         Backslashes part folders, too. COCO's results name photos by the numbers in which their names end.
 
+        A link may go by the name of the photo that it leads to.
+
         Raises:
             InputError: there is none, or there are several.
         """
@@ -54,6 +56,8 @@ class PhotoNames:
         coco = self._by_coco_number.get(number) if COCO_STEM.fullmatch(stem) else None
         name = self._by_number.get(number) or coco
         if name is None:
+            if os.path.islink(photo):
+                return self.meaning(os.path.realpath(photo))
             raise self._nothing_for(Path(photo))
         if not (NUMBER.fullmatch(stem) or COCO_STEM.fullmatch(stem)):
             warnings.warn(

@@ -159,7 +159,8 @@ def read(path: str | os.PathLike, skeleton: Skeleton = COCO17) -> KeypointFile:
 
 
 def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -> dict[str, PhotoPeople]:
-    paths = sorted(folder.rglob(f"*{OPENPOSE}.json")) or sorted(folder.glob("*.json"))
+    patterns = f"**/*{OPENPOSE}.json", "*.json", "**/result.json"  # the last of this program's own
+    paths = next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
     if not paths:
         raise InputError(
             f"{folder} has no keypoint files (*{OPENPOSE}.json): give a folder that has, or a file"

@@ -54,6 +54,8 @@ def _listed(value: Any) -> tuple[list, list[str] | None]:
         names, value = [joint_name(name) for name in value], list(value.values())
     if value is None:
         return [], None
+    if isinstance(value, str) and re.search(r"\d[\s,;]+-?\d", value):
+        raise LeftOut("with text for keypoints", "write them as a list of numbers, without quotes")
     if not isinstance(value, list):
         number(value)
         raise LeftOut("with one number for keypoints", GIVE_ROWS)
