@@ -75,3 +75,4 @@ HEADS = {
     b"[{'": "Python's own notation (write it with json.dump)",
     b"{'": "Python's own notation (write it with json.dump)",
 }
+"""First bytes of files that are taken for JSON -> what they are."""
