@@ -483,3 +483,23 @@ def test_stars_are_files_in_order_and_a_file_of_that_name_comes_first(tmp_path, 
     for nothing in ("*.gif", "[x].jpg"):
         with pytest.raises(InputError, match=re.escape(f"{nothing}: no file is called so, or matches it")):
             matching(nothing)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_large_photo_is_read_without_alarm(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # Pillow warns beyond
+    Image.new("RGB", (50, 60)).save(tmp_path / "large.png")
+    assert read_image(tmp_path / "large.png").shape == (60, 50, 3)
+
+
+@pytest.mark.parametrize(
+    "array,advice",
+    [
+        (np.zeros((40, 50, 3)), r": give \(255 \* image\)\.astype\(np\.uint8\) if it goes from 0 to 1"),
+        (np.zeros((3, 40, 50), np.uint8), r": give image\.transpose\(1, 2, 0\)"),
+        (np.zeros((1, 40, 50, 3), np.uint8), r": give one photo at a time, image\[0\]"),
+    ],
+)
+def test_arrays_that_are_no_picture_yet_are_told_what_makes_them_one(array, advice):
+    with pytest.raises(InputError, match=advice):
+        read_image(array)

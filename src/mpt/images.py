@@ -181,7 +181,7 @@ def _decoded(file: BinaryIO, name: str) -> np.ndarray:
         raise InputError(f"{name} is an empty file, not a picture: copy or download it again")
     file.seek(0)
     try:
-        with _broken_is_said(name), Image.open(file) as picture:
+        with _broken_is_said(name), _opened(file) as picture:
             # Of a RAW photo that is TIFF outside, all that can be read is its thumbnail.
             thumbnail = picture.format == "TIFF" and Path(name).suffix.lower() in RAW
             if thumbnail or picture.format in NO_PHOTOS:
@@ -196,6 +196,13 @@ def _decoded(file: BinaryIO, name: str) -> np.ndarray:
                 return _to_rgb(tiff, name, content)
         what = _kind_of(head, Path(name).suffix.lower()) or "no picture that can be read: give"
         raise InputError(f"{name} is {what} a {FORMATS} file") from None
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    """The picture in a file, not loaded yet; of a large one Pillow warns as if it were an attack."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file)
 
 
 @contextmanager
@@ -305,7 +312,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     if array.ndim != 3 or array.shape[2] not in CHANNELS or array.dtype not in (np.uint8, np.uint16):
         raise InputError(
             f"an image array must be (H, W), (H, W, 3) or (H, W, 4) of uint8 in RGB order, "
-            f"but this one is {tuple(array.shape)} of {array.dtype}"
+            f"but this one is {tuple(array.shape)} of {array.dtype}{_advice_on(array)}"
         )
     if array.dtype == np.uint16:
         array = to_eight_bits(array, "the array")
@@ -315,6 +322,17 @@ def _from_array(array: np.ndarray) -> np.ndarray:
         alpha = array[..., 3:].astype(np.float32) / 255
         return np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return np.ascontiguousarray(array)
+
+
+def _advice_on(array: np.ndarray) -> str:
+    """What to do with an array that is no picture yet."""
+    if array.ndim == 4:
+        return ": give one photo at a time, image[0]"
+    if array.ndim == 3 and array.shape[0] in CHANNELS and array.shape[2] not in CHANNELS:
+        return ": give image.transpose(1, 2, 0)"
+    if array.ndim == 3 and array.dtype.kind == "f":
+        return ": give (255 * image).astype(np.uint8) if it goes from 0 to 1, else image.astype(np.uint8)"
+    return ""
 
 
 @dataclass(frozen=True)

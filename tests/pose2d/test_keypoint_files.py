@@ -358,7 +358,7 @@ BAD = {
     "sixteen points": (flat(PERSON[:16]), "with 16 joints, expected 17"),
     "a number too few": (flat(PERSON)[:-1], "with a list of 50 numbers"),
     "ragged": ([[1, 2, 1], [1, 2]] * 9, "with joints of different lengths"),
-    "a string": ("1 2 3", "with '1 2 3' where a number was expected"),
+    "a string": ("1 2 3", "with text for keypoints"),
 }
 
 
@@ -489,6 +489,194 @@ def test_another_file_is_told_by_what_it_holds(content, holds, people_of):
 def test_json_of_every_encoding_is_read(encoding, tmp_path):
     (tmp_path / "photo.json").write_bytes(json.dumps([result()]).encode(encoding))
     assert len(read(tmp_path / "photo.json").of("photo.png")(IMAGE)) == 1
+
+
+# ------------------------------------------------------------- what looks like pixels of people, and is not
+
+
+def coco(points: np.ndarray = PERSON, names: list | None = None, **size) -> dict:
+    kind = {"id": 1, "name": "person"} | ({"keypoints": names} if names else {})
+    return {
+        "images": [{"id": 1, "file_name": "photo.png", **size}],
+        "annotations": [{"image_id": 1, "category_id": 1, "keypoints": flat(points)}],
+        "categories": [kind],
+    }
+
+
+@pytest.mark.parametrize("place", [(0, 0), (-1, -1)])
+@pytest.mark.parametrize("score", [0.02, 0.9])
+def test_joints_at_the_picture_s_corner_are_missing_whatever_their_score(place, score, people_of):
+    points = PERSON.copy()
+    points[9] = *place, score
+    [person] = people_of([result(points)])
+    np.testing.assert_allclose(person.joints2d_px, np.where(np.arange(17)[:, None] == 9, 0, PERSON))
+
+
+@pytest.mark.filterwarnings("ignore:.*has coordinates from 0 to 1")
+def test_legs_that_mediapipe_guesses_far_below_the_picture_cost_nobody(people_of):
+    guessed = BLAZE / UNIT
+    guessed[25:, 1:] = 1.9, 0.01
+    [person] = people_of({"pose_landmarks": dicts(guessed, "visibility")})
+    np.testing.assert_allclose(person.joints2d_px[:13], PERSON[:13])
+    assert (person.joints2d_px[13:] == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*has coordinates from 0 to 1")
+@pytest.mark.parametrize("value", [-0.3, 5.0])
+def test_a_landmark_out_of_the_picture_is_no_other_scale(value, people_of):
+    beside = BLAZE / UNIT
+    beside[BLAZE[:, 0] == 84] = value, 0.9, 0.1
+    [person] = people_of([[x, y, 0, s] for x, y, s in beside.tolist()])
+    np.testing.assert_allclose(person.joints2d_px[:16], PERSON[:16])
+
+
+def test_world_landmarks_are_refused(people_of):
+    world = (BLAZE - [100, 145, 0]) * [0.008, 0.008, 1]
+    with pytest.raises(InputError, match=r"in metres about the hips \(world landmarks\)"):
+        people_of(dicts(world, "visibility"))
+
+
+@pytest.mark.parametrize("scale", [[1 / 200, 1, 1], [1, 1 / 300, 1]])
+def test_shares_in_one_direction_alone_are_refused(scale, people_of):
+    with pytest.raises(InputError, match=r"pixels wide and \d+ long: give both x and y in pixels"):
+        people_of([result(PERSON * scale)])
+
+
+@pytest.mark.filterwarnings("ignore:.*has coordinates from 0 to 1")
+def test_people_upside_down_are_asked_about(people_of):
+    with pytest.warns(UserWarning, match="upside down: if it counts y from the bottom"):
+        people_of([result(PERSON / UNIT * [1, -1, 1] + [0, 1, 0])])
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_coco_tells_the_size_of_its_picture(factor, people_of):
+    content = coco(PERSON * [factor, factor, 2], width=200 * factor, height=300 * factor)
+    with pytest.warns(UserWarning, match="they are scaled to the 200 x 300 of this one"):
+        [person] = people_of(content)
+    np.testing.assert_allclose(person.joints2d_px[:, :2], PERSON[:, :2])
+
+
+def test_sizes_that_are_exchanged_or_unknown_scale_nothing(people_of):
+    for size in ({"width": 1, "height": 1}, {"width": 0, "height": 0}):
+        [person] = people_of(coco(**size))
+        np.testing.assert_allclose(person.joints2d_px[:, :2], PERSON[:, :2])
+    with pytest.warns(UserWarning, match="has the width and height of this 200 x 300 picture exchanged"):
+        [person] = people_of(coco(width=300, height=200))
+    np.testing.assert_allclose(person.joints2d_px[:, :2], PERSON[:, :2])
+
+
+SHORT = ["Nose", *(f"{n.split('_')[0][0].upper()}{n.split('_')[1].title()}" for n in COCO17.joints[1:])]
+
+
+@pytest.mark.parametrize("key", ["name", "label", "type", "keypoint"])
+@pytest.mark.parametrize("names", [COCO17.joints, SHORT, [f"{n[0].lower()}{n[1:].lower()}" for n in SHORT]])
+def test_joints_go_by_their_names_however_these_are_written(key, names, people_of):
+    joints = [{"x": x, "y": y, "score": s, key: n} for (x, y, s), n in zip(PERSON.tolist(), names)]
+    [person] = people_of([{"keypoints": joints[::-1]}])
+    np.testing.assert_allclose(person.joints2d_px, PERSON)
+
+
+def test_some_named_joints_are_enough(people_of):
+    some = dicts(PERSON[5:11], "score", COCO17.joints[5:11])
+    [person] = people_of([{"keypoints": some}])
+    np.testing.assert_allclose(person.joints2d_px[5:11], PERSON[5:11])
+    assert (np.delete(person.joints2d_px, np.s_[5:11], 0) == 0).all()
+
+
+def test_names_of_other_joints_are_no_order(people_of):
+    names = ["l_eye", "r_eye", "nose", "neck", *(f"{a}_{b}_paw" for a in "lr" for b in "fb")]
+    with pytest.raises(InputError, match="a person with a l_f_paw, an animal: give the joints of people"):
+        people_of(coco(PERSON[:8], names))
+    with pytest.raises(InputError, match=r"a person whose joints are called a, b, c, d, \.\.\.: call them"):
+        people_of(coco(PERSON, list("abcdefghijklmnopq")))
+    names = [*COCO17.joints[5:], "head", "neck"]  # CrowdPose's 14
+    [person] = people_of(coco(np.concatenate([PERSON[5:], PERSON[:2]]), names))
+    np.testing.assert_allclose(person.joints2d_px[5:, :2], PERSON[5:, :2])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"keypoints": [PERSON[:, :2].tolist()], "scores": [PERSON[:, 2].tolist()]},
+        [{"keypoints": PERSON[:, :2].tolist(), "scores": PERSON[:, 2].tolist(), "labels": [*range(17)]}],
+    ],
+)
+def test_scores_of_joints_are_kept(content, people_of):
+    [person] = people_of(content)
+    np.testing.assert_allclose(person.joints2d_px, PERSON)
+
+
+@pytest.mark.parametrize("more,why", [({"is_crowd": 1}, "in a crowd"), ({"score": 0.1}, "below 0.5")])
+def test_crowds_by_another_name_are_left_out(more, why, people_of):
+    with pytest.warns(UserWarning, match=why):
+        assert len(people_of([result(), result(moved(60)) | more])) == 1
+
+
+def test_a_score_that_is_no_number_leaves_nobody_out(people_of):
+    assert len(people_of([result(score=float("nan"))])) == 1
+
+
+@pytest.mark.parametrize("more", [{"bbox": [1, 2, 30, 40]}, {"segments_info": []}])
+def test_coco_without_any_keypoints_is_refused(more, people_of):
+    content = coco() | {"annotations": [{"image_id": 1, "category_id": 1, **more}]}
+    with pytest.raises(InputError, match=r"holds an object with images, .* no keypoints in a known layout"):
+        people_of(content)
+
+
+def test_people_without_keypoints_are_told_by_what_they_have(people_of):
+    with pytest.raises(InputError, match="without keypoints, who has only body_id, joint_positions"):
+        people_of({"bodies": [{"body_id": 1, "joint_positions": [[1, 2, 3]]}]})
+
+
+@pytest.mark.parametrize(
+    "named,photo",
+    [
+        ("https://a.org/x/photo.jpg?size=2#top", "photo.jpg"),
+        ("s3://bucket/my%20photo.jpg", "my photo.jpg"),
+        ("my%20photo.jpg", "my%20photo.jpg"),
+        ("D:photo.jpg", "photo.jpg"),
+    ],
+)
+def test_addresses_mean_the_photo(named, photo, people_of):
+    assert len(people_of([result(photo=named)], photo)) == 1
+
+
+def test_a_link_may_go_by_the_name_of_its_photo(tmp_path):
+    (tmp_path / "photo.png").touch()
+    (tmp_path / "link.png").symlink_to("photo.png")
+    file = read(write(tmp_path / "k.json", [result(), result(moved(30), photo="other.png")]))
+    assert file.of(tmp_path / "link.png").points_px[0, 0, 0] == 100
+
+
+def test_a_folder_of_own_results_is_read_back(tmp_path):
+    for x, name in ((0, "a.png"), (30, "b.png")):
+        (tmp_path / name).mkdir()
+        people = [{"score": 0.9, "joints2d_px": dict(zip(COCO17.joints, moved(x).tolist()))}]
+        write(tmp_path / name / "result.json", {"image": name, "people": people})
+    assert read(tmp_path).of("b.png").points_px[0, 0, 0] == 130
+
+
+@pytest.mark.parametrize("text", [" ".join(map(str, flat(PERSON))), json.dumps(flat(PERSON))])
+def test_numbers_in_quotes_are_told(text, people_of):
+    with pytest.raises(InputError, match="with text for keypoints: write them as a list of numbers"):
+        people_of([result() | {"keypoints": text}])
+
+
+def test_json_lines_are_read_and_other_files_are_told(tmp_path):
+    path = tmp_path / "photo.jsonl"
+    path.write_text("".join(json.dumps(result(photo=f"{k}.png")) + "\n" for k in (1, 2)))
+    assert len(read(path).of("2.png")(IMAGE)) == 1
+    for content, what in (
+        (b"", "is empty"),
+        (b"\x1f\x8b\x08", "is compressed by gzip, not JSON"),
+        (b"[{'image_id': 1}]", "is Python's own notation"),
+        (b"{}\n{", "is not JSON, or cut short"),
+        (b"{}\n" + b"[" * 100_000, "is not JSON, or cut short"),
+        (b"{}\n\xff", "is not JSON, or cut short"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"photo\.jsonl {what}.*: give a JSON file with keypoints"):
+            read(path)
 
 
 # ------------------------------------------------------------------------------------------------ accidents

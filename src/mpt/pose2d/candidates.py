@@ -15,6 +15,7 @@ PERSON = 1  # COCO's category; 0 where categories are counted from 0
 PEOPLE = ("person", "people", "human", "pedestrian")
 HANDS = ("hand", "left_hand", "right_hand")
 CATEGORY_NAMES = ("category", "category_name", "class", "class_name", "label")
+CROWDS = ("iscrowd", "is_crowd", "crowd")
 SCORES = ("score", "bbox_score", "confidence")
 
 SAME = 0.75  # object keypoint similarity from which two candidates are one person, seen twice
@@ -50,7 +51,7 @@ class Categories:
 
     def check(self, entry: dict) -> None:
         """Raises LeftOut for a crowd, another category, and who is doubtful."""
-        if entry.get("iscrowd") in (1, True, "1"):
+        if any(entry.get(name) in (1, True, "1") for name in CROWDS):
             raise LeftOut("in a crowd")
         if not self._one_of_them(entry):
             raise LeftOut(f"of another category than {self.names[0]}")
@@ -86,9 +87,11 @@ def score_of(entry: dict) -> float | None:
             value = value[0]
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             try:
-                return float(value)
+                said = float(value)
             except (ValueError, OverflowError):
                 continue
+            if not math.isnan(said):
+                return said
     return None
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
+from urllib.parse import unquote
 
 from mpt.errors import InputError
 
@@ -43,6 +44,8 @@ class PhotoNames:
 
         Backslashes part folders, too. COCO's results name photos by the numbers in which their names end.
 
+        A link may go by the name of the photo that it leads to.
+
         Raises:
             InputError: there is none, or there are several.
         """
@@ -53,6 +56,8 @@ class PhotoNames:
         coco = self._by_coco_number.get(number) if COCO_STEM.fullmatch(stem) else None
         name = self._by_number.get(number) or coco
         if name is None:
+            if os.path.islink(photo):
+                return self.meaning(os.path.realpath(photo))
             raise self._nothing_for(Path(photo))
         if not (NUMBER.fullmatch(stem) or COCO_STEM.fullmatch(stem)):
             warnings.warn(
@@ -94,7 +99,10 @@ class PhotoNames:
 
 
 def _parts(name: str) -> list[str]:
-    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    """Folders and name, without an address's query, %20, a drive alone, or Unicode's other spellings."""
+    name = re.sub(r"(?<=.)[?#].*$", "", name) if "://" in name else name
+    name = re.sub(r"^[A-Za-z]:(?![/\\])", "", unicodedata.normalize("NFC", unquote(name)))
+    parts = name.replace("\\", "/").split("/")
     return [part for part in parts if part not in ("", ".")] or [""]
 
 

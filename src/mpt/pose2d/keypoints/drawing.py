@@ -15,6 +15,8 @@ from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.candidates import LeftOut, note
 from mpt.skeletons import COCO17, Skeleton
 
+DOUBTFUL = 0.5  # a joint's score, below which it may lie anywhere
+MANY = 6  # joints in one line are nobody's
 MIN_PX = 4.0  # nobody is recognised in less, and people of 0 to 1 are no pixels
 LARGEST_SHARES = 2.0  # an extent that is larger is one of pixels
 SKEWED = 1.1  # the same picture's sides are in one proportion, up to this factor
@@ -96,8 +98,9 @@ class Keypoints:
         Who is not in it, or in a few of its pixels, is left out, which a warning says, if others remain.
         """
         height, width = image.shape[:2]
-        shown = (self.points_px[..., 2] > 0).sum(1) > 1
-        found = list(zip(self._in_pixels(width, height)[shown], self.mirrored[shown]))
+        points = without_far_guesses(self._in_pixels(width, height), width, height)
+        shown = (points[..., 2] > 0).sum(1) > 1
+        found = list(zip(points[shown], self.mirrored[shown]))
         problems = [problem_of(points, width, height) for points, _ in found]
         wrong = [problem for problem in problems if problem is not None]
         if wrong and len(wrong) == len(found):
@@ -110,6 +113,13 @@ class Keypoints:
         if self.extent is None:
             return self.points_px
         wide, high = self.extent.size
+        if (wide, high) == (height, width) != (width, height):
+            warnings.warn(
+                f"{self.source} has the width and height of this {width} x {height} picture exchanged: its "
+                "keypoints are taken for pixels of the upright picture",
+                stacklevel=3,
+            )
+            return self.points_px
         if wide > LARGEST_SHARES and (wide, high) != (width, height):
             if not 1 / SKEWED < wide / high * height / width < SKEWED:
                 raise InputError(
@@ -138,6 +148,22 @@ class Keypoints:
         )
 
 
+def without_far_guesses(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """People (N, J, 3) without those doubtful joints that lie half a picture or more outside of it.
+
+    MediaPipe places the legs of somebody at a desk there, and scores them near 0.
+    """
+    far = pixels_outside(points[..., :2], width, height) > max(width, height) / 2
+    sure = (points[..., 2] >= DOUBTFUL) & ~far
+    dropped = far & (points[..., 2] < DOUBTFUL) & (sure.sum(-1, keepdims=True) > 1)
+    return np.where(dropped[..., None], 0, points)
+
+
+def pixels_outside(xy: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(..., 2) -> (...) by how many pixels points lie beyond the nearest edges; inside, below 0."""
+    return np.maximum(-xy, xy - [width - 1, height - 1]).max(-1)
+
+
 def problem_of(points: np.ndarray, width: int, height: int) -> LeftOut | None:
     """What keeps joints (J, 3) from being somebody in a picture of this size."""
     xy = points[points[:, 2] > 0, :2]
@@ -146,7 +172,12 @@ def problem_of(points: np.ndarray, width: int, height: int) -> LeftOut | None:
         return LeftOut(
             f"no larger than {side:.2g} pixels", "give x, y in pixels of the picture, not in shares of it"
         )
-    outside = np.maximum(-xy, xy - [width - 1, height - 1]).max(1)  # pixels beyond the nearest edges
+    narrow, long = np.sort(np.ptp(xy, 0))
+    if len(xy) >= MANY and narrow < 1 and long > 10 * MIN_PX:
+        return LeftOut(
+            f"{narrow:.2g} pixels wide and {long:.4g} long", "give both x and y in pixels of the picture"
+        )
+    outside = pixels_outside(xy, width, height)
     if outside.max() > max(width, height) / 2 or outside.min() > 0.5:
         x, y = xy[outside.argmax()]
         return LeftOut(

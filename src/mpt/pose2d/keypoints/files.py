@@ -16,12 +16,14 @@ from mpt.json_files import read_given_json
 from mpt.pose2d.candidates import HANDS, PEOPLE, Categories, LeftOut, each_once, note, score_of
 from mpt.pose2d.keypoints.drawing import Extent, Keypoints
 from mpt.pose2d.keypoints.layouts import KNOWN, Frame, Unplaced, described, frames
-from mpt.pose2d.keypoints.points import people_in
+from mpt.pose2d.keypoints.points import body_of, people_in
+from mpt.pose2d.keypoints.rows import rows_of
 from mpt.pose2d.photos import PhotoNames
-from mpt.skeletons import COCO17, HAND21, Skeleton
+from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton
 
 OPENPOSE = "_keypoints"  # OpenPose's files are named so, after the photo
-LARGEST_SHARE = 4.0  # where no coordinate is larger, none is in pixels
+LARGEST_SHARE = 4.0  # where hardly a coordinate is larger, none is in pixels
+MOST = 0.9  # of the coordinates; the others may be guesses, far out of the picture
 NEGATIVE_SHARE = -0.1  # below it, the picture reaches from -1 to 1, not from 0 to 1
 
 
@@ -100,7 +102,7 @@ class KeypointFile:
         """The picture in the file's coordinates, where they are shares of its sides, which a warning says."""
         seen = [(xy_of_seen(people.points), people.shares) for people in self.photos.values()]
         seen = [(xy, shares) for xy, shares in seen if len(xy)]
-        if not seen or max(np.abs(xy).max() for xy, _ in seen) > LARGEST_SHARE:
+        if not seen or np.quantile(np.abs(np.concatenate([xy for xy, _ in seen])), MOST) > LARGEST_SHARE:
             return None
         negative = any(xy.min() < NEGATIVE_SHARE for xy, shares in seen if not shares)
         lowest = -1 if negative else 0
@@ -109,7 +111,20 @@ class KeypointFile:
             "width and height",
             stacklevel=4,
         )
+        if self.skeleton == COCO17 and all(_upside_down(people.points) for people in self.photos.values()):
+            warnings.warn(
+                f"everybody in {self.path} is upside down: if it counts y from the bottom, as Apple's Vision "
+                "does, write 1 - y",
+                stacklevel=4,
+            )
         return Extent(lowest, lowest, 1, 1)
+
+
+def _upside_down(points: np.ndarray) -> bool:
+    """Whether all people (N, J, 3) whose nose and hips are known have the nose below."""
+    nose, hips = COCO17.index("nose"), COCO17.indices("left_hip", "right_hip")
+    known = points[(points[:, [nose, *hips], 2] > 0).all(1)]
+    return bool((known[:, nose, 1] > known[:, hips, 1].max(1)).all()) and len(known) == len(points)
 
 
 def xy_of_seen(points: np.ndarray) -> np.ndarray:
@@ -144,7 +159,8 @@ def read(path: str | os.PathLike, skeleton: Skeleton = COCO17) -> KeypointFile:
 
 
 def _photos_of_folder(folder: Path, skeleton: Skeleton, reasons: Counter[str]) -> dict[str, PhotoPeople]:
-    paths = sorted(folder.rglob(f"*{OPENPOSE}.json")) or sorted(folder.glob("*.json"))
+    patterns = f"**/*{OPENPOSE}.json", "*.json", "**/result.json"  # the last of this program's own
+    paths = next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
     if not paths:
         raise InputError(
             f"{folder} has no keypoint files (*{OPENPOSE}.json): give a folder that has, or a file"
@@ -226,10 +242,19 @@ def _people_of(
         np.array(mirrored, bool),
         np.array(scores, np.float64),
         Extent(0, 0, *canvas) if canvas else None,
-        of_photo[0].shares,
+        of_photo[0].shares or all(map(_is_blazepose, (who for frame in of_photo for who in frame.people))),
         of_photo[0].photo is not None or path.stem.endswith(OPENPOSE),
         "" if points else unread,
     )
+
+
+def _is_blazepose(entry: Any) -> bool:
+    """Whether somebody has BlazePose's points, whose shares never reach from -1 to 1."""
+    try:
+        points, _ = rows_of(*body_of(entry))
+    except LeftOut:
+        return False
+    return len(points) == len(BLAZEPOSE33)
 
 
 def _people_in(

@@ -17,6 +17,7 @@ KNOWN = (
     "ultralytics, lists of x, y, score, or mpt's own result.json"
 )
 PHOTOS = ("image_id", "image", "file_name", "filename", "image_name", "image_path", "img_path", "imgname")
+MIN_SIDE = 32  # of a photo; a smaller one stands for a size that nobody knew
 LARGEST_SIDE = 1e6  # pixels of a canvas
 DEEPEST = 4  # lists of frames in lists of files, and no further
 LANDMARKS = ("pose_landmarks", "poseLandmarks", "landmarks")  # MediaPipe's, in shares of the picture
@@ -81,10 +82,15 @@ def _coco_annotations(content: Any) -> list[Frame] | None:
     """{"images": [{"id", "file_name"}], "annotations": [{"image_id", "keypoints"}], "categories": [...]}"""
     if not _lists(content, "images", "annotations"):
         return None
-    photos = {}
+    entries = [entry for entry in content["annotations"] if isinstance(entry, dict)]
+    if entries and not any(map(is_person, entries)):
+        return None  # boxes, or outlines
+    photos, canvases = {}, {}
     for image in content["images"]:
         if isinstance(image, dict) and "id" in image:
-            photos[key(image["id"])] = str(image.get("file_name") or image["id"])
+            name = photos[key(image["id"])] = str(image.get("file_name") or image["id"])
+            canvas = _canvas(image)
+            canvases[name] = canvas if canvas and min(canvas) >= MIN_SIDE else None
     people: dict[str, list] = {name: [] for name in photos.values()}
     unplaced = []
     for entry in content["annotations"]:
@@ -93,7 +99,9 @@ def _coco_annotations(content: Any) -> list[Frame] | None:
         elif is_person(entry):
             people.get(photos.get(key(entry.get("image_id")), ""), unplaced).append(entry)
     names = _category_names(content.get("categories"))
-    found = [Frame(photo, who, truth=True, names=names) for photo, who in people.items()]
+    found = [
+        Frame(photo, who, truth=True, names=names, canvas=canvases[photo]) for photo, who in people.items()
+    ]
     return [*found, Unplaced(None, unplaced)]
 
 
@@ -194,12 +202,13 @@ def _one_person(content: Any) -> list[Frame] | None:
 
 
 def _batch(content: Any) -> list[Frame] | None:
-    """torchvision's arrays over people: {"keypoints": (N, J, 3), "scores": (N,), "labels": (N,)}"""
+    """torchvision's and rtmlib's arrays over people: {"keypoints": (N, J, ...), "scores": (N,) or (N, J)}"""
     if not isinstance(content, dict) or not _is_people(content.get("keypoints")) or not content["keypoints"]:
         return None
     people: list[dict] = [{"keypoints": points} for points in content["keypoints"]]
+    nested = any(isinstance(score, list) for score in content.get("scores") or ())  # rtmlib's, of each joint
     for name, of_all in (
-        ("score", "scores"),
+        ("keypoint_scores" if nested else "score", "scores"),
         ("category_id", "labels"),
         ("keypoint_scores", "keypoints_scores"),
     ):
@@ -209,7 +218,7 @@ def _batch(content: Any) -> list[Frame] | None:
 
 
 def _is_named(content: dict) -> bool:
-    return "nose" in content or "left_shoulder" in content or "leftShoulder" in content
+    return bool({joint_name(name) for name in content} & {"nose", "left_shoulder"})
 
 
 def _people(content: Any) -> list[Frame] | None:

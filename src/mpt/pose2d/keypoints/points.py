@@ -1,5 +1,6 @@
 """One person, as any detector writes them -> joints in the order of a skeleton."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from mpt.pose2d.candidates import LeftOut
 from mpt.pose2d.keypoints.orders import ORDERS
 from mpt.pose2d.keypoints.rows import rows_of
-from mpt.skeletons import COCO17, HAND21, Skeleton
+from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton
 
 POINTS = (
     "pose_keypoints_2d", "pose_keypoints", "keypoints", "joints2d_px", "joints",
@@ -16,7 +17,11 @@ POINTS = (
 )  # fmt: skip
 LEFT_HANDS = ("hand_left_keypoints_2d", "hand_left_keypoints", "lefthand_kpts")
 RIGHT_HANDS = ("hand_right_keypoints_2d", "hand_right_keypoints", "righthand_kpts")
-SCORES_APART = ("keypoint_scores", "keypoints_scores", "keypoints_score", "kp_score")
+SCORES_APART = ("keypoint_scores", "keypoints_scores", "keypoints_score", "kp_score", "scores")
+
+BY_NAME = "call them as COCO does (nose, left_eye, ..., right_ankle)"
+ANIMALS = re.compile(r"paw|tail|hoof|withers")
+METRES = 3.0  # nobody's joints are farther from the hips
 
 Sided = tuple[np.ndarray, bool]
 """Joints (J, 3) of the file: x, y, score, zero where they are missing; and whether they are a left hand's."""
@@ -31,12 +36,20 @@ def people_in(entry: Any, skeleton: Skeleton, names: Sequence[str] | None = None
     """
     if skeleton == HAND21:
         return _hands(entry)
-    points, own_names = rows_of(*_body_of(entry))
+    points, own_names = rows_of(*body_of(entry), joints=len(names) if names else None)
     if not len(points):
-        raise LeftOut("without joints")
+        raise _without_joints(entry)
     for known in (own_names, names):
-        if known is not None and len(known) == len(points) and _tells(known, COCO17):
+        if known is not None and len(known) == len(points) and _are_words(known):
+            if limb := next(filter(ANIMALS.search, known), None):
+                raise LeftOut(f"with a {limb}, an animal", "give the joints of people")
+            if not _tells(known, COCO17):
+                raise LeftOut(f"whose joints are called {', '.join(known[:4])}, ...", BY_NAME)
             return [(_by_name(points, known, COCO17), False)]
+    if len(points) == len(BLAZEPOSE33) and _about_the_hips(points):
+        raise LeftOut(
+            "whose joints are in metres about the hips (world landmarks)", "give those in the picture"
+        )
     if len(points) not in ORDERS:
         raise _of_other_joints(len(points))
     return [(_by_name(points, ORDERS[len(points)].joints, COCO17), False)]
@@ -66,12 +79,12 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, list | dict)
 
 
-def _body_of(entry: Any) -> tuple[Any, Any]:
+def body_of(entry: Any) -> tuple[Any, Any]:
     """The points of a body and, where they are kept apart, their scores."""
     if not isinstance(entry, dict):
         return entry, None
     points = next((entry[name] for name in POINTS if entry.get(name) is not None), None)
-    return points, next((entry[name] for name in SCORES_APART if entry.get(name) is not None), None)
+    return points, next((entry[name] for name in SCORES_APART if entry.get(name)), None)
 
 
 def _hands(entry: Any) -> list[Sided]:
@@ -79,8 +92,8 @@ def _hands(entry: Any) -> list[Sided]:
         # OpenPose leaves the list empty where it did not look for hands
         sided = [(entry.get(name), True) for name in LEFT_HANDS]
         sided += [(entry.get(name), False) for name in RIGHT_HANDS]
-        return [(_hand(*rows_of(value)), left) for value, left in sided if value]
-    points, names = rows_of(*_body_of(entry))
+        return [(_hand(*rows_of(value, joints=len(HAND21))), left) for value, left in sided if value]
+    points, names = rows_of(*body_of(entry), joints=len(HAND21))
     if not len(points):
         raise LeftOut("without joints")
     order = ORDERS.get(len(points))
@@ -112,8 +125,31 @@ def _of_other_joints(count: int) -> LeftOut:
     return LeftOut(f"with {count} joints, expected {known}", "convert the file to one of them")
 
 
+def _without_joints(entry: Any) -> LeftOut:
+    if not isinstance(entry, dict) or is_person(entry):
+        return LeftOut("without joints")
+    has = ", ".join(str(name)[:30] for name in list(entry)[:4]) or "nothing"
+    return LeftOut(f"without keypoints, who has only {has}", "give keypoints: x, y, score of each joint")
+
+
+def _about_the_hips(points: np.ndarray) -> bool:
+    """Whether BlazePose's points have their origin in the middle of the hips, as its world landmarks do."""
+    hips = points[BLAZEPOSE33.indices("left_hip", "right_hip")]
+    return bool(
+        (hips[:, 2] > 0).all()
+        and np.abs(hips[:, :2].mean(0)).max() < 0.02
+        and np.abs(points[:, :2]).max() < METRES
+    )
+
+
+def _are_words(names: Sequence[str]) -> bool:
+    """Names that differ and are no numbers, "kp1" or the like."""
+    return len(set(names)) == len(names) and not all(re.search(r"\d", name) for name in names)
+
+
 def _tells(names: Sequence[str], skeleton: Skeleton) -> bool:
-    return len(set(names) & set(skeleton.joints)) > len(skeleton) / 2
+    """Whether most of the names, or of the skeleton's joints, are known."""
+    return 2 * len(set(names) & set(skeleton.joints)) > min(len(skeleton), len(names))
 
 
 def _by_name(points: np.ndarray, names: Sequence[str], skeleton: Skeleton) -> np.ndarray:

@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from mpt.pose2d.candidates import LeftOut, number
-from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21
+from mpt.skeletons import BLAZEPOSE33, COCO17
 
 SCORES = ("score", "confidence", "visibility", "visible", "conf", "presence")
-OTHER_WIDTHS = {2 * len(COCO17): 2, 2 * len(HAND21): 2, 4 * len(BLAZEPOSE33): 4}  # of flat lists, if not 3
-JOINT_NAMES = ("name", "part", "class")
+OTHER_WIDTHS = {2 * len(COCO17): 2, 4 * len(BLAZEPOSE33): 4}  # of flat lists, if not 3
+JOINT_NAMES = ("name", "part", "class", "label", "type", "joint", "keypoint")
+SIDES = {"l": "left", "r": "right"}
+SHORT_SIDE = re.compile(r"^(?P<side>[lr])_?(?P<joint>eye|ear|shoulder|elbow|wrist|hip|knee|ankle)$")
 GIVE_ROWS = "list x, y, score of each joint"
 GIVE_ZEROS = "write a missing joint as 0, 0, 0"
 
 
-def rows_of(value: Any, scores: Any = None) -> tuple[np.ndarray, list[str] | None]:
+def rows_of(value: Any, scores: Any = None, joints: int | None = None) -> tuple[np.ndarray, list[str] | None]:
     """Points, and their scores where these are apart -> (J, 3) finite x, y, score, zero for what is missing,
-    and their names where each has one.
+    and their names where each has one. ``joints``: how many a flat list probably has.
 
     Raises LeftOut for what are no points.
     """
@@ -31,7 +33,7 @@ def rows_of(value: Any, scores: Any = None) -> tuple[np.ndarray, list[str] | Non
     while array.ndim > 2 and array.shape[0] == 1:  # [[[x, y], ...]]
         array = array[0]
     if array.ndim == 1:
-        array = array.reshape(-1, _width(len(array), scores))
+        array = array.reshape(-1, _width(len(array), scores, joints))
     if array.ndim != 2 or not 2 <= array.shape[1] <= 5:
         raise LeftOut(f"with an array of {' x '.join(map(str, array.shape))}", GIVE_ROWS)
     return _clean(array, scores), names
@@ -52,6 +54,8 @@ def _listed(value: Any) -> tuple[list, list[str] | None]:
         names, value = [joint_name(name) for name in value], list(value.values())
     if value is None:
         return [], None
+    if isinstance(value, str) and re.search(r"\d[\s,;]+-?\d", value):
+        raise LeftOut("with text for keypoints", "write them as a list of numbers, without quotes")
     if not isinstance(value, list):
         number(value)
         raise LeftOut("with one number for keypoints", GIVE_ROWS)
@@ -66,8 +70,9 @@ def _listed(value: Any) -> tuple[list, list[str] | None]:
 
 
 def joint_name(name: Any) -> str:
-    """ "leftEye", "Left Eye" -> "left_eye"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|[\s-]+", "_", str(name)).lower()
+    """ "leftEye", "Left Eye", "LEye", "l_eye", "leye" -> "left_eye"."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\s-]+", "_", str(name)).lower()
+    return SHORT_SIDE.sub(lambda found: f"{SIDES[found['side']]}_{found['joint']}", words)
 
 
 def _of_fields(joint: dict) -> list:
@@ -103,10 +108,14 @@ def _array_with_gaps(value: Any) -> np.ndarray:
     return np.array([[np.nan if item is None else number(item) for item in row] for row in filled])
 
 
-def _width(numbers: int, scores: np.ndarray | None) -> int:
+def _width(numbers: int, scores: np.ndarray | None, joints: int | None) -> int:
     """How many numbers of a flat list are one joint's."""
-    of_scores = numbers // len(scores) if scores is not None and len(scores) else None
-    width = OTHER_WIDTHS.get(numbers, 3) if of_scores is None else of_scores
+    if scores is not None and len(scores):
+        width = numbers // len(scores)
+    elif joints and numbers in (2 * joints, 3 * joints, 4 * joints):
+        width = numbers // joints
+    else:
+        width = OTHER_WIDTHS.get(numbers, 3)
     if width == 0 or numbers % width:
         raise LeftOut(f"with a list of {numbers} numbers", GIVE_ROWS)
     return width
@@ -119,11 +128,11 @@ def _clean(array: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
         if len(scores) != len(array):
             raise LeftOut(f"with {len(array)} joints and {len(scores)} scores", "give one score for each")
     elif columns == 2:
-        nowhere = (xy == 0).all(1) | (xy == -1).all(1)
-        scores = np.where(nowhere, 0.0, 1.0)
+        scores = np.ones(len(array))
     else:
         scores = array[:, 2 if columns == 3 else 3]  # x, y, z, visibility
-    missing = np.isnan(xy).all(1) | (scores <= 0)
+    nowhere = np.isnan(xy).all(1) | (xy == 0).all(1) | (xy == -1).all(1)  # whatever their score
+    missing = nowhere | (scores <= 0)
     points = np.where(missing[:, None], 0, np.column_stack([xy, scores]))
     if not np.isfinite(points).all():
         raise LeftOut(f"with {_first_bad(points)} where a number was expected", GIVE_ZEROS)
