@@ -149,6 +149,14 @@ def test_a_signal_that_comes_while_a_module_is_imported_is_not_lost(name, code, 
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@posix
+def test_a_working_folder_that_was_removed_is_said():
+    shell = f"mkdir gone; cd gone; rmdir ../gone; exec {shlex.quote(sys.executable)} -m mpt experiments list"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "mpt: the folder that mpt was called in is no longer there: go to another\n"
+
+
 def test_numbers_that_nobody_can_count_to_are_refused(capsys):
     assert main(["prepare", "hands", "--out", "hands.store", "--samples", "9" * 20]) == 2
     said = f"mpt: --samples is {'9' * 20}: give a number that is no larger than 4294967295\n"

@@ -238,6 +238,10 @@ def _parsed(args: list[str]) -> Any:
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and abs(number) > LARGEST:
                 raise InputError(f"{option} is {number}: give a number that is no larger than {LARGEST}")
+    try:
+        os.getcwd()  # libraries end the whole program over it
+    except FileNotFoundError:
+        raise InputError("the folder that mpt was called in is no longer there: go to another") from None
     return command
 
 
