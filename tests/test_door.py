@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from mpt.datasets import files
 from mpt.errors import InputError
 
 SIZE = (320, 240)
+posix = pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,59 @@ def test_a_full_disk_behind_stdout_is_said():
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "No space left on device" in line
+
+
+@posix
+def test_closed_streams_take_nothing_and_give_nothing_to_files():
+    """A file would get the number of a stream that is closed, and with it what libraries print."""
+    program = "from mpt.cli import main; main(['assets', 'status']); print(open('file', 'w').fileno() > 2)"
+    shell = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(program)} <&- 2>&-"
+    done = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
+@posix
+def test_what_is_said_where_stderr_is_closed_does_not_reach_stdout():
+    shell = f"exec {shlex.quote(sys.executable)} -m mpt reconstruct none.png --json 2>&-"
+    done = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_behind_stderr_changes_no_exit_code():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "mpt", "reconstruct", "none.png"]
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
+@posix
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_comes_while_a_module_is_imported_is_not_lost(name, code, place):
+    """Some libraries take any exception in an import for a part that is not installed."""
+    signalled = f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(0.01)\n"
+    (place / "part.py").write_text(signalled)
+    (place / "library.py").write_text("try:\n    import part\nexcept BaseException:\n    part = None\n")
+    program = (
+        "import sys, time\nfrom mpt.cli import assets, main\n"
+        "def run(self):\n    import library\n    assert library.part\n    time.sleep(5)\n    return 0\n"
+        "assets.AssetsStatus.__call__ = run\nsys.exit(main(['assets', 'status']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@posix
+def test_a_working_folder_that_was_removed_is_said():
+    shell = f"mkdir gone; cd gone; rmdir ../gone; exec {shlex.quote(sys.executable)} -m mpt experiments list"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "mpt: the folder that mpt was called in is no longer there: go to another\n"
+
+
+def test_numbers_that_nobody_can_count_to_are_refused(capsys):
+    assert main(["prepare", "hands", "--out", "hands.store", "--samples", "9" * 20]) == 2
+    said = f"mpt: --samples is {'9' * 20}: give a number that is no larger than 4294967295\n"
+    assert capsys.readouterr().err == said
 
 
 def test_without_a_home_directory_the_sentence_says_what_to_set(monkeypatch, capsys):

@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from types import FrameType
 from typing import Annotated, Any, Union
 
 import tyro
 from tyro.conf import subcommand
 
 from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
-from mpt.cli.common import DEBUG, INTERRUPTED, OK, SOME_REFUSED, debugging, say
+from mpt.cli.common import DEBUG, INTERRUPTED, OK, SOME_REFUSED, debugging, say, to_stderr
 from mpt.cli.evaluating import (
     Evaluate3DPW,
     EvaluateEMDB,
@@ -104,7 +105,7 @@ COMMANDS = {
 
 
 class Ended(KeyboardInterrupt):
-    """SIGTERM, or SIGHUP where a terminal was closed: the program cleans up as after Ctrl-C."""
+    """Ctrl-C, SIGTERM, or SIGHUP where a terminal was closed: the program cleans up."""
 
     def __init__(self, number: int) -> None:
         self.code = 128 + number
@@ -119,6 +120,7 @@ def main(args: list[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else args
     debugging.set(DEBUG in args)
     args = [arg for arg in args if arg != DEBUG]
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # file names may hold anything
@@ -126,7 +128,7 @@ def main(args: list[str] | None = None) -> int:
         with warnings.catch_warnings(), _ended_as_by_ctrl_c():
             _show_notes()
             code = _parsed(args)()
-            _flush()
+            sys.stdout.flush()
             return code
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does
         _forget_output()
@@ -138,15 +140,22 @@ def main(args: list[str] | None = None) -> int:
         return interrupt.code if isinstance(interrupt, Ended) else INTERRUPTED
     except Exception as error:
         try:
-            _flush()
+            sys.stdout.flush()
         except OSError:  # a full disk
             _forget_output()
         return say(error)
 
 
-def _flush() -> None:
-    if sys.stdout is not None:  # or it was closed before the program began
-        sys.stdout.flush()
+def _open_what_is_closed() -> None:
+    """Standard streams that were closed before the program began lead nowhere; else the next files to be
+    opened would get their numbers, and what libraries print would be written into these.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _forget_output() -> None:
@@ -164,12 +173,16 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
         yield
         return
 
-    def end(number: int, _: object) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        if _importing(frame):  # some libraries take any exception for a part of theirs that is missing
+            threading.Timer(0.1, signal.raise_signal, [number]).start()
+            return
         raise Ended(number)
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
-    taken = [number for number, handler in before.items() if handler is signal.SIG_DFL]  # nohup has its own
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    taken = [number for number, handler in before.items() if handler in defaults]  # nohup has its own
     for number in taken:
         signal.signal(number, end)
     try:
@@ -179,11 +192,19 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _show_notes() -> None:
     """Our own warnings as a line each; other libraries' not at all."""
     warnings.simplefilter("ignore")
     warnings.filterwarnings("always", category=UserWarning, module=r"mpt\.")
-    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: to_stderr(f"note: {message}")
 
 
 def _parsed(args: list[str]) -> Any:
@@ -209,9 +230,20 @@ def _parsed(args: list[str]) -> Any:
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
     for field in fields(command):
-        option = f"--{field.name.replace('_', '-')}"
-        if option in args and getattr(command, field.name) == ():
+        option, value = f"--{field.name.replace('_', '-')}", getattr(command, field.name)
+        if option in args and value == ():
             raise InputError(
                 f"{option} was given without a word behind it: name one or more, or leave it out"
             )
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise InputError(f"{option} is {number}: give a number that is no larger than {LARGEST}")
+    try:
+        os.getcwd()  # libraries end the whole program over it
+    except FileNotFoundError:
+        raise InputError("the folder that mpt was called in is no longer there: go to another") from None
     return command
+
+
+LARGEST = 2**32 - 1
+"""Of whole numbers that can be counted to, or drawn from as a seed."""

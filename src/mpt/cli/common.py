@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
@@ -43,10 +44,16 @@ def say(error: Exception, about: object = None) -> int:
     with --debug where it arose; the exit code for it.
     """
     sentence = CONTROL.sub(lambda found: repr(found[0])[1:-1], _sentence(error, about))
-    print(f"mpt: {sentence}", file=sys.stderr)
+    to_stderr(f"mpt: {sentence}")
     if debugging.get():
-        traceback.print_exception(error)
+        to_stderr("".join(traceback.format_exception(error)).rstrip())
     return FAULTY if isinstance(error, FAULTS) else REFUSED
+
+
+def to_stderr(line: str) -> None:
+    """Print it; where nobody reads stderr any more, or its disk is full, the work and its exit code stand."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _sentence(error: Exception, about: object) -> str:

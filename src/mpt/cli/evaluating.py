@@ -254,6 +254,8 @@ def _evaluate(
     for option in ("samples", "input_size"):
         if (value := getattr(command, option)) is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} is {value}: give a number above 0")
+    if command.worst < 0:
+        raise InputError(f"--worst is {command.worst}: give 0 or more")
     rank, ranks, wait = process(command.device)
     device = reconstruct.device_named(command.device)
     model = checkpoint.load(command.model, device)

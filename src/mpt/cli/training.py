@@ -1,5 +1,6 @@
 """``mpt pretrain`` and ``mpt finetune``."""
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -229,7 +230,7 @@ def _changed(config: Any, changes: dict) -> Any:
     from mpt import bodies
 
     for name, value in changes.items():
-        if name in NUMBERS and not value > 0:
+        if name in NUMBERS and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
     if "samples" in changes:
         changes = changes | {"epochs": 0.0}

@@ -1,6 +1,7 @@
 """Small networks in .tflite files, run by LiteRT, and what their single-shot detectors have in common."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ NMS_IOU = 0.3
 
 
 class Network:
-    """A .tflite file: one input picture, outputs in the order of their names."""
+    """A .tflite file: one input picture, outputs in the order of their names. Threads may share it."""
 
     def __init__(self, path: Path, num_threads: int):
         from ai_edge_litert.interpreter import Interpreter
@@ -22,11 +23,13 @@ class Network:
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = sorted(self._interpreter.get_output_details(), key=lambda output: output["name"])
         self._outputs = [output["index"] for output in outputs]
+        self._alone = threading.Lock()  # the interpreter keeps its input and outputs in one place
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
-        self._interpreter.set_tensor(self._input, pixels[None])
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+        with self._alone:
+            self._interpreter.set_tensor(self._input, pixels[None])
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
 
 
 @contextmanager

@@ -220,10 +220,13 @@ def train(
     if main:
         run.forget_after(done)
 
+    def finite(model: nn.Module, step: int) -> nn.Module:
+        largest = torch.stack([p.detach().abs().amax() for p in model.parameters()]).amax()
+        _refuse_non_finite({"largest weight": float(largest)}, step)
+        return model
+
     def save(step: int) -> None:
-        whole, moments = learning.whole(), learning.moments()
-        largest = torch.stack([p.detach().abs().amax() for p in whole.parameters()]).amax()
-        _refuse_non_finite({"largest weight": float(largest)}, step)  # never over a good state
+        whole, moments = finite(learning.whole(), step), learning.moments()  # never over a good state
         if main:
             run.save_state(
                 whole, moments, step=step, batch_size=config.batch_size, micro_batches=micro_batches
@@ -231,7 +234,7 @@ def train(
             save_model(whole)
 
     def check(step: int, lr: float) -> None:
-        errors = validate(learning.whole())
+        errors = validate(finite(learning.whole(), step))
         if main:
             run.log(step=step, samples=step * config.batch_size * micro_batches, lr=lr, **errors)
             shown = "  ".join(f"{name} {value:.1f}" for name, value in errors.items())
