@@ -190,7 +190,7 @@ def write_bvh(old: str = "", new: str = "") -> None:
     [
         ("4 5 6\n", "4 5", "cut in the middle of frame 2 of 2"),
         ("4 5 6", "4 5 nan", "'nan' in frame 2"),
-        ("Frames: 2", "Frames: 0", "no frames"),
+        ("Frames: 2", "Frames: 0", "it declares 0 frames and holds 2"),
         (END_SITE, "", "no joint was found for"),  # read well, but this is no person either way
     ],
 )

@@ -279,3 +279,12 @@ def test_a_fault_at_one_photo_stops_no_other_and_has_its_own_code(model, capsys,
     assert reconstruct("a.png", "b.png", model=model) == 70
     assert "mpt: a.png: this is a fault of mpt (KeyError: 'fault')" in capsys.readouterr().err
     assert os.listdir("mpt-out") == ["b"]
+
+
+@pytest.mark.parametrize("option", ["--out", "-o", "--start-from", "--store"])
+def test_an_empty_word_behind_an_option_is_a_variable_that_is_not_set(option, capsys):
+    assert main(["pretrain", "tiny", option, ""]) == 2
+    assert capsys.readouterr().err == (
+        f"mpt: {option} was given an empty word, perhaps of a variable that is not set: give a value, or "
+        "leave it out\n"
+    )

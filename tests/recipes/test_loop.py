@@ -1,6 +1,8 @@
 """The loop on a toy: schedule, metrics, and a run that breaks off anywhere goes on as if it had not."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -249,6 +251,25 @@ def test_what_a_run_that_never_saved_has_left_may_be_written_over_and_nothing_el
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     assert "metrics.jsonl is there already" in refusal(lambda: Run.begin(tmp_path, CONFIG))
     assert (tmp_path / "metrics.jsonl").read_text() == "{}\n"
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path):
+    pytest.importorskip("fcntl")
+    program = (
+        "import sys; from pathlib import Path; from mpt.recipes.loop import Run\n"
+        "run = Run(Path(sys.argv[1])); run.claim(); print('claimed', flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "claimed\n"
+        assert "another process is training in this folder" in refusal(lambda: Run.begin(tmp_path, CONFIG))
+        assert list(tmp_path.iterdir()) == []
+        other.kill()
+    run = Run.begin(tmp_path, CONFIG)  # it ended, however it did
+    with pytest.raises(InputError, match="another process is training"):
+        Run(tmp_path).claim()
+    run.close()
+    Run(tmp_path).claim()
 
 
 def test_a_record_that_is_none_is_not_cut(tmp_path):

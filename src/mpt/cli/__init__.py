@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Any, Union
 
@@ -221,6 +222,12 @@ def _parsed(args: list[str]) -> Any:
         near = difflib.get_close_matches(args[0], COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
         raise InputError(f"no command is called {args[0]!r}; {hint} (`mpt --help` shows them)")
+    for option, word in pairwise(args):
+        if option.startswith("-") and not word:
+            raise InputError(
+                f"{option} was given an empty word, perhaps of a variable that is not set: give a value, or "
+                "leave it out"
+            )
     command = tyro.cli(
         _one_of(COMMANDS),
         prog="mpt",

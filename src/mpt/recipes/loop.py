@@ -10,8 +10,10 @@ import json
 import math
 import os
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,11 @@ from mpt.checkpoint import UNFIT, read_whole
 from mpt.errors import InputError
 from mpt.recipes.parallel import Moments, Parallel, Statistics, Team, learner
 from mpt.writing import write_whole
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FORMAT = "mpt-state-1"
 FED_BY = 100
@@ -75,16 +82,48 @@ class LoopConfig:
 
 @dataclass
 class Run:
-    """A run folder."""
+    """A run folder, which one process at a time may train in."""
 
     folder: Path
+    _claim: weakref.finalize | None = field(default=None, init=False, repr=False, compare=False)
 
     @staticmethod
     def begin(folder: Path, config) -> "Run":
         check_new(folder, config)
+        run = Run(folder)
+        run.claim()
         write_whole(folder / "config.json", (json.dumps(asdict(config), indent=1) + "\n").encode())
         (folder / "metrics.jsonl").unlink(missing_ok=True)
-        return Run(folder)
+        return run
+
+    def claim(self) -> None:
+        """Keep other processes out of the folder, where the system has locks, until ``close`` or the end of
+        this process, however it ends. Raises InputError where another one trains here.
+        """
+        if fcntl is None or self._claim is not None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.folder, os.O_RDONLY)
+        except OSError:  # which the first file to be written there will say
+            return
+        self._claim = weakref.finalize(self, os.close, folder)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise InputError(
+                f"{self.folder}: another process is training in this folder; wait for it to end, or choose "
+                "another --out"
+            ) from None
+        except OSError:  # a file system without locks
+            self.close()
+
+    def close(self) -> None:
+        """Let others train in the folder again."""
+        if self._claim is not None:
+            self._claim()
+            self._claim = None
 
     def log(self, **entry) -> None:
         with open(self.folder / "metrics.jsonl", "a") as file:
@@ -218,6 +257,7 @@ def train(
     sums: dict[str, Tensor] = {}
     hungry = set(fed) if done < FED_BY else set()
     if main:
+        run.claim()
         run.forget_after(done)
 
     def finite(model: nn.Module, step: int) -> nn.Module:
@@ -240,7 +280,7 @@ def train(
             shown = "  ".join(f"{name} {value:.1f}" for name, value in errors.items())
             console.print(f"[dim]step {step:>8,}[/dim]  {shown}", highlight=False)
 
-    with _progress(main) as progress, team.interrupted_together():
+    with closing(run), _progress(main) as progress, team.interrupted_together():
         task = progress.add_task("training", total=config.steps, completed=done, rate="", loss="")
         saved = logged = time.monotonic()
         taken = summed_from = step = done
