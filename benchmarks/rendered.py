@@ -24,9 +24,10 @@ from rich.progress import track
 
 from mpt import assets, bodies, checkpoint
 from mpt.bodies import Body
+from mpt.crops import Crop
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
-from mpt.images import Crop, read_image
+from mpt.images import read_image
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose

@@ -17,8 +17,8 @@ import mpt
 from mpt import bodies, heatmaps, mocap
 from mpt.bodies.retarget import retarget
 from mpt.cameras import h36m_s1
+from mpt.crops import Crop
 from mpt.export import write_picture
-from mpt.images import Crop
 from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.prepare import repair
 from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view

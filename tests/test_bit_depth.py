@@ -9,9 +9,10 @@ import pytest
 from pictures import png16, tiff
 from PIL import Image
 
+from mpt.crops import Crop
 from mpt.datasets.loading import read_crop
 from mpt.errors import InputError
-from mpt.images import Crop, read_image
+from mpt.images import read_image
 
 SHARES = np.tile(np.linspace(0, 1, 64), (48, 1))
 COLOURS = np.stack([SHARES, SHARES[:, ::-1], SHARES / 2], -1)

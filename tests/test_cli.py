@@ -14,8 +14,8 @@ from PIL import Image
 
 from mpt import assets, bodies, demo, results, scenes
 from mpt.cli import main
+from mpt.crops import apply
 from mpt.datasets.store import Kind, PoseStore, Sequence
-from mpt.images import apply
 from mpt.skeletons import COCO17
 
 SIZE = (320, 240)

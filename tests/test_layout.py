@@ -16,7 +16,7 @@ STOREYS = (
     ("mocap",),
     ("bodies",),
     ("cameras",),
-    ("heatmaps", "bit_depth", "focal_lengths", "images", "views", "render", "scenes"),
+    ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
     ("datasets", "export"),
     ("pose2d", "modeling"),
     ("losses", "metrics"),

@@ -11,8 +11,8 @@ from little_model import standing_joints, write_little_model
 
 import mpt
 from mpt import assets, checkpoint
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.pose2d.base import Person2D
 from mpt.reconstruct import Reconstructor, _place
 from mpt.skeletons import COCO17, H36M17

@@ -15,9 +15,10 @@ import torch
 from mpt import checkpoint
 from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.focal_lengths import focal_in_px, principal_in_px
-from mpt.images import Crop, apply, read_image
+from mpt.images import read_image
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints

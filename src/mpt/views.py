@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mpt.cameras import aim
-from mpt.images import Crop, apply
+from mpt.crops import Crop, apply
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from layouts import photo
 from PIL import Image
 
+from mpt.crops import Crop, apply
 from mpt.datasets.augment import BODY, HAND, Augmentation, AugmentationConfig
 from mpt.datasets.loading import PhotoDataset, read_crop
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample
-from mpt.images import Crop, apply
 from mpt.skeletons import COCO17, H36M17, SMPL24
 from mpt.views import Pinhole, camera_from_network
 

@@ -8,13 +8,13 @@ from layouts import People
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from mpt.crops import Crop, apply
 from mpt.datasets import coco, complement, freihand, human36m, muco3dhp, tdpw
 from mpt.datasets.augment import BODY, HAND, Augmentation
 from mpt.datasets.loading import MEAN, STD, PhotoDataset, read_crop
 from mpt.datasets.mixture import Mixture
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.skeletons import COCO17, H36M17, HAND21, LSP14, SMPL24
 
 PEOPLE = [People(seed) for seed in range(3)]

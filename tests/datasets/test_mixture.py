@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpt.crops import Crop
 from mpt.datasets.mixture import Mixture
 from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
-from mpt.images import Crop
 
 
 class Numbered(Samples):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.pose2d.adapters import OnnxNetwork, TopDown, normalise
 from mpt.pose2d.boxes import BoxRegion
 from mpt.pose2d.keypoints import Keypoints

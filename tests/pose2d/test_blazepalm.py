@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mpt import assets, bodies
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.heatmaps import decode
-from mpt.images import Crop, apply, read_image
+from mpt.images import read_image
 from mpt.pose2d import blazepalm
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepalm import BlazePalm

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mpt import assets
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.images import Crop, apply, read_image
+from mpt.images import read_image
 from mpt.pose2d import blazepose
 from mpt.pose2d.blazepose import BlazePose
 from mpt.skeletons import COCO17

@@ -10,8 +10,8 @@ from tolerance import assert_close
 from torch import Tensor
 from torch.nn import functional as F
 
+from mpt.crops import Crop
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.pose2d.boxes import BoxRegion
 from mpt.pose2d.higher_hrnet import HigherHRNet, HigherHRNetPose, load
 

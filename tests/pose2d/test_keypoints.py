@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.pose2d.keypoints import OPENPOSE18, OPENPOSE25, Keypoints, draw, read
 from mpt.skeletons import COCO17, HAND21
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpt.images import apply
+from mpt.crops import apply
 from mpt.pose2d.tiles import shrunk, tiles, whole
 
 

@@ -11,10 +11,10 @@ from little_model import LITTLE
 from mpt import checkpoint
 from mpt.bodies import Body
 from mpt.checkpoint import Model
+from mpt.crops import apply
 from mpt.datasets.augment import Augmentation
 from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.sample import Sample, Samples
-from mpt.images import apply
 from mpt.modeling.mesh_transformer import MeshPrediction, MeshTransformer
 from mpt.recipes.eyes import Seen
 from mpt.recipes.predictions import Predicted, Predictions

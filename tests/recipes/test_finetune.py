@@ -21,13 +21,13 @@ from torch.utils.data import DataLoader
 import mpt
 from mpt import bodies, checkpoint, cli, losses
 from mpt.bodies import smpl
+from mpt.crops import Crop, apply
 from mpt.datasets import coco, human36m, rendered
 from mpt.datasets.augment import BODY, Augmentation, AugmentationConfig
 from mpt.datasets.loading import Example
 from mpt.datasets.mixture import Mixture
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, project
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes import finetune as recipe
 from mpt.recipes import loop, networks

@@ -12,10 +12,10 @@ import pytest
 import torch
 from oracles import Knowing
 
+from mpt.crops import Crop
 from mpt.datasets.augment import Augmentation
 from mpt.datasets.loading import PhotoDataset, camera_of
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, project
-from mpt.images import Crop
 from mpt.pose2d.base import Person2D
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions

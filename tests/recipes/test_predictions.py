@@ -7,10 +7,10 @@ import pytest
 from oracles import kept, oracle, write_ignorant_model
 
 from mpt import checkpoint, reconstruct
+from mpt.crops import Crop, apply
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
 from mpt.heatmaps import decode
-from mpt.images import Crop, apply
 from mpt.pose2d.adapters import TopDown
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.keypoints import Keypoints

@@ -11,8 +11,8 @@ import numpy as np
 import roma
 import torch
 
+from mpt.crops import Crop
 from mpt.datasets.sample import BodyParameters, Joints3D
-from mpt.images import Crop
 from mpt.skeletons import SMPL24, Skeleton
 from mpt.views import MIRROR
 

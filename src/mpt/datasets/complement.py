@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mpt.crops import Crop
 from mpt.datasets.files import AbsentError, one_of, read_npy
 from mpt.datasets.sample import Joints3D, Keypoints, Sample, Samples, project
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import HAND21, Skeleton, remap
 
 NAME = "complement"

@@ -25,10 +25,10 @@ import torch
 
 from mpt.bodies import Body, pickles
 from mpt.bodies.smpl import Gender
+from mpt.crops import Crop
 from mpt.datasets.files import AbsentError, field, finite, one_of, pinholes, with_images
 from mpt.datasets.sample import BOX_FACTOR, BodyParameters, Joints3D, Keypoints, Sample, Samples, turned
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import SMPL24
 
 NAME = "emdb"

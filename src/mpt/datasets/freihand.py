@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpt.crops import Crop
 from mpt.datasets.files import (
     field,
     finite,
@@ -30,7 +31,6 @@ from mpt.datasets.files import (
 )
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, Samples, project
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import HAND21
 
 NAME = "freihand"

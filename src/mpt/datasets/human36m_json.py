@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 
 from mpt.bodies import Body
+from mpt.crops import Crop
 from mpt.datasets import fits
 from mpt.datasets.files import field, finite, parsed, read_json, sound, with_images
 from mpt.datasets.fits import MAX_FIT_MM, Fits
 from mpt.datasets.sample import BOX_FACTOR, Joints3D, Keypoints, Sample, Samples, project, turned
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import H36M17
 
 TRAINING, TEST = (1, 5, 6, 7, 8), (9, 11)

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from mpt.bit_depth import MAX_AREA, shallow
+from mpt.crops import Crop, apply, compose, invert
 from mpt.datasets import muco3dhp
 from mpt.datasets.augment import Augmentation, AugmentationConfig
 from mpt.datasets.sample import Joints3D, Sample
 from mpt.errors import InputError
-from mpt.images import Crop, apply, compose, invert
 from mpt.skeletons import H36M17, LSP14, Skeleton
 from mpt.views import Pinhole, camera_from_network
 

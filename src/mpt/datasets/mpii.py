@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mpt.crops import Crop
 from mpt.datasets import fits
 from mpt.datasets.files import field, finite, first_of, one_of, parsed, read_json, with_images
 from mpt.datasets.fits import Fits
 from mpt.datasets.sample import Keypoints, Sample, Samples
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import Skeleton
 
 NAME = "mpii"

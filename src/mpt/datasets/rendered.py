@@ -26,11 +26,11 @@ import torch
 
 from mpt.bodies import Body
 from mpt.cameras import aim
+from mpt.crops import Crop
 from mpt.datasets.files import AbsentError, first_of, one_of, with_images
 from mpt.datasets.sample import Joints3D, Keypoints, Sample, Samples
 from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.json_files import read_json
 from mpt.scenes import Scene, random_scene
 from mpt.skeletons import COCO17

@@ -14,7 +14,7 @@ import numpy as np
 import roma
 import torch
 
-from mpt.images import Crop
+from mpt.crops import Crop
 from mpt.skeletons import SMPL24, Skeleton, remap
 
 BOX_FACTOR = 1.2  # crop side over the longer side of the person's box, as in the lineage of METRO

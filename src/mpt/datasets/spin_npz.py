@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mpt.crops import Crop
 from mpt.datasets.files import finite, first_of, read_npz, with_images, with_shape
 from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, Samples
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import Skeleton
 
 # SPIN's 24 ground-truth joints. Its neck, jaw and head hold Human3.6M's thorax, nose and top of the head,

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mpt.bodies import pickles
+from mpt.crops import Crop
 from mpt.datasets.files import field, finite, first_of, one_of, pinholes, with_images
 from mpt.datasets.sample import (
     BOX_FACTOR,
@@ -33,7 +34,6 @@ from mpt.datasets.sample import (
     turned,
 )
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import SMPL24, Skeleton
 
 NAME = "3dpw"

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from mpt.bodies import pickles
+from mpt.crops import Crop
 from mpt.datasets.files import field, finite, first_of, one_of, read_npy, with_images, with_shape
 from mpt.datasets.sample import BodyParameters, Keypoints, Sample, Samples
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.skeletons import LSP14
 
 NAME = "up3d"

@@ -18,13 +18,13 @@ import torch
 from mpt import bodies, checkpoint, reconstruct
 from mpt.bodies import Body
 from mpt.checkpoint import Model
+from mpt.crops import Crop
 from mpt.datasets import rendered
 from mpt.datasets.sample import Sample, Samples
 from mpt.datasets.store import PoseStore
 from mpt.experiments.cells import Cell
 from mpt.experiments.given import BENCHMARKS, Given
 from mpt.heatmaps import DETECTOR
-from mpt.images import Crop
 from mpt.metrics import ErrorSums
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mpt import heatmaps
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.skeletons import COCO17, Skeleton

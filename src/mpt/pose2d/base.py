@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mpt.images import Crop
+from mpt.crops import Crop
 
 CROP_FACTOR = 1.25  # crop side over the longer side of the joints' box, at training as at test time
 

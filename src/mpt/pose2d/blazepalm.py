@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from mpt import assets
-from mpt.images import Crop, apply
+from mpt.crops import Crop, apply
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.blazepose import SEARCH_SIZE, BlazePose
 from mpt.pose2d.keypoints import draw

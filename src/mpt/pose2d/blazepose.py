@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from mpt import assets
-from mpt.images import Crop, apply, compose, invert
+from mpt.crops import Crop, apply, compose, invert
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid, upright
 from mpt.pose2d.tiles import shrunk, tiles, whole

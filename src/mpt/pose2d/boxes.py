@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mpt.crops import Crop
 from mpt.errors import InputError
-from mpt.images import Crop
 from mpt.json_files import read_given_json
 from mpt.pose2d.candidates import Categories, LeftOut, key, note, number, score_of
 from mpt.pose2d.photos import PhotoNames

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mpt.images import Crop
+from mpt.crops import Crop
 
 
 def shrunk(image: np.ndarray, step: int) -> np.ndarray:

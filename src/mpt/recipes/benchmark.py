@@ -19,12 +19,12 @@ from rich.table import Table as RichTable
 
 from mpt.bodies import Body
 from mpt.checkpoint import Model
+from mpt.crops import Crop, apply
 from mpt.datasets import coco, emdb, freihand, human36m, rendered, tdpw
 from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
 from mpt.export import write_picture
-from mpt.images import Crop, apply
 from mpt.recipes.conventions import TITLES, Convention, Name
 from mpt.recipes.evaluate import PoseErrors, spread
 from mpt.recipes.eyes import Eye

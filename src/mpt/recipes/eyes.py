@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpt.crops import Crop, apply
 from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
 from mpt.heatmaps import PAPER_STD_PX, blobs, render
-from mpt.images import Crop, apply
 from mpt.modeling.image_to_mesh import ImageToMesh
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.pose2d.adapters import TopDown, normalise, resize

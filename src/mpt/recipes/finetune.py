@@ -24,13 +24,13 @@ from mpt import bodies, checkpoint, heatmaps
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.checkpoint import Model
+from mpt.crops import Crop, apply
 from mpt.datasets import check, coco, human36m, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
 from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.mixture import Mixture
 from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.losses import heatmap_loss, l1_where_known
 from mpt.metrics import ErrorSums
 from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput

@@ -26,10 +26,10 @@ from rich.progress import track
 
 from mpt.cameras import weak_perspective
 from mpt.checkpoint import Model
+from mpt.crops import Crop, apply
 from mpt.datasets.loading import camera_of
 from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
-from mpt.images import Crop, apply
 from mpt.recipes.eyes import Eye, FeatureEye, FinderEye
 from mpt.recipes.loop import batches
 from mpt.views import Pinhole, camera_from_network

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.heatmaps import PAPER_STD_PX, blobs, render
-from mpt.images import Crop, apply
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.candidates import LeftOut, note
 from mpt.skeletons import COCO17, Skeleton
