@@ -1,4 +1,4 @@
-"""Photos come in many kinds and leave in one; a crop and its photo map onto each other exactly."""
+"""Photos come in many kinds and leave in one; what is none is named."""
 
 import io
 import os
