@@ -243,6 +243,14 @@ def _like(whole: Tensor, parameter: Any) -> Tensor:
     return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
 
 
+def leave() -> None:
+    """Leave the other processes before this one ends: torch's threads that still listen to them abort it now
+    and then, and torchrun calls a finished run a failed one.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 class Team:
     """The processes of a run; what they tell each other beside gradients goes over the CPU."""
 

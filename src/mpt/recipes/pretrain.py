@@ -1,5 +1,6 @@
 """Mesh pre-training: motion capture alone teaches the transformer (Section 3.1, Eq. 6)."""
 
+import atexit
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
 from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, train
-from mpt.recipes.parallel import Parallel, check_installed
+from mpt.recipes.parallel import Parallel, check_installed, leave
 
 
 @dataclass(frozen=True)
@@ -231,4 +232,7 @@ def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerato
     if precision == "auto":
         precision = "bfloat16" if cuda else "float32"
     AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
-    return Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
+    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
+    if accelerator.num_processes > 1:
+        atexit.register(leave)
+    return accelerator
