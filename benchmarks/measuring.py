@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mpt import metrics
 from mpt.checkpoint import Model
+from mpt.modeling.upright import look_upright
 from mpt.pose2d.base import Person2D
 from mpt.skeletons import BLAZEPOSE33, COCO17, remap
 
@@ -25,7 +26,7 @@ def predict(model: Model, person: Person2D) -> tuple[np.ndarray, np.ndarray]:
 
     The maps are read as `mpt reconstruct` reads them.
     """
-    prediction = model.transformer.look_twice(torch.from_numpy(person.heatmaps)[None])
+    prediction = look_upright(model.transformer, torch.from_numpy(person.heatmaps)[None], model.skeleton)
     root = prediction.regressed[:, HIPS].mean(1, keepdim=True)
     return (prediction.regressed - root)[0].numpy(), (prediction.vertices - root)[0].numpy()
 

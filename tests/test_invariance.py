@@ -1,4 +1,4 @@
-"""The same picture kept otherwise, mirrored, or larger, with its keypoints, shows the same people."""
+"""The same picture kept otherwise, turned, mirrored, or larger, with its keypoints, shows the same people."""
 
 import json
 from pathlib import Path
@@ -66,6 +66,21 @@ def test_a_mirrored_picture_shows_mirrored_people(points, reconstructor):
     rest = body.rest(torch.zeros(1, body.shape_count)).vertices[0].numpy()
     across = cKDTree(rest).query(rest * MIRROR)[1]
     assert mm(other.vertices[across], person.vertices * MIRROR).mean() < 1
+
+
+@POSES
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_picture_turned_by_quarters_shows_turned_people(points, quarters, reconstructor):
+    person = one(reconstructor, points)
+    turn = np.eye(3)
+    size, turned = SIZE, points.copy()
+    for _ in range(quarters):  # clockwise: x goes to y
+        x, y = turned[:, 0].copy(), turned[:, 1].copy()
+        turned[:, 0], turned[:, 1] = size[1] - 1 - y, x
+        size, turn = size[::-1], np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]) @ turn
+    other = one(reconstructor, turned, size)
+    assert mm(other.vertices, person.vertices @ turn.T).max() < 1
+    assert mm(other.translation_m, turn @ person.translation_m) < 1
 
 
 @pytest.mark.parametrize("orientation", STORED)

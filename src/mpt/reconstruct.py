@@ -19,6 +19,7 @@ from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.focal_lengths import focal_in_px, principal_in_px
 from mpt.images import read_image
+from mpt.modeling.upright import look_upright
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints
@@ -158,7 +159,9 @@ class Reconstructor:
                 f"{transformer.joint_count} of {self.model.skeleton.name}: give one that fits the other"
             )
         maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
-        prediction = transformer.look_twice(maps.to(transformer.template_joints.device))
+        prediction = look_upright(
+            transformer, maps.to(transformer.template_joints.device), self.model.skeleton
+        )
 
         if not prediction.vertices.isfinite().all():
             raise InputError(

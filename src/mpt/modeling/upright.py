@@ -1,0 +1,63 @@
+"""People are read with their heads up: a photo on its side shows the same people as the upright one.
+
+The transformer has learned which way is up. Maps are turned by quarters until the body's axis stands, and
+what was read is turned back, so that a photo turned by 90 degrees gives the same mesh, turned.
+"""
+
+import torch
+from torch import Tensor
+
+from mpt.heatmaps import decode
+from mpt.modeling.mesh_transformer import MeshPrediction, MeshTransformer
+from mpt.skeletons import Skeleton
+
+SEEN = 0.3  # the least peak of a joint that tells where up is
+AXIS = ("ankle", "hip", "shoulder", "ear")  # of both sides, from below
+
+
+def look_upright(transformer: MeshTransformer, maps: Tensor, skeleton: Skeleton) -> MeshPrediction:
+    """Heatmaps (N, J, S, S) -> ``look_twice`` of them turned upright, in the axes of the maps as given."""
+    quarters = quarters_to_upright(maps, skeleton)
+    if not quarters.any():
+        return transformer.look_twice(maps)
+    turned = torch.stack([torch.rot90(one, k, (-2, -1)) for one, k in zip(maps, quarters.tolist())])
+    found = transformer.look_twice(turned)
+    angle = quarters.to(found.joints.dtype) * (torch.pi / 2)
+    cos, sin = angle.cos().round(), angle.sin().round()
+    turn = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)  # (N, 2, 2) of rows
+
+    def back(points: Tensor) -> Tensor:
+        return torch.cat([points[..., :2] @ turn, points[..., 2:]], -1)
+
+    shift = (found.camera[:, None, 1:] @ turn)[:, 0]
+    return MeshPrediction(
+        back(found.joints),
+        back(found.coarse),
+        back(found.vertices),
+        back(found.regressed),
+        torch.cat([found.camera[:, :1], shift], -1),
+        back(found.further),
+    )
+
+
+def quarters_to_upright(maps: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N,) int64 by how many quarters, counter-clockwise, maps (N, J, S, S) are turned for heads to be up.
+
+    The axis goes from ankles over hips and shoulders to ears, as far as they are seen: who bends forward on
+    straight legs stands. A hand has none.
+    """
+    axis = maps.new_zeros(len(maps), 2)
+    if "left_shoulder" not in skeleton.joints:
+        return axis[:, 0].long()
+    found = decode(maps)
+    places, seen = [], []
+    for joint in AXIS:
+        both = found[:, skeleton.indices(f"left_{joint}", f"right_{joint}")]
+        weight = (both[..., 2:] >= SEEN) * both[..., 2:]
+        places.append((both[..., :2] * weight).sum(1) / weight.sum(1).clamp_min(1e-9))
+        seen.append(weight.sum(1) > 0)  # (N, 1)
+    for low, high, low_seen, high_seen in zip(places, places[1:], seen, seen[1:]):
+        axis = axis + (high - low) * (low_seen & high_seen)
+    x, y = axis.unbind(-1)
+    lies = x.abs() > y.abs()
+    return torch.where(lies, torch.where(x > 0, 1, 3), torch.where(y > 0, 2, 0))
