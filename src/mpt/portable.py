@@ -118,8 +118,8 @@ def about(model: Model, looks: int) -> dict[str, str]:
 def write(path: str | os.PathLike, model: Model, *, looks: Literal[1, 2] = 2) -> Written:
     """Write the file that its ending names, .onnx or .pt2, after comparing what it computes.
 
-    looks: 2 also reads the mirrored maps and averages, as ``mpt reconstruct`` does; which also turns the maps of
-        people who lie on a side upright (``mpt.modeling.upright``), and this does not.
+    looks: 2 also reads the mirrored maps and averages, as ``mpt reconstruct`` does. That stands people up
+        first (``mpt.modeling.upright``), which the graph does not.
 
     Raises InputError for another ending, another file in its place, a model of image features, packages that
     are missing, or a graph that differs.
