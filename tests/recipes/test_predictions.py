@@ -130,11 +130,9 @@ def test_a_benchmark_places_people_as_a_reconstruction_does(photos):
     folder, model = photos
     sample = read_samples("folder", folder)[0]
     reconstructor = reconstruct.load(model, device="cpu")
-    transformer = reconstructor.model.transformer
-    transformer.look_twice = lambda maps: transformer(transformer.prepare(maps))
     points = np.column_stack([sample.keypoints.xy_px, sample.keypoints.confidence])
     [person] = reconstructor(sample.image, keypoints=points[None])
-    network = Network(reconstructor.model, DrawnEye(COCO17, 56))
+    network = Network(reconstructor.model, DrawnEye(COCO17, 56), looks=2)
     [mesh] = network([replace(sample, crop=person.crop)])
     np.testing.assert_allclose(mesh.vertices_m, person.vertices, atol=1e-5)
     assert mesh.focal_px == pytest.approx(person.focal_px)

@@ -30,6 +30,7 @@ from mpt.crops import Crop, apply
 from mpt.datasets.loading import camera_of
 from mpt.datasets.sample import Sample, Samples
 from mpt.errors import InputError
+from mpt.modeling.upright import look_upright
 from mpt.recipes.eyes import Eye, FeatureEye, FinderEye
 from mpt.recipes.loop import batches
 from mpt.views import Pinhole, camera_from_network
@@ -72,7 +73,7 @@ class Network:
 
     averaged: the mean of 95 views of each sample, 19 turns by 5 scales of its crop, as the published figures
     of Mesh Graphormer (Lin et al. 2021) on FreiHAND are made. Not with an eye that looks at no turned crop.
-    looks: 2 averages with the look at the mirrored maps, as a reconstruction does.
+    looks: 2 stands people up and averages with the look at the mirrored maps, as a reconstruction does.
     """
 
     def __init__(self, model: Model, eye: Eye, *, averaged: bool = False, looks: Literal[1, 2] = 1) -> None:
@@ -111,9 +112,10 @@ class Network:
             return meshes
         transformer = self.model.transformer
         maps = torch.stack([seen.heatmaps for _, seen in found]).to(transformer.template_joints.device)
-        prediction = (
-            transformer.look_twice(maps) if self.looks == 2 else transformer(transformer.prepare(maps))
-        )
+        if self.looks == 2:  # as a reconstruction does
+            prediction = look_upright(transformer, maps, self.model.skeleton)
+        else:
+            prediction = transformer(transformer.prepare(maps))
         if not prediction.vertices.isfinite().all():
             raise InputError(
                 f"the model {self.model.name} gives no numbers but NaN or infinity: its weights are damaged, "
