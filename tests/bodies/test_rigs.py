@@ -298,7 +298,7 @@ def test_a_joint_map_that_does_not_fit_is_refused(body, told, message):
     ("content", "message"),
     [
         ('{"left_hip": "a"}', None),
-        ("left_hip: a", "no JSON"),
+        ("left_hip: a", "is not JSON, or cut short"),
         ('["left_hip"]', "limbs and their joints"),
         ('{"left_hip": 3}', "limbs and their joints"),
         ('{"left_thigh": "a"}', "no limb is called 'left_thigh'.*left_toe"),
@@ -309,14 +309,16 @@ def test_joint_maps_are_json(tmp_path, content, message):
     path.write_text(content)
     if message is None:
         assert mpt.mocap.read_joint_map(path) == {"left_hip": "a"}
+        path.write_text(content, encoding="utf-16")  # as PowerShell writes it
+        assert mpt.mocap.read_joint_map(path) == {"left_hip": "a"}
     else:
         with pytest.raises(InputError, match=message) as error:
             mpt.mocap.read_joint_map(path)
-        assert str(error.value).startswith(f"{path}: ")
+        assert str(error.value).startswith(str(path))
 
 
 def test_a_missing_joint_map_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"none\.json: it cannot be read"):
+    with pytest.raises(InputError, match=r"none\.json does not exist"):
         mpt.mocap.read_joint_map(tmp_path / "none.json")
 
 

@@ -156,7 +156,7 @@ def test_a_joint_map_and_the_axis_up_are_handed_to_the_readers(tmp_path, body, c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--joint-map", "none.json"], "none.json: it cannot be read"),
+        (["--joint-map", "none.json"], "none.json does not exist: give a JSON file with limbs"),
         (["--joint-map", "map.json"], "map.json: no limb is called 'left_thigh', did you mean left_"),
         (["--up", "x"], "'x'"),
     ],

@@ -1,7 +1,6 @@
 """Which joint of a skeleton begins which limb: told by a joint map, by its name, or by the tree itself."""
 
 import difflib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mpt.errors import InputError
+from mpt.json_files import read_given_json
 from mpt.mocap.tree import below, fork, is_end, limbs_by_tree, neck_and_head, only_way, way_to
 
 # Names of the joint that begins a limb, without side and separators. The first that a rig has is taken, and
@@ -110,15 +110,10 @@ def read_joint_map(path: str | Path) -> dict[str, str]:
 
     Raises InputError, one sentence that begins with the path.
     """
-    wanted = 'limbs and their joints as {"left_hip": "Bone.001"} were expected, write it so'
-    try:
-        told = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}), {wanted}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: it is no JSON, {wanted}") from error
+    wanted = 'limbs and their joints as {"left_hip": "Bone.001"}'
+    told = read_given_json(Path(path), f"a JSON file with {wanted}")
     if not isinstance(told, dict) or not all(isinstance(joint, str) for joint in told.values()):
-        raise InputError(f"{path}: {wanted}")
+        raise InputError(f"{path}: {wanted} were expected, write it so")
     for limb in told:
         if limb not in LIMBS:
             raise InputError(f"{path}: no limb is called '{limb}', {_near(limb, LIMBS)}")

@@ -20,6 +20,7 @@ RIGHT_HANDS = ("hand_right_keypoints_2d", "hand_right_keypoints", "righthand_kpt
 SCORES_APART = ("keypoint_scores", "keypoints_scores", "keypoints_score", "kp_score", "scores")
 
 BY_NAME = "call them as COCO does (nose, left_eye, ..., right_ankle)"
+GIVE_HANDS = "take hand_left_keypoints_2d (OpenPose), lefthand_kpts (COCO-WholeBody) or 21 keypoints"
 ANIMALS = re.compile(r"paw|tail|hoof|withers")
 METRES = 3.0  # nobody's joints are farther from the hips
 
@@ -107,16 +108,10 @@ def _hands(entry: Any) -> list[Sided]:
 def _hand(points: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
     if names is not None and _tells(names, HAND21):
         return _by_name(points, names, HAND21)
-    if len(points) in ORDERS:
-        raise LeftOut(
-            f"of whom only the {len(points)} joints of a body are given",
-            "take hand_left_keypoints_2d (OpenPose), lefthand_kpts (COCO-WholeBody) or 21 keypoints",
-        )
     if len(points) != len(HAND21):
-        raise LeftOut(
-            f"with {len(points)} joints, expected the 21 of a hand",
-            "take hand_left_keypoints_2d (OpenPose), lefthand_kpts (COCO-WholeBody) or 21 keypoints",
-        )
+        only = f"of whom only the {len(points)} joints of a body are given"
+        other = f"with {len(points)} joints, expected the 21 of a hand"
+        raise LeftOut(only if len(points) in ORDERS else other, GIVE_HANDS)
     return points
 
 
