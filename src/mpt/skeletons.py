@@ -89,6 +89,20 @@ COCO17 = _skeleton(
     "left_knee<left_hip", "right_knee<right_hip", "left_ankle<left_knee", "right_ankle<right_knee",
 )  # fmt: skip
 
+EXTREMITIES = ("big_toe", "small_toe", "heel", "thumb_knuckle", "index_knuckle", "pinky_knuckle")
+"""Joints of the feet and hands, on either side, beyond COCO's 17."""
+
+COCO29 = Skeleton(
+    "coco29",
+    COCO17.joints + tuple(f"{side}_{joint}" for joint in EXTREMITIES for side in ("left", "right")),
+    COCO17.parents
+    + tuple(
+        COCO17.indices("left_ankle", "right_ankle") * 3 + COCO17.indices("left_wrist", "right_wrist") * 3
+    ),
+)
+"""COCO's 17 and then the feet and hands: what COCO-WholeBody, Halpe, OpenPose and BlazePose also see of them.
+A knuckle is where a finger leaves the hand, a thumb's is its middle joint."""
+
 H36M17 = _skeleton(
     "h36m17",
     "pelvis", "right_hip<pelvis", "right_knee<right_hip", "right_ankle<right_knee",
@@ -144,4 +158,4 @@ BLAZEPOSE33 = _skeleton(
     "left_foot_index<left_heel", "right_foot_index<right_heel",
 )  # fmt: skip
 
-SKELETONS = {s.name: s for s in (COCO17, H36M17, LSP14, SMPL24, HAND21, BLAZEPOSE33)}
+SKELETONS = {s.name: s for s in (COCO17, COCO29, H36M17, LSP14, SMPL24, HAND21, BLAZEPOSE33)}
