@@ -62,7 +62,7 @@ def test_who_is_far_away_is_not_found():
 
 
 def test_the_demo_has_pictures_for_people_and_hands_alone():
-    assert next(iter(scenes(COCO17))).people[0].joints.shape == (17, 3)
+    assert next(iter(scenes(COCO17))).people[0].joints.shape == (29, 3)
     assert next(iter(scenes(HAND21))).people[0].joints.shape == (21, 3)
     with pytest.raises(InputError, match="no pictures for models of h36m17"):
         next(iter(scenes(H36M17)))

@@ -10,7 +10,7 @@ from mpt.errors import InputError
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.reconstruct import Reconstruction
 from mpt.scenes import Scene, Subject, demo_hands, demo_scenes
-from mpt.skeletons import COCO17, HAND21, Skeleton
+from mpt.skeletons import COCO17, HAND21, Skeleton, begin_alike, scored
 
 FAR = 0.5  # 2D joints off by more than this share of a person's size belong to somebody else
 
@@ -20,14 +20,18 @@ SCENES = {COCO17: demo_scenes, HAND21: demo_hands}
 
 def scenes(skeleton: Skeleton) -> Iterator[Scene]:
     """The photographs that show what a model of these joints does."""
-    if skeleton not in SCENES:
-        raise InputError(f"the demo has no pictures for models of {skeleton.name}; give another model")
-    yield from SCENES[skeleton]()
+    for known, make in SCENES.items():
+        if begin_alike(known, skeleton):
+            yield from make()
+            return
+    raise InputError(f"the demo has no pictures for models of {skeleton.name}; give another model")
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Somebody's errors in millimetres, about mid-hip or wrist: joints, joints best aligned, vertices."""
+    """Somebody's errors in millimetres, about mid-hip or wrist: joints (of people COCO's 17), joints best
+    aligned, vertices.
+    """
 
     mpjpe_mm: float
     pa_mpjpe_mm: float
@@ -56,14 +60,16 @@ def match(people: Sequence[Reconstruction], truth: Sequence[Subject]) -> list[in
 
 def _distance(person: Reconstruction, subject: Subject) -> float:
     """Mean distance of the 2D joints, as a share of the true person's size."""
-    size = np.ptp(subject.joints2d_px, axis=0).max()
-    return float(np.linalg.norm(person.joints2d_px[:, :2] - subject.joints2d_px, axis=1).mean() / size)
+    count = len(scored(person.skeleton))
+    found, truth = person.joints2d_px[:count, :2], subject.joints2d_px[:count]
+    return float(np.linalg.norm(found - truth, axis=1).mean() / np.ptp(truth, axis=0).max())
 
 
 def _errors(person: Reconstruction, subject: Subject) -> Errors:
     root = subject.joints[person.skeleton.root].mean(0)
-    joints, vertices = torch.from_numpy(person.joints3d), torch.from_numpy(person.vertices)
-    true_joints = torch.from_numpy(subject.joints - root)
+    count = len(scored(person.skeleton))
+    joints, vertices = torch.from_numpy(person.joints3d[:count]), torch.from_numpy(person.vertices)
+    true_joints = torch.from_numpy((subject.joints - root)[:count])
     return Errors(
         float(mpjpe(joints, true_joints)),
         float(pa_mpjpe(joints, true_joints)),

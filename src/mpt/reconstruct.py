@@ -52,7 +52,7 @@ class Reconstruction:
         camera: (s, tx, ty), the weak-perspective camera ``s * (xy + t)`` into the crop's [-1, 1] that comes
             nearest to the perspective one.
         crop: the upright square that the transformer saw.
-        joints2d_px: (J, 3) what the 2D network found: x, y, score.
+        joints2d_px: (J, 3) what the 2D network found: x, y, score; score 0 for joints that it does not draw.
         score: how surely this is a person, 0-1.
         bbox_xywh: (x, y, width, height) of the box around the 2D joints.
         mirrored: a left hand: the mirror image of what the model knows, a right one.
@@ -115,8 +115,8 @@ class Reconstructor:
 
         image: a file by its path, its content as bytes, or open; a PIL image; an array (H, W, 3), uint8, RGB;
             a tensor (``mpt.images.read_image``). What OpenCV has read is BGR: give ``image[..., ::-1]``.
-        keypoints: (people, J, 3) the model's joints (17 of COCO, 21 of a hand) known from elsewhere, x, y in
-            pixels and score in 0-1 (0 is missing); nobody is searched then.
+        keypoints: (people, J, 3) joints known from elsewhere (17 of COCO, or 29 with feet and hands; 21 of a
+            hand), x, y in pixels and score in 0-1 (0 is missing); nobody is searched then.
         mirrored: which hands of ``keypoints`` are left ones, or whether all are.
         focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
             53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
@@ -147,21 +147,30 @@ class Reconstructor:
         focal_mm: float | None = None,
         principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
-        """People found in a photo of ``size_wh`` pixels -> their meshes, all in one batch."""
+        """People found in a photo of ``size_wh`` pixels -> their meshes, all in one batch.
+
+        Their maps are read by the joints' names: those that the 2D network does not draw are empty, and those
+        that the model does not read are left aside.
+        """
         focal_px = focal_in_px(size_wh, focal_px, focal_mm)
         if not people:
             return []
-        transformer = self.model.transformer
-        drawn = len(people[0].heatmaps)
-        if drawn != transformer.joint_count:
-            raise InputError(
-                f"the 2D network draws {drawn} joints, and the model {self.model.name} reads the "
-                f"{transformer.joint_count} of {self.model.skeleton.name}: give one that fits the other"
-            )
+        transformer, skeleton = self.model.transformer, self.model.skeleton
+        for person in people:
+            drawn = person.skeleton
+            if len(person.heatmaps) != len(drawn):
+                raise InputError(
+                    f"the 2D network draws {len(person.heatmaps)} joints, and says that they are the "
+                    f"{len(drawn)} of {drawn.name}: set Person2D.skeleton to what it draws"
+                )
+            if not set(drawn.joints) & set(skeleton.joints):
+                raise InputError(
+                    f"the 2D network draws {len(drawn)} joints, and the model {self.model.name} reads the "
+                    f"{len(skeleton)} of {skeleton.name}: give one that fits the other"
+                )
+        people = [person.on(skeleton) for person in people]
         maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
-        prediction = look_upright(
-            transformer, maps.to(transformer.template_joints.device), self.model.skeleton
-        )
+        prediction = look_upright(transformer, maps.to(transformer.template_joints.device), skeleton)
 
         if not prediction.vertices.isfinite().all():
             raise InputError(
@@ -179,7 +188,7 @@ class Reconstructor:
         mirrored = [person.mirrored for person in people]
         for x in (joints[..., 0], vertices[..., 0], cameras[:, 1]):
             x[mirrored] *= -1
-        root = joints[:, self.model.skeleton.root].mean(1, keepdim=True)
+        root = joints[:, skeleton.root].mean(1, keepdim=True)
         at_root = weak_perspective(root, cameras)[:, 0].clamp(-2, 2).numpy()  # in the crop, or beside it
 
         reconstructions = []
@@ -192,7 +201,7 @@ class Reconstructor:
             translation = _place(joints3d, mesh[:, 2].min(), person, camera, ray * depth)
             reconstructions.append(
                 Reconstruction(
-                    skeleton=self.model.skeleton,
+                    skeleton=skeleton,
                     vertices=mesh,
                     faces=faces[:, ::-1].copy() if mirrored[i] else faces,
                     joints3d=joints3d.astype(np.float32),

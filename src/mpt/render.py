@@ -13,7 +13,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from mpt.skeletons import COCO17, Skeleton
+from mpt.skeletons import COCO17, Skeleton, of_count
 
 # One soft colour for each person (sRGB in [0, 1]), taken in turn.
 PALETTE = np.array(
@@ -394,7 +394,8 @@ def overlay_figure(
 ) -> np.ndarray:
     """Photo with meshes on the left, the same people from the side on the right: HWC uint8.
 
-    ``joints2d`` are (17, 2 or 3) pixels (x, y[, score]) of COCO17, drawn where given. A photo with a longer
+    ``joints2d`` are pixels (x, y[, score]), (17, 2 or 3) of COCO, or (29, 2 or 3) with feet and hands, drawn
+    where given. A photo with a longer
     side than ``max_side_px`` is shown smaller.
     """
     factor = max_side_px / max(photo.shape[:2])
@@ -404,7 +405,7 @@ def overlay_figure(
         joints2d = [np.column_stack([(j[:, :2] + 0.5) * factor - 0.5, j[:, 2:]]) for j in joints2d]
     left = overlay(photo, figures, view)
     for joints in joints2d:
-        left = draw_joints(left, joints)
+        left = draw_joints(left, joints, of_count(len(joints), COCO17))
     if not figures:
         return left
     height, width = photo.shape[:2]

@@ -74,6 +74,34 @@ def remap(source: Skeleton, target: Skeleton) -> np.ndarray:
     return np.array([source.joints.index(j) if j in source.joints else -1 for j in target.joints])
 
 
+def arranged(values: np.ndarray, source: Skeleton, target: Skeleton, axis: int = 0) -> np.ndarray:
+    """What stands for each joint of ``source`` along an axis, for those of ``target``: by name, and zero
+    where ``source`` has none.
+    """
+    if source == target:
+        return values
+    index = remap(source, target)
+    found = np.take(values, np.maximum(index, 0), axis)
+    found[(slice(None),) * axis + (index < 0,)] = 0
+    return found
+
+
+def begin_alike(one: Skeleton, other: Skeleton) -> bool:
+    """Whether the joints of one are the first of the other: COCO's 17, and those with feet and hands."""
+    return all(a == b for a, b in zip(one.joints, other.joints))
+
+
+def scored(skeleton: Skeleton) -> Skeleton:
+    """The joints that metrics count: of people COCO's 17 whatever else is known of them, else all."""
+    return COCO17 if begin_alike(skeleton, COCO17) else skeleton
+
+
+def of_count(count: int, skeleton: Skeleton) -> Skeleton:
+    """Whose joints so many are, where those of ``skeleton`` are wanted: 17 or 29 of COCO's, else its own."""
+    alike = (known for known in (COCO17, COCO29) if begin_alike(known, skeleton))
+    return next((known for known in alike if len(known) == count), skeleton)
+
+
 def _skeleton(name: str, *links: str) -> Skeleton:
     """Read "joint" or "joint<parent" words, in order."""
     pairs = [link.partition("<")[::2] for link in links]

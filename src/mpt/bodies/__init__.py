@@ -5,14 +5,23 @@ from importlib import resources
 from pathlib import Path
 
 from mpt.bodies.body import Body, BodyOutput, read_body
+from mpt.errors import InputError
+from mpt.skeletons import SKELETONS
 
 __all__ = ["Body", "BodyOutput", "load", "located"]
 
 
-def load(body: str | os.PathLike = "anny") -> Body:
-    """The body of that name in the package, or of that file."""
+def load(body: str | os.PathLike = "anny", skeleton: str = "") -> Body:
+    """The body of that name in the package, or of that file.
+
+    skeleton: which of its joints it has, by the name of a skeleton (``coco17``); all that are in its file
+        where empty. Raises InputError for an unknown one, or joints that the file has not.
+    """
     packaged = _packaged(body)
-    return read_body(packaged if packaged.is_file() else body)
+    found = read_body(packaged if packaged.is_file() else body)
+    if skeleton and skeleton not in SKELETONS:
+        raise InputError(f"no skeleton is called {skeleton!r}: there are {', '.join(SKELETONS)}")
+    return found.with_joints(SKELETONS[skeleton]) if skeleton else found
 
 
 def located(body: str) -> str:

@@ -28,7 +28,7 @@ from torch import Tensor
 from mpt.bodies.coarsening import Coarse
 from mpt.bodies.phenotypes import Phenotypes
 from mpt.errors import InputError
-from mpt.skeletons import SKELETONS, Skeleton
+from mpt.skeletons import SKELETONS, Skeleton, remap
 from mpt.writing import check_output, write_whole
 
 FORMAT = "mpt-body-1"
@@ -162,6 +162,28 @@ class Body:
             regressors={},
             coarse=(),
             parts={},
+        )
+
+    def with_joints(self, skeleton: Skeleton) -> "Body":
+        """The body with those of its joints that a skeleton names, in the skeleton's order.
+
+        Raises InputError for a joint that the body has not.
+        """
+        if skeleton == self.skeleton:
+            return self
+        index = remap(self.skeleton, skeleton)
+        if (index < 0).any():
+            raise InputError(
+                f"the joints of {skeleton.name} were asked of {self.name}, which has those of "
+                f"{self.skeleton.name} and no {skeleton.joints[index.argmin()]}: take another body"
+            )
+        rows = torch.from_numpy(index).to(self.template.device)
+        return replace(
+            self,
+            skeleton=skeleton,
+            joint_moments=self.joint_moments[rows],
+            joint_moments_basis=self.joint_moments_basis[:, rows],
+            regressor=None if self.regressor is None else self.regressor.index_select(0, rows).coalesce(),
         )
 
     def with_bones(self, names: tuple[str, ...]) -> "Body":

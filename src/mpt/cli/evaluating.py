@@ -312,7 +312,7 @@ def _evaluate(
 
 
 def _body_of(model: "Model", path: Path | None = None) -> "Body":
-    """The body that a model was trained on: in its file, or as it comes with mpt."""
+    """The body that a model was trained on, in its file or as it comes with mpt, with the model's joints."""
     from mpt import bodies
 
     try:
@@ -329,4 +329,4 @@ def _body_of(model: "Model", path: Path | None = None) -> "Body":
             f"the model {model.name} was trained on another {model.body} body ({model.body_hash[:12]}) than "
             f"the one here ({body.hash[:12]}): use the version of mpt that trained it, or train it anew"
         )
-    return body
+    return body.with_joints(model.skeleton)

@@ -2,8 +2,8 @@
 
     FOLDER/rendered.json          of which body, from which poses and seed
     FOLDER/train/000000.jpg       the picture, 256 px
-    FOLDER/train/000000.npz       vertices (V, 3) float16 and joints (17, 3) in camera axes about the mid-hip,
-                                  metres; points (17, 2) px; K (3, 3)
+    FOLDER/train/000000.npz       vertices (V, 3) float16 and joints (29, 3) in camera axes about the mid-hip,
+                                  metres; points (29, 2) px; K (3, 3); of earlier pictures COCO's 17
     FOLDER/validation/...
 
 People in motion-captured poses, dressed, placed, lit and photographed at random (``mpt.scenes``). Nobody
@@ -33,7 +33,7 @@ from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.json_files import read_json
 from mpt.scenes import Scene, random_scene
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, of_count
 from mpt.writing import write_whole
 
 NAME = "rendered"
@@ -42,7 +42,7 @@ FORMAT = "mpt-rendered-1"
 SIZE = 256
 ADVICE = "choose another --out"
 MARGIN = 1.4
-"""Side of the picture over that of the joints' box: room to turn and scale a crop of 1.25."""
+"""Side of the picture over that of the box of COCO's 17 joints: room to turn and scale a crop of 1.25."""
 CROP_FACTOR = 1.25
 
 
@@ -71,12 +71,13 @@ class RenderedSamples(Samples):
                 f"{path}: is no truth of a rendered picture ({error}); delete it and run "
                 "`mpt prepare rendered` again"
             ) from None
+        skeleton = of_count(len(joints), COCO17)
         return Sample(
             NAME,
             self.image(index),
-            Crop.around(points, CROP_FACTOR),
-            keypoints=Keypoints(COCO17, points, np.ones(len(COCO17))),
-            joints=Joints3D(COCO17, joints, np.ones(len(COCO17), bool)),
+            Crop.around(points[: len(COCO17)], CROP_FACTOR),
+            keypoints=Keypoints(skeleton, points, np.ones(len(skeleton))),
+            joints=Joints3D(skeleton, joints, np.ones(len(skeleton), bool)),
             vertices_m=vertices.astype(np.float32),
             intrinsics=K,
             sequence=self.ids[index],
@@ -152,15 +153,16 @@ def make(
 def _aimed(scene: Scene) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The one person of a scene as seen by its camera turned to them and zoomed in: picture and truth."""
     (person,) = scene.people
+    framed = person.joints[: len(COCO17)]
     turn = np.eye(3)  # aimed camera's axes -> scene's camera
     for _ in range(3):  # the middle of the box moves a little with every turn
-        rays = person.joints @ turn
+        rays = framed @ turn
         rays = rays[:, :2] / rays[:, 2:]
         middle = turn @ [*(rays.min(0) + rays.max(0)) / 2, 1]
         turn = aim(torch.from_numpy(middle[None]))[0].numpy()
     joints = person.joints @ turn
     rays = joints[:, :2] / joints[:, 2:]
-    focal = SIZE / (MARGIN * np.ptp(rays, axis=0).max())
+    focal = SIZE / (MARGIN * np.ptp(rays[: len(COCO17)], axis=0).max())
     K = np.array([[focal, 0, (SIZE - 1) / 2], [0, focal, (SIZE - 1) / 2], [0, 0, 1]])
     twice = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]])  # drawn at twice the size, then averaged
     scene_from_aimed = scene.K @ turn @ np.linalg.inv(twice @ K)

@@ -88,6 +88,7 @@ def measure(cell: Cell, run: Path, root: Path, given: Given) -> Measured:
     """What the cell asks of the model in a run folder; the name of a benchmark ends in its convention."""
     model = checkpoint.load(run, reconstruct.device_named(given.device))
     body = bodies.load(given.body or json.loads((run / "config.json").read_text())["body"])
+    body = body.with_joints(model.skeleton)
     evaluation, pretrained = cell.evaluation, isinstance(cell.stage.config, PretrainConfig)
     found: Measured = {}
     if evaluation.on == "rendered":
@@ -158,7 +159,8 @@ def on_pictures(
     features_for = transformer if transformer.config.inputs == "features" else None
     how = {"weights": tuned, "device": device, "features_for": features_for}
     if tuned is None:
-        eye = kept_maps(cache, samples, pose2d, size, lambda: eye_of(pose2d, model.skeleton, size, **how))
+        name = f"{pose2d}-{model.skeleton.name}"
+        eye = kept_maps(cache, samples, name, size, lambda: eye_of(pose2d, model.skeleton, size, **how))
     else:
         eye = eye_of(pose2d, model.skeleton, size, **how)
     predict, errors, found = Network(model, eye), ErrorSums(), 0

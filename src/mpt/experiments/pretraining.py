@@ -9,6 +9,7 @@ from mpt.heatmaps import PAPER_NOISE, HeatmapNoise
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import LossWeights, PosesConfig, PretrainConfig
+from mpt.skeletons import COCO17
 
 RARE = PosesConfig(low_boost=6.0, rare_subjects=("85", "88", "90", "ual"), rare_boost=3.0)
 """CMU's 70 minutes hold few people who sit, lie or stand on their hands: those are drawn far more often."""
@@ -48,8 +49,10 @@ PAPER_DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation
 
 
 def paper() -> PretrainConfig:
-    """The paper's pre-training: 784 patch tokens, four Human3.6M views, Eq. 1's maps, 10 epochs."""
-    return PretrainConfig(name="paper", model=PAPER, data=PAPER_DATA, epochs=10, every_pair=True)
+    """The paper's pre-training: 17 joints, 784 patch tokens, four views, Eq. 1's maps, 10 epochs."""
+    return PretrainConfig(
+        name="paper", skeleton=COCO17.name, model=PAPER, data=PAPER_DATA, epochs=10, every_pair=True
+    )
 
 
 def paper_detector_noise() -> PretrainConfig:

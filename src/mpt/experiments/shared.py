@@ -9,9 +9,11 @@ from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import PosesConfig, PretrainConfig
+from mpt.skeletons import COCO17
 
 FULL = replace(paper(), body="smpl.safetensors")
 FREE = PretrainConfig(
+    skeleton=COCO17.name,
     model=replace(SMALL, hidden=(128,), layers=3),
     data=PAPER_DATA,
     optim=OptimConfig(learning_rate=1e-3),

@@ -14,6 +14,7 @@ from mpt.experiments.pretraining import PAPER_DATA
 from mpt.experiments.shared import BASE
 from mpt.experiments.tuning import TUNED
 from mpt.recipes.pretrain import LossWeights
+from mpt.skeletons import HAND21
 
 COARSE = 195
 POSES = replace(PAPER_DATA, cameras="random", random_cameras=HAND_CAMERAS)
@@ -27,6 +28,7 @@ def cells(scale: Scale) -> list[Cell]:
             first,
             name=f"{PREFIX[scale]}hands-pretrain",
             body="mano.safetensors" if scale == "full" else "anny-hand",
+            skeleton=HAND21.name,
             model=replace(first.model, coarse_vertices=COARSE),
             data=POSES,
             weights=LossWeights(vertices=8, joints=8, regressed=8),  # metres: a hand is a ninth of a body
@@ -39,6 +41,7 @@ def cells(scale: Scale) -> list[Cell]:
             TUNED[scale],
             name="hands",
             body="mano.safetensors",
+            skeleton=HAND21.name,
             model=pretraining.config.model,
             network=replace(TUNED[scale].network, joints=21),
             data=("freihand",),

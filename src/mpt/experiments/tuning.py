@@ -15,6 +15,7 @@ from mpt.modeling.mesh_transformer import PAPER
 from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.networks import NetworkConfig
+from mpt.skeletons import COCO17
 
 Data = Literal["h36m", "mixed"]
 SETS = {"h36m": ("human36m",), "mixed": ("human36m", "muco3dhp", "up3d", "coco", "mpii")}
@@ -22,8 +23,8 @@ LABELS = {"h36m": "Human3.6M", "mixed": "mixed data sets"}
 HERE = {"h36m": "a quarter of the pictures", "mixed": "all pictures"}
 EPOCHS = 80
 
-FULL = FinetuneConfig(body="smpl.safetensors", model=PAPER, epochs=EPOCHS)
-FREE = replace(rendered_pretrained(), model=BASE["small"].model, start_from="")
+FULL = FinetuneConfig(body="smpl.safetensors", skeleton=COCO17.name, model=PAPER, epochs=EPOCHS)
+FREE = replace(rendered_pretrained(), skeleton=COCO17.name, model=BASE["small"].model, start_from="")
 TINY = replace(
     FREE,
     model=BASE["tiny"].model,

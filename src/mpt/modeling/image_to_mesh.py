@@ -6,7 +6,7 @@ of its heatmaps, those of all resolutions or those that its first head reads; ``
 peaks' (x, y, score), through which no gradient is let: a detector's post-processing has none, so the network
 learns from its own loss L_S alone.
 
-Letters: N images, S their side, J heatmap joints.
+Letters: N images, S their side, J heatmap joints of the transformer, J' those of them that the network draws.
 """
 
 import math
@@ -24,22 +24,34 @@ from mpt.pose2d.adapters import resize
 
 class ImageToMeshOutput(NamedTuple):
     prediction: MeshPrediction
-    heatmaps: tuple[Tensor, ...]  # (N, J, h, w) of each branch, coarse to fine, at its own resolution
+    heatmaps: tuple[Tensor, ...]  # (N, J', h, w) of each branch, coarse to fine, at its own resolution
 
 
 class ImageToMesh(nn.Module):
     """A heatmap network followed by a mesh transformer.
 
     network: images (N, 3, S, S) -> maps (N, J+, h, w) of one or more branches, coarse to fine, of which the
-    first J channels are joints (further ones, such as HigherHRNet's tags, are left aside). Its
+    first channels are joints (further ones, such as HigherHRNet's tags, are left aside). Its
     ``final_layers[0]`` turns image features into the first maps; its ``levels`` end with those of all
     resolutions. HigherHRNet and SmallHeatmapNet are so.
     """
 
-    def __init__(self, network: nn.Module, transformer: MeshTransformer) -> None:
-        """Raises InputError for image features of another width than the transformer's, or no square grid."""
+    places: Tensor
+    channels: Tensor
+
+    def __init__(
+        self, network: nn.Module, transformer: MeshTransformer, drawn: Sequence[int] | None = None
+    ) -> None:
+        """drawn: for each joint that the transformer reads, which of the network's maps shows it, -1 for none
+        (``mpt.skeletons.remap``): what nobody draws is an empty map. In the same order where not given.
+
+        Raises InputError for image features of another width than the transformer's, or no square grid.
+        """
         super().__init__()
         self.network, self.transformer = network, transformer
+        shown = torch.as_tensor(range(transformer.joint_count) if drawn is None else drawn)
+        self.register_buffer("places", (shown >= 0).nonzero()[:, 0], persistent=False)
+        self.register_buffer("channels", shown[shown >= 0], persistent=False)
         config = transformer.config
         self.grid = math.isqrt(config.feature_tokens)
         if config.feature_global:
@@ -72,7 +84,7 @@ class ImageToMesh(nn.Module):
         return ImageToMeshOutput(prediction, maps)
 
     def see(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What the transformer reads of images, and the joints' maps of each branch."""
+        """What the transformer reads of images, and each branch's maps of its joints."""
         features, maps = self._look(images)
         match self.transformer.config.inputs:
             case "features":
@@ -104,12 +116,15 @@ class ImageToMesh(nn.Module):
         finally:
             for tap in taps:
                 tap.remove()
-        joints = self.transformer.joint_count
-        return read, tuple(maps[:, :joints].float() for maps in branches)
+        return read, tuple(maps[:, self.channels].float() for maps in branches)
 
     def _shown(self, maps: Sequence[Tensor]) -> Tensor:
         """What the transformer reads: as at test time, where a ``Pose2D`` gives maps in [0, 1]."""
-        return resize(merge(maps), self.transformer.config.heatmap_size).clamp(0, 1)
+        drawn = resize(merge(maps), self.transformer.config.heatmap_size).clamp(0, 1)
+        if len(self.places) == self.transformer.joint_count:
+            return drawn
+        shown = drawn.new_zeros(len(drawn), self.transformer.joint_count, *drawn.shape[2:])
+        return shown.index_copy(1, self.places, drawn)
 
 
 def merge(branches: Sequence[Tensor]) -> Tensor:

@@ -54,7 +54,7 @@ class TopDown:
         network: images (N, 3, S, S), RGB less ``mean`` over ``std`` -> (N, J, h, w) maps in [0, 1], COCO's
             order; a torch module in eval mode, or any function of tensors.
         detector: finds the people, or hands; BlazePose or BlazePalm where None is given.
-        skeleton: whose J joints the network's maps show, in that order.
+        skeleton: whose J joints the network's maps show, in that order. A model of others reads them by name.
         input_size: S, the side to which crops are resized for the network.
         heatmap_size: side of the maps returned.
         offset_px: how far, in pixels of the network's input, true joints lie right of and below what the maps
@@ -106,7 +106,7 @@ class TopDown:
         joints = heatmaps.decode(maps.clamp(0, 1), step_px=2).double().cpu().numpy()
         joints[..., :2] = (joints[..., :2] + 0.5) / maps.shape[:1:-1] * 2 - 1
         maps = resize(maps, self.heatmap_size).clamp(0, 1)
-        people = map(_person, regions, joints, maps.cpu().numpy())
+        people = [_person(*seen, self.skeleton) for seen in zip(regions, joints, maps.cpu().numpy())]
         return sorted(people, key=lambda person: -person.score)
 
     def _shown(self, image: np.ndarray, region: Region) -> np.ndarray:
@@ -133,6 +133,7 @@ class OnnxNetwork:
 
     Attributes:
         input_size: S where the file fixes it, else None.
+        joints: how many maps it draws, where the file fixes that, else None.
     """
 
     def __init__(self, path: str | os.PathLike, *, num_threads: int = 1):
@@ -167,6 +168,8 @@ class OnnxNetwork:
                 "export the network so"
             )
         self.input_size = sides.pop() if sides else None
+        drawn = self._session.get_outputs()[0].shape or []
+        self.joints = drawn[1] if len(drawn) == 4 and isinstance(drawn[1], int) else None
         self._input = first.name
         self._one_by_one = batch == 1
 
@@ -196,7 +199,7 @@ def resize(maps: Tensor, size: int) -> Tensor:
     return F.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
 
 
-def _person(region: Region, joints: np.ndarray, maps: np.ndarray) -> Person2D:
+def _person(region: Region, joints: np.ndarray, maps: np.ndarray, skeleton: Skeleton) -> Person2D:
     """``joints`` (J, 3): x, y in the [-1, 1] of the region as it was shown, and the peak."""
     back = [-1, 1] if region.mirrored else [1, 1]
     points_px = apply(region.crop.image_from_ndc, joints[:, :2] * back)
@@ -211,4 +214,5 @@ def _person(region: Region, joints: np.ndarray, maps: np.ndarray) -> Person2D:
         crop=region.crop,
         heatmaps=maps,
         mirrored=region.mirrored,
+        skeleton=skeleton,
     )

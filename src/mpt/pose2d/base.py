@@ -6,12 +6,13 @@ person's crop first (HigherHRNet as the paper uses it) takes boxes from a detect
 returns its maps resampled to ``heatmap_size``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from mpt.crops import Crop
+from mpt.skeletons import COCO17, Skeleton, arranged
 
 CROP_FACTOR = 1.25  # crop side over the longer side of the joints' box, at training as at test time
 
@@ -23,13 +24,14 @@ class Person2D:
     Attributes:
         bbox_xywh: (x, y, width, height) of the box around the person's joints, pixels.
         score: how surely this is a person, 0-1.
-        joints2d_px: (17, 3) COCO joints: x, y in pixels of the photo, score 0-1.
+        joints2d_px: (J, 3) joints of ``skeleton``: x, y in pixels of the photo, score 0-1.
         crop: the upright square that the maps show.
-        heatmaps: (17, size, size) float32 in [0, 1], COCO order.
+        heatmaps: (J, size, size) float32 in [0, 1], in the same order.
         world_landmarks: (33, 3) metres, x right, y down, z forward, about the mid-hip: the network's own 3D
             guess, where it has one (the benchmarks' rival; unused by the mesh).
         mirrored: the maps are those of the crop's mirror image: a left hand, shown as the right one that hand
             models know. ``joints2d_px`` are true pixels all the same.
+        skeleton: which joints the 2D network draws.
     """
 
     bbox_xywh: tuple[float, float, float, float]
@@ -39,10 +41,24 @@ class Person2D:
     heatmaps: np.ndarray
     world_landmarks: np.ndarray | None = None
     mirrored: bool = False
-    mirrored: bool = False
+    skeleton: Skeleton = COCO17
+
+    def on(self, skeleton: Skeleton) -> "Person2D":
+        """The same person with the joints of a skeleton, by name: what is not drawn has an empty map and the
+        score 0.
+        """
+        return replace(
+            self,
+            joints2d_px=arranged(self.joints2d_px, self.skeleton, skeleton),
+            heatmaps=arranged(self.heatmaps, self.skeleton, skeleton),
+            skeleton=skeleton,
+        )
 
 
 class Pose2D(Protocol):
-    """image (H, W, 3) uint8 RGB -> the people in it, the surest first; an empty list where nobody is."""
+    """image (H, W, 3) uint8 RGB -> the people in it, the surest first; an empty list where nobody is.
+
+    Each person says whose joints the maps show (``Person2D.skeleton``).
+    """
 
     def __call__(self, image: np.ndarray) -> list[Person2D]: ...

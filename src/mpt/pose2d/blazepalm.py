@@ -234,6 +234,7 @@ class _Hand:
             heatmaps=draw(joints, crop, heatmap_size, std_px=std, mirrored=not self.right),
             world_landmarks=self.look.world,
             mirrored=not self.right,
+            skeleton=BlazePalm.skeleton,
         )
 
 

@@ -176,6 +176,7 @@ class _Figure:
             crop=crop,
             heatmaps=self._maps_in(crop, heatmap_size),
             world_landmarks=self.world,
+            skeleton=BlazePose.skeleton,
         )
 
     def _maps_in(self, crop: Crop, size: int) -> np.ndarray:

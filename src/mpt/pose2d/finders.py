@@ -3,15 +3,18 @@
 from mpt.errors import InputError
 from mpt.pose2d.blazepalm import BlazePalm
 from mpt.pose2d.blazepose import BlazePose
-from mpt.skeletons import Skeleton
+from mpt.skeletons import Skeleton, begin_alike
 
 FINDERS = {"blazepose": BlazePose, "blazepalm": BlazePalm}
 
 
 def finder_for(skeleton: Skeleton, model: str = "given") -> str:
-    """The name of what finds those who have these joints, of that model; InputError where nothing does."""
+    """The name of what finds those who have these joints, of that model; InputError where nothing does.
+
+    COCO's 17 and those with feet and hands are the same people's, whichever of them a network draws.
+    """
     for name, finder in FINDERS.items():
-        if finder.skeleton == skeleton:
+        if begin_alike(finder.skeleton, skeleton):
             return name
     raise InputError(
         f"the model {model} was made for the joints of {skeleton.name}, but photos give those of "

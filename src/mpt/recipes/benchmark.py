@@ -31,7 +31,7 @@ from mpt.recipes.eyes import Eye
 from mpt.recipes.loop import batches
 from mpt.recipes.predictions import BATCH, Network, Predicted, Predictions, Predictor
 from mpt.render import Figure, Perspective, overlay_figure
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, begin_alike
 from mpt.writing import write_whole
 
 LOOKS = {1: "one look", 2: "two looks"}
@@ -303,7 +303,7 @@ def picture(sample: Sample, predicted: Predicted, model: Model) -> np.ndarray:
     view = Perspective(predicted.focal_px * to_picture[0, 0], (float(x), float(y)))
     figure = Figure(predicted.vertices_m + predicted.translation_m, model.faces.numpy())
     joints = []
-    if sample.keypoints is not None and model.skeleton == COCO17:
-        keypoints = sample.keypoints.on(COCO17)
+    if sample.keypoints is not None and begin_alike(model.skeleton, COCO17):
+        keypoints = sample.keypoints.on(model.skeleton)
         joints = [np.column_stack([apply(to_picture, keypoints.xy_px), keypoints.confidence])]
     return overlay_figure(photo, [figure], view, joints)

@@ -22,7 +22,7 @@ from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample, Samples
 from mpt.errors import InputError
 from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
 from mpt.recipes.predictions import Predicted
-from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, remap
+from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, begin_alike, remap, scored
 
 Name = Literal["h36m", "3dpw", "emdb", "freihand", "folder", "rendered"]
 TITLES = {
@@ -206,17 +206,21 @@ class OwnMeshes:
     @property
     def says(self) -> str:
         return (
-            f"the joints of {self.body.skeleton.name} by the body's regressor on the predicted mesh, about "
-            f"the root, against the set's own; vertices about it too; {NO_REFLECTION}"
+            f"the joints of {scored(self.body.skeleton).name} by the body's regressor on the predicted mesh, "
+            f"about the root, against the set's own; vertices about it too; {NO_REFLECTION}"
         )
 
     def knows(self, sample: Sample) -> bool:
-        return sample.vertices_m is not None and sample.joints is not None and bool(sample.joints.known.all())
+        if sample.vertices_m is None or sample.joints is None:
+            return False
+        return bool(sample.joints.on(scored(self.body.skeleton)).known.all())
 
     def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
+        skeleton = scored(self.body.skeleton)
         mesh, truth = _vertices(predicted), _stack([sample.vertices_m for sample in samples])
-        joints, true = self.body.regress(mesh), _stack([sample.joints.xyz_m for sample in samples])
-        roots = [x[:, self.body.skeleton.root].mean(1, keepdim=True) for x in (joints, true)]
+        joints = self.body.regress(mesh)[:, : len(skeleton)]
+        true = _stack([sample.joints.on(skeleton).xyz_m for sample in samples])
+        roots = [x[:, skeleton.root].mean(1, keepdim=True) for x in (joints, true)]
         errors = _of_joints(joints - roots[0], true - roots[1])
         return errors | {"mpve_mm": mpjpe(mesh - roots[0], truth - roots[1])}
 
@@ -299,7 +303,8 @@ class Reprojection:
 
     def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
         keypoints = [sample.keypoints.on(COCO17) for sample in samples]
-        truth, mine = _stack([k.xy_px for k in keypoints]), _stack([p.points_px for p in predicted])
+        truth = _stack([k.xy_px for k in keypoints])
+        mine = _stack([p.points_px[: len(COCO17)] for p in predicted])
         known = _stack([k.confidence for k in keypoints]) > 0
         box = _stack([np.array(sample.crop.side_px / BOX_FACTOR) for sample in samples])
         off = (torch.where(known, (mine - truth).norm(dim=-1), 0)).sum(-1) / known.sum(-1)
@@ -350,7 +355,7 @@ def conventions(
             3DPW's conventions, or for EMDB's women or men; a body for EMDB that is no SMPL.
     """
     wanted = HAND21 if name == "freihand" else COCO17
-    if body.skeleton != wanted:
+    if not begin_alike(body.skeleton, wanted):
         raise InputError(
             f"the model was made for the joints of {body.skeleton.name}, but {TITLES[name]} asks for those "
             f"of {wanted.name}: give another model"
@@ -428,7 +433,7 @@ def convention_of(samples: Samples, body: Body) -> Convention:
         return conventions(name, body)[0][0]
     body = body.to(dtype=torch.float64)
     candidates: list[Convention] = [OwnMeshes(body)]
-    if body.skeleton == COCO17:
+    if begin_alike(body.skeleton, COCO17):
         neutral = body.metadata.get("gender") == "neutral" and H36M17.name in body.regressors
         candidates += [SmplMeshes(body, {"neutral": body}, neutral=True)] if neutral else []
         candidates += [LimbJoints(body)]

@@ -14,6 +14,7 @@ from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes.loop import batches
+from mpt.skeletons import scored
 
 
 def spread(index: np.ndarray, count: int) -> np.ndarray:
@@ -39,13 +40,14 @@ def evaluate_poses(
 
     The camera, body and noise of each pose are the same in every call with the same seed. ``noise=None`` is
     perfect maps; ``cameras=None`` those of such bodies, "h36m_s1" the paper's four. Joints are the regressed
-    ones, about the root (the mid-hip, or the wrist); vertices about the root of their mesh. Process ``rank``
-    of several takes every ``ranks``-th batch and finds in it what one process alone would find.
+    ones, of people COCO's 17, about the root (the mid-hip, or the wrist); vertices about the root of their
+    mesh. Process ``rank`` of several takes every ``ranks``-th batch and finds in it what one process alone
+    would find.
     """
     was_training = model.training
     model.eval()
     device = model.template_joints.device
-    usual = widener_of(body).cameras
+    usual, counted = widener_of(body).cameras, len(scored(body.skeleton))
     virtual = cameras == "h36m_s1"
     data = SyntheticConfig(
         cameras="h36m_s1" if virtual else "random",
@@ -79,9 +81,10 @@ def evaluate_poses(
         prediction = model(batch.seen, rows=batch.rows)
         root = prediction.regressed[:, body.skeleton.root].mean(1, keepdim=True)
         joints, vertices = prediction.regressed - root, prediction.vertices - root
+        joints, true_joints = joints[:, :counted], batch.joints[:, :counted]
         errors.add(
-            mpjpe=mpjpe(joints, batch.joints),
-            pa_mpjpe=pa_mpjpe(joints, batch.joints),
+            mpjpe=mpjpe(joints, true_joints),
+            pa_mpjpe=pa_mpjpe(joints, true_joints),
             mpve=mpjpe(vertices, batch.vertices),
         )
     model.train(was_training)

@@ -22,7 +22,7 @@ from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS
 from mpt.recipes.networks import NetworkConfig, as_pose2d, tuned_pose2d
 from mpt.recipes.networks import load as load_network
-from mpt.skeletons import COCO17, Skeleton
+from mpt.skeletons import COCO17, Skeleton, arranged, begin_alike, of_count
 
 READERS = 4  # threads that decode photos
 WINDOW = 1.25  # side of what is searched for a sample's person, over the side of the sample's crop
@@ -68,7 +68,9 @@ class DrawnEye:
 
 @dataclass(frozen=True)
 class CropEye:
-    """A heatmap network on the very crop; ``network`` may have any joints, its detector is not asked."""
+    """A heatmap network on the very crop; its detector is not asked. ``skeleton``: the joints that the model
+    reads, of which those that the network does not draw stay empty.
+    """
 
     network: TopDown
     skeleton: Skeleton
@@ -79,14 +81,16 @@ class CropEye:
         shown = [(sample, self._shown(crop)) for sample, crop in looks]
         images = normalise(_pixels(shown, net.input_size, net.device), net.mean, net.std)
         maps = net.network(images)
-        if maps.ndim != 4 or maps.shape[:2] != (len(looks), len(self.skeleton)):
+        drawn = net.skeleton if begin_alike(net.skeleton, self.skeleton) else self.skeleton
+        if maps.ndim != 4 or maps.shape[:2] != (len(looks), len(drawn)):
             raise InputError(
                 f"the heatmap network gave {tuple(maps.shape)} for {len(looks)} pictures, expected "
-                f"({len(looks)}, {len(self.skeleton)}, height, width), the joints of {self.skeleton.name}: "
+                f"({len(looks)}, {len(drawn)}, height, width), the joints of {drawn.name}: "
                 "give such a network, or a model for its joints"
             )
         maps = resize(maps.float(), net.heatmap_size).clamp(0, 1).cpu()
-        return [Seen(crop, own) for (_, crop), own in zip(looks, maps)]
+        ordered = torch.from_numpy(arranged(maps.numpy(), drawn, self.skeleton, axis=1))
+        return [Seen(crop, own) for (_, crop), own in zip(looks, ordered)]
 
     def _shown(self, crop: Crop) -> Crop:
         x, y = np.array(crop.center_px) - self.network.offset_px * crop.side_px / self.network.input_size
@@ -112,10 +116,11 @@ class FinderEye:
     """A network that finds people itself, searched around the sample's crop; the one that overlaps it most.
 
     Where the first finder finds nobody who overlaps the crop, the next one looks. The maps are in the found
-    person's own crop. Turned crops are not looked at as such.
+    person's own crop, of the joints of ``skeleton``. Turned crops are not looked at as such.
     """
 
     finders: tuple[Pose2D, ...]
+    skeleton: Skeleton = COCO17
 
     def __call__(self, looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
         windows = [Crop(crop.center_px, WINDOW * crop.side_px) for _, crop in looks]
@@ -126,12 +131,13 @@ class FinderEye:
         ]
 
     def _search(self, picture: np.ndarray, window: Crop, crop: Crop) -> Seen | None:
-        found = (_match(finder(picture), window, crop) for finder in self.finders)
+        found = (_match(finder(picture), window, crop, self.skeleton) for finder in self.finders)
         return next((seen for seen in found if seen is not None), None)
 
 
-def _match(people: list[Person2D], window: Crop, crop: Crop) -> Seen | None:
+def _match(people: list[Person2D], window: Crop, crop: Crop, skeleton: Skeleton) -> Seen | None:
     # A data set's hands are right ones, or shown as such, whatever a finder takes them for.
+    people = [person.on(skeleton) for person in people]
     maps = [p.heatmaps[..., ::-1].copy() if p.mirrored else p.heatmaps for p in people]
     found = [Seen(_out_of(window, p.crop), torch.from_numpy(m)) for p, m in zip(people, maps)]
     best = max(found, key=lambda seen: overlap(seen.crop, crop), default=None)
@@ -164,7 +170,7 @@ def _read(looks: Sequence[tuple[Sample, Crop, int]]) -> list[np.ndarray]:
 
 
 def eye_on(model: ImageToMesh, config: NetworkConfig, skeleton: Skeleton) -> Eye:
-    """The eye of a 2D network and a transformer in one, as they are now."""
+    """The eye of a 2D network and a transformer of these joints in one, as they are now."""
     if model.transformer.config.inputs == "features":
         return FeatureEye(model, config.input_size)
     device, size = model.transformer.template_joints.device, model.transformer.config.heatmap_size
@@ -191,14 +197,14 @@ def eye_of(
     if pose2d == "truth":
         return DrawnEye(skeleton, heatmap_size)
     sees = FINDERS[pose2d].skeleton if pose2d in FINDERS else COCO17
-    if pose2d not in ("onnx", "tuned") and skeleton != sees:
+    if pose2d not in ("onnx", "tuned") and not begin_alike(skeleton, sees):
         raise InputError(
             f"{pose2d} sees the joints of {sees.name}, but the model was made for {skeleton.name}: "
             "take --pose2d onnx with a network of these, or truth"
         )
     if pose2d in FINDERS:
         looks = (FINDERS[pose2d](search=s, heatmap_size=heatmap_size) for s in ("foreground", "all"))
-        return FinderEye(tuple(looks))  # the second costs five times as much
+        return FinderEye(tuple(looks), skeleton)  # the second costs five times as much
     if weights is None:
         raise InputError(f"--pose2d {pose2d} needs its weights: name them with --weights FILE")
     if pose2d == "higher-hrnet":
@@ -215,7 +221,8 @@ def eye_of(
         from mpt.pose2d.adapters import OnnxNetwork
 
         onnx = OnnxNetwork(weights)
+        drawn = of_count(onnx.joints or len(skeleton), skeleton)
         network = TopDown(
-            onnx, skeleton=skeleton, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size
+            onnx, skeleton=drawn, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size
         )
     return CropEye(network, skeleton)

@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mpt import bodies, checkpoint, heatmaps
+from mpt import checkpoint, heatmaps
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.checkpoint import Model
@@ -43,9 +43,9 @@ from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, c
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.predictions import BATCH, Network
-from mpt.recipes.pretrain import LossWeights, start, take_weights
+from mpt.recipes.pretrain import LossWeights, body_for, start, take_weights
 from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
-from mpt.skeletons import H36M17, Skeleton
+from mpt.skeletons import H36M17, Skeleton, remap
 
 LOSSES = ("vertices", "joints", "regressed", "projected", "heatmaps")
 LOOKED_AT = 32  # samples of a set, to tell which losses it feeds
@@ -65,6 +65,9 @@ class FinetuneConfig:
 
     name: str = "finetune"
     body: str = "anny"
+    skeleton: str = ""
+    """The joints that are read and predicted, by name (``coco17``); empty: those of ``start_from``, or else
+    all that the body has."""
     model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     start_from: str = ""
@@ -130,7 +133,8 @@ def finetune(
     """
     if not resume:
         check_new(Path(out), config)
-    body = bodies.load(config.body)
+    body = body_for(config.body, config.skeleton, config.start_from)
+    config = replace(config, skeleton=body.skeleton.name)
     sets = [_part(samples, config) for samples in read_sets(config, data, body)]
     mixture = Mixture(sets, config.mixture or None, seed=config.seed)
     if config.epochs:
@@ -173,7 +177,7 @@ def finetune(
         output = model(
             batch.images, rows=batch.rows, mask_queries=masked, further=h36m_regressor, generator=generator
         )
-        return objective(output, batch, coarse_index, config.weights, config.network.std_cells)
+        return objective(output, batch, coarse_index, config.weights, config.network.std_cells, drawn)
 
     def validate(model: ImageToMesh) -> dict[str, float]:
         share = Subset(checked, np.arange(rank, len(checked), processes))
@@ -192,6 +196,7 @@ def finetune(
             dtype=torch.float32,  # `mpt evaluate` then finds what the validation found
         )
 
+    drawn = torch.from_numpy(np.flatnonzero(remap(config.network.skeleton, body.skeleton) >= 0)).to(device)
     coarse_index = body.coarsened(config.model.coarse_vertices).index
     h36m_regressor = body.regressors[H36M17.name].to_dense() if by_source(body) else None
     factors = {"network": config.network_lr, "transformer": config.transformer_lr}
@@ -238,7 +243,8 @@ def build(
     fresh: bool = True,
 ) -> ImageToMesh:
     """The two networks, with the weights that they start from (where ``fresh``) and what is frozen frozen."""
-    if config.network.joints != len(body.skeleton):
+    drawn = remap(config.network.skeleton, body.skeleton)
+    if len(config.network.skeleton) != config.network.joints or not (drawn >= 0).any():
         raise InputError(
             f"the 2D network draws {config.network.joints} joints and the body {body.name} has "
             f"{len(body.skeleton)}: set network.joints to {len(body.skeleton)}"
@@ -257,7 +263,7 @@ def build(
         raise InputError(
             "both parts are frozen, so nothing is left to train: give one a learning rate above 0"
         )
-    return ImageToMesh(network, transformer)
+    return ImageToMesh(network, transformer, drawn)
 
 
 # ------------------------------------------------------------------------------------------------- the data
@@ -418,15 +424,18 @@ def objective(
     coarse_index: Tensor,
     weights: FinetuneWeights,
     std_cells: float,
+    drawn: Tensor | slice = slice(None),
 ) -> dict[str, Tensor]:
     """The weighted terms of Eq. 7, each a scalar, each over the samples that know its truth.
 
     L_V is the mean over the coarse and the full mesh; joints count by their confidence; L_S is the mean over
-    the network's branches, each at its own resolution. Regressed joints are those of the set that tells them.
+    the network's branches, each at its own resolution, and those joints that are ``drawn``. Regressed joints
+    are those of the set that tells them.
     """
     predicted, truth = output.prediction, batch.truth
     of_mesh = truth.vertices_known[:, None].float()
     projected = weak_perspective(predicted.joints, predicted.camera)
+    points, points_known = truth.points[:, drawn], truth.points_known[:, drawn]
     regressed, of_regressed, known = predicted.regressed, truth.joints, truth.joints_known
     if predicted.further.shape[1]:  # where a set tells Human3.6M's joints, those are compared
         told = truth.h36m_known.any(1, keepdim=True)
@@ -444,7 +453,7 @@ def objective(
         "regressed": l1_where_known(regressed, of_regressed, known.float()),
         "projected": l1_where_known(projected, truth.points, truth.points_known),
         "heatmaps": torch.stack(
-            [heatmap_loss(maps, truth.points, truth.points_known, std_cells) for maps in output.heatmaps]
+            [heatmap_loss(maps, points, points_known, std_cells) for maps in output.heatmaps]
         ).mean(),
     }
     return {name: getattr(weights, name) * value for name, value in terms.items()}
@@ -465,10 +474,11 @@ def evaluate_photos(
     model.eval()
     errors = ErrorSums()
     eye = eye_on(model, network, body.skeleton)
+    drawn = remap(network.skeleton, body.skeleton) >= 0
 
     def watched(looks: Sequence[tuple[Sample, Crop]]) -> list[Seen | None]:
         found = eye(looks)
-        off = [_points_off(seen, sample, body.skeleton) for seen, (sample, _) in zip(found, looks)]
+        off = [_points_off(seen, sample, body.skeleton, drawn) for seen, (sample, _) in zip(found, looks)]
         errors.add(points_px=torch.cat(off))
         return found
 
@@ -482,12 +492,12 @@ def evaluate_photos(
     return errors.over_ranks()
 
 
-def _points_off(seen: Seen, sample: Sample, skeleton: Skeleton) -> Tensor:
-    """(known joints,) how far the peaks of maps are from the sample's 2D joints."""
+def _points_off(seen: Seen, sample: Sample, skeleton: Skeleton, drawn: np.ndarray) -> Tensor:
+    """(known joints,) how far the peaks of the maps that are ``drawn`` (K,) are from the sample's joints."""
     keypoints = sample.keypoints.on(skeleton) if sample.keypoints is not None else None
     if keypoints is None:
         return torch.empty(0)
     size = seen.heatmaps.shape[-1]
     points = heatmaps.decode(seen.heatmaps[None], step_px=2)[0, :, :2].numpy()
     off = np.linalg.norm(points - apply(seen.crop.crop_from_image(size), keypoints.xy_px), axis=-1)
-    return torch.from_numpy(off[keypoints.confidence > 0] * (224 / size))
+    return torch.from_numpy(off[drawn & (keypoints.confidence > 0)] * (224 / size))

@@ -20,7 +20,7 @@ from mpt.pose2d.base import Pose2D
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
 from mpt.reconstruct import Reconstructor
-from mpt.skeletons import COCO17, HAND21, Skeleton
+from mpt.skeletons import COCO17, COCO29, HAND21, Skeleton
 from mpt.writing import write_whole
 
 FORMAT = "mpt-pose2d-1"
@@ -37,9 +37,15 @@ class NetworkConfig:
     input_size: int = 224
     """Side of the picture that it sees, pixels; a multiple of 32."""
     joints: int = 17
-    """Maps that it draws: COCO's 17, or a hand's 21, whose heads are then of random weights."""
+    """Maps that it draws: COCO's 17; 29 with feet and hands, or a hand's 21, whose heads are then of random
+    weights. A transformer of more joints finds the other maps empty."""
     std_cells: float = 2.0
     """Standard deviation of the blobs that it learns to draw, in cells of its own maps."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Whose joints the maps show."""
+        return next((known for known in (COCO29, HAND21) if len(known) == self.joints), COCO17)
 
 
 def build(config: NetworkConfig, weights: str | os.PathLike | None = None) -> nn.Module:
@@ -121,7 +127,7 @@ def as_pose2d(
     return TopDown(
         maps,
         detector=detector,
-        skeleton=_skeleton_of(config),
+        skeleton=config.skeleton,
         input_size=config.input_size,
         heatmap_size=heatmap_size,
         device=device,
@@ -145,7 +151,3 @@ def reconstructor(
         where = made.model.transformer.template_joints.device
         made.pose2d = tuned_pose2d(model, made.heatmap_size, device=where)
     return made
-
-
-def _skeleton_of(config: NetworkConfig) -> Skeleton:
-    return HAND21 if config.joints == len(HAND21) else COCO17

@@ -50,7 +50,7 @@ class Predicted:
     Attributes:
         vertices_m: (V, 3) metres about the root: the middle of the hips, or a hand's wrist.
         translation_m: (3,) where the root is.
-        points_px: (K, 2) the model's joints as its own camera projects them, pixels of the photo.
+        points_px: (K, 2) all the model's joints as its own camera projects them, pixels of the photo.
         focal_px, principal_px: of the camera that ``translation_m`` belongs to.
     """
 

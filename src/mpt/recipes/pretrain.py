@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from mpt import bodies, checkpoint
+from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
@@ -40,6 +41,9 @@ class PretrainConfig:
 
     name: str = "pretrain"
     body: str = "anny"
+    skeleton: str = ""
+    """The joints that are seen and predicted, by name (``coco17``, the paper's); empty: those of the weights
+    that it begins with, or else all that the body has."""
     model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
     data: SyntheticConfig = field(default_factory=SyntheticConfig)
     poses: PosesConfig = field(default_factory=PosesConfig)
@@ -86,7 +90,8 @@ def pretrain(
     """
     if not resume:
         check_new(Path(out), config)
-    body = bodies.load(config.body)
+    body = body_for(config.body, config.skeleton, start_from)
+    config = replace(config, skeleton=body.skeleton.name)
     store = PoseStore(store_path, body=body)
     if not len(store.train):
         raise InputError(
@@ -197,9 +202,23 @@ def validation_samples(learned: int) -> int:
     return max(1, min(512, learned // 10))
 
 
+def body_for(body: str, skeleton: str = "", start_from: str | os.PathLike | None = None) -> Body:
+    """The body of a configuration with the joints that it names, or else those of the model that it starts
+    from, or else all its own.
+    """
+    if start_from and not skeleton:
+        return bodies.load(body).with_joints(checkpoint.load(start_from).skeleton)
+    return bodies.load(body, skeleton)
+
+
 def take_weights(model: MeshTransformer, source: str | os.PathLike) -> None:
     """Put a trained model's weights into ``model``, which keeps its own body."""
     trained = checkpoint.load(source).transformer
+    if trained.joint_count != model.joint_count:
+        raise InputError(
+            f"{source}: its transformer reads {trained.joint_count} joints, this experiment's "
+            f"{model.joint_count}; start from one alike"
+        )
     if trained.config != model.config:
         raise InputError(
             f"{source}: its transformer is built otherwise than this experiment's; start from one alike"

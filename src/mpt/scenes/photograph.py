@@ -34,8 +34,8 @@ class Subject:
     """The truth about one person, in camera axes and metres, for the naked body under the clothes."""
 
     vertices: np.ndarray  # (V, 3)
-    joints: np.ndarray  # (17, 3) COCO
-    joints2d_px: np.ndarray  # (17, 2)
+    joints: np.ndarray  # (K, 3) the body's, COCO's 17 first
+    joints2d_px: np.ndarray  # (K, 2)
     shape: np.ndarray  # (S,)
 
 
@@ -114,7 +114,7 @@ class Posed:
     """An actor's naked body in the world."""
 
     vertices: np.ndarray  # (V, 3)
-    joints: np.ndarray  # (17, 3)
+    joints: np.ndarray  # (K, 3)
 
 
 def pose_actor(body: Body, actor: Actor) -> Posed:
@@ -272,7 +272,7 @@ def _scenery(
     light[~on_floor] = place.wall(point[~on_floor][:, 0], point[~on_floor][:, 1])
 
     picture = light.reshape(h, w, 3)
-    focus = np.mean([shot.to_camera(p.joints).mean(0)[2] for p in posed])
+    focus = np.mean([shot.to_camera(p.joints[: len(COCO17)]).mean(0)[2] for p in posed])
     far = place.blur * max(w, h)
     blurred = cv2.GaussianBlur(picture, (0, 0), far)
     halfway = cv2.GaussianBlur(picture, (0, 0), far / 3)

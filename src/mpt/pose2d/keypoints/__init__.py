@@ -1,6 +1,7 @@
 """Points from any detector's file, drawn as heatmaps.
 
-People's joints are the 17 of COCO. Of hands, each left or right, the 21 of ``HAND21``.
+People's joints are COCO's 17, or those with feet and knuckles. Of hands, each left or right, the 21
+of ``HAND21``.
 """
 
 from mpt.pose2d.keypoints.drawing import Extent, Keypoints, draw

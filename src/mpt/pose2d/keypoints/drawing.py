@@ -13,7 +13,7 @@ from mpt.errors import InputError
 from mpt.heatmaps import PAPER_STD_PX, blobs, render
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.candidates import LeftOut, note
-from mpt.skeletons import COCO17, Skeleton
+from mpt.skeletons import COCO17, COCO29, Skeleton, begin_alike, of_count
 
 DOUBTFUL = 0.5  # a joint's score, below which it may lie anywhere
 MANY = 6  # joints in one line are nobody's
@@ -46,9 +46,10 @@ class Keypoints:
     """Known joints of the people, or hands, in one photo; ``mpt.pose2d.base.Pose2D``.
 
     ``points_px`` (N, J, 3) or (J, 3): x, y in pixels and score in 0-1, in the skeleton's order; score 0 means
-    missing. Who has fewer than two joints is left out. ``mirrored``, one for all or (N,): which hands are
-    left ones, whose maps show a right one. ``extent``: where the picture is in the points' coordinates, if
-    these are no pixels.
+    missing. Of people, 17 are COCO's joints and 29 those with feet and hands, whichever are asked for. Who
+    has fewer than two joints is left out. ``mirrored``, one for all or (N,): which hands are left ones, whose
+    maps show a right one. ``extent``: where the picture is in the points' coordinates, if these are no
+    pixels.
 
     Raises:
         InputError: another number of joints or sides, mirrored people, or points that are not finite; when
@@ -67,10 +68,11 @@ class Keypoints:
     ):
         points = np.asarray(points_px, dtype=np.float64)
         points = points[None] if points.ndim == 2 else points
-        joints = len(skeleton)
-        if points.ndim != 3 or points.shape[1:] != (joints, 3):
+        if points.ndim == 3:
+            skeleton = of_count(points.shape[1], skeleton)
+        if points.ndim != 3 or points.shape[1:] != (len(skeleton), 3):
             raise InputError(
-                f"{source} has the shape {np.shape(points_px)}, expected (people, {joints}, 3): "
+                f"{source} has the shape {np.shape(points_px)}, expected (people, {len(skeleton)}, 3): "
                 f"x, y and score of {_the_joints_of(skeleton)}"
             )
         if not np.isfinite(points).all():
@@ -145,6 +147,7 @@ class Keypoints:
             crop=crop,
             heatmaps=draw(joints, crop, self.heatmap_size, mirrored=bool(mirrored)),
             mirrored=bool(mirrored),
+            skeleton=self.skeleton,
         )
 
 
@@ -188,7 +191,9 @@ def problem_of(points: np.ndarray, width: int, height: int) -> LeftOut | None:
 
 
 def _the_joints_of(skeleton: Skeleton) -> str:
-    return "the 17 COCO joints" if skeleton == COCO17 else f"the {len(skeleton)} joints of {skeleton.name}"
+    if begin_alike(skeleton, COCO17):
+        return f"the 17 COCO joints, or the {len(COCO29)} with feet and hands"
+    return f"the {len(skeleton)} joints of {skeleton.name}"
 
 
 def draw(

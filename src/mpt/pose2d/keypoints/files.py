@@ -19,7 +19,7 @@ from mpt.pose2d.keypoints.layouts import KNOWN, Frame, Unplaced, described, fram
 from mpt.pose2d.keypoints.points import body_of, people_in
 from mpt.pose2d.keypoints.rows import rows_of
 from mpt.pose2d.photos import PhotoNames
-from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton
+from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton, begin_alike, scored
 
 OPENPOSE = "_keypoints"  # OpenPose's files are named so, after the photo
 LARGEST_SHARE = 4.0  # where hardly a coordinate is larger, none is in pixels
@@ -72,7 +72,8 @@ class KeypointFile:
         people = self.photos[self._meaning(Path(photo), alone)]
         if people.unread:
             raise InputError(people.unread)
-        once = each_once(people.points, people.scores, people.mirrored)
+        known = people.points[:, : len(scored(self.skeleton))]
+        once = each_once(known, people.scores, people.mirrored)
         source = f"{self.path} ({Path(photo).name})" if len(self.photos) > 1 else str(self.path)
         note(source, Counter({"found twice": int((~once).sum())}), self.skeleton.of)
         return Keypoints(
@@ -111,7 +112,8 @@ class KeypointFile:
             "width and height",
             stacklevel=4,
         )
-        if self.skeleton == COCO17 and all(_upside_down(people.points) for people in self.photos.values()):
+        of_people = begin_alike(self.skeleton, COCO17)
+        if of_people and all(_upside_down(people.points) for people in self.photos.values()):
             warnings.warn(
                 f"everybody in {self.path} is upside down: if it counts y from the bottom, as Apple's Vision "
                 "does, write 1 - y",
@@ -135,9 +137,10 @@ def xy_of_seen(points: np.ndarray) -> np.ndarray:
 def read(path: str | os.PathLike, skeleton: Skeleton = COCO17) -> KeypointFile:
     """Read the keypoints of people, or of hands, from a JSON file of any known layout, or a folder of them.
 
-    Of ``HAND21`` it reads the people's hands, as OpenPose (``hand_left_keypoints_2d``), COCO-WholeBody
-    (``lefthand_kpts``, or the 133 points) and Halpe write them; or ``keypoints`` of 21 joints, which are
-    taken for right hands.
+    Of people it reads those joints of ``skeleton`` that a layout has, the others stay missing: feet and
+    knuckles are in COCO-WholeBody, Halpe, OpenPose and BlazePose. Of ``HAND21`` it reads the people's hands,
+    as OpenPose (``hand_left_keypoints_2d``), COCO-WholeBody (``lefthand_kpts``, or the 133 points) and Halpe
+    write them; or ``keypoints`` of 21 joints, which are taken for right hands.
 
     A file that does not name its photo belongs to the photo of its own name; OpenPose's are called
     ``photo_keypoints.json``. Doubtful people, crowds, other categories and entries that cannot be read are

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mpt.pose2d.candidates import LeftOut
-from mpt.pose2d.keypoints.orders import ORDERS
+from mpt.pose2d.keypoints.orders import FEET, ORDERS, OTHER_NAMES
 from mpt.pose2d.keypoints.rows import rows_of
 from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton
 
@@ -17,7 +17,15 @@ POINTS = (
 )  # fmt: skip
 LEFT_HANDS = ("hand_left_keypoints_2d", "hand_left_keypoints", "lefthand_kpts")
 RIGHT_HANDS = ("hand_right_keypoints_2d", "hand_right_keypoints", "righthand_kpts")
+FOOT = ("foot_kpts",)  # COCO-WholeBody's of both, beside the 17
 SCORES_APART = ("keypoint_scores", "keypoints_scores", "keypoints_score", "kp_score", "scores")
+
+ENDS = (
+    (FOOT, FEET),
+    (LEFT_HANDS, tuple(f"left_{joint}" for joint in HAND21.joints)),
+    (RIGHT_HANDS, tuple(f"right_{joint}" for joint in HAND21.joints)),
+)
+"""Lists of feet and hands beside a body's, and their joints."""
 
 BY_NAME = "call them as COCO does (nose, left_eye, ..., right_ankle)"
 GIVE_HANDS = "take hand_left_keypoints_2d (OpenPose), lefthand_kpts (COCO-WholeBody) or 21 keypoints"
@@ -46,14 +54,15 @@ def people_in(entry: Any, skeleton: Skeleton, names: Sequence[str] | None = None
                 raise LeftOut(f"with a {limb}, an animal", "give the joints of people")
             if not _tells(known, COCO17):
                 raise LeftOut(f"whose joints are called {', '.join(known[:4])}, ...", BY_NAME)
-            return [(_by_name(points, known, COCO17), False)]
+            return [(_with_ends(_by_name(points, known, skeleton), entry, skeleton), False)]
     if len(points) == len(BLAZEPOSE33) and _about_the_hips(points):
         raise LeftOut(
             "whose joints are in metres about the hips (world landmarks)", "give those in the picture"
         )
     if len(points) not in ORDERS:
         raise _of_other_joints(len(points))
-    return [(_by_name(points, ORDERS[len(points)].joints, COCO17), False)]
+    found = _by_name(points, ORDERS[len(points)].joints, skeleton)
+    return [(_with_ends(found, entry, skeleton), False)]
 
 
 def is_person(value: Any) -> bool:
@@ -105,6 +114,21 @@ def _hands(entry: Any) -> list[Sided]:
     return [(_hand(points, names), is_left)]
 
 
+def _with_ends(found: np.ndarray, entry: Any, skeleton: Skeleton) -> np.ndarray:
+    """The body's joints (J, 3), those that it lacks taken from lists of feet and hands beside it."""
+    if not isinstance(entry, dict):
+        return found
+    for names, joints in ENDS:
+        value = next((entry[name] for name in names if entry.get(name)), None)
+        try:
+            points, _ = rows_of(value, joints=len(joints))
+        except LeftOut:  # the body is told, all the same
+            continue
+        if len(points) == len(joints):
+            found = np.where(found[:, 2:] > 0, found, _by_name(points, joints, skeleton))
+    return found
+
+
 def _hand(points: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
     if names is not None and _tells(names, HAND21):
         return _by_name(points, names, HAND21)
@@ -150,6 +174,8 @@ def _tells(names: Sequence[str], skeleton: Skeleton) -> bool:
 def _by_name(points: np.ndarray, names: Sequence[str], skeleton: Skeleton) -> np.ndarray:
     found = np.zeros((len(skeleton), 3))
     for k, joint in enumerate(skeleton.joints):
-        if joint in names:
-            found[k] = points[names.index(joint)]
+        side, _, part = joint.partition("_")
+        called = (joint, *(f"{side}_{other}" for other in OTHER_NAMES.get(part, ())))
+        if name := next((name for name in called if name in names), None):
+            found[k] = points[names.index(name)]
     return found

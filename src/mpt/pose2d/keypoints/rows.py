@@ -16,7 +16,9 @@ SCORES = ("score", "confidence", "visibility", "visible", "conf", "presence")
 OTHER_WIDTHS = {2 * len(COCO17): 2, 4 * len(BLAZEPOSE33): 4}  # of flat lists, if not 3
 JOINT_NAMES = ("name", "part", "class", "label", "type", "joint", "keypoint")
 SIDES = {"l": "left", "r": "right"}
-SHORT_SIDE = re.compile(r"^(?P<side>[lr])_?(?P<joint>eye|ear|shoulder|elbow|wrist|hip|knee|ankle)$")
+SHORT_SIDE = re.compile(
+    r"^(?P<side>[lr])_?(?P<joint>eye|ear|shoulder|elbow|wrist|hip|knee|ankle|heel|big_?toe|small_?toe)$"
+)
 GIVE_ROWS = "list x, y, score of each joint"
 GIVE_ZEROS = "write a missing joint as 0, 0, 0"
 
