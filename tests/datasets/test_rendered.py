@@ -50,7 +50,7 @@ def folder(store, body, tmp_path_factory):
 
 def standing(joints: np.ndarray, points: np.ndarray, K: np.ndarray) -> np.ndarray:
     """(3,) where the joints are that are seen at ``points``."""
-    one = (torch.from_numpy(np.array(a, np.float64)[None]) for a in (joints, points, np.ones(17), K))
+    one = (torch.from_numpy(np.array(a, np.float64)[None]) for a in (joints, points, np.ones(len(points)), K))
     return fit_translation(*one)[0].numpy()
 
 
@@ -68,7 +68,7 @@ def test_the_truth_fits_the_picture_s_camera(folder, body):
 
 def test_the_camera_is_aimed_at_the_person_and_all_of_them_is_seen(folder):
     for sample in rendered.read(folder):
-        points = sample.keypoints.xy_px
+        points = sample.keypoints.on(COCO17).xy_px
         low, high = points.min(0), points.max(0)
         np.testing.assert_allclose((low + high) / 2, (rendered.SIZE - 1) / 2, atol=0.5)
         np.testing.assert_allclose((high - low).max(), rendered.SIZE / rendered.MARGIN, rtol=1e-3)

@@ -37,7 +37,7 @@ MESH_TERMS = ("vertices", "joints", "regressed", "projected")
 
 @pytest.fixture(scope="module")
 def body():
-    return bodies.load()
+    return bodies.load(skeleton="coco17")
 
 
 def made(config, body, network=None) -> ImageToMesh:

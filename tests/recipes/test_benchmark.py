@@ -72,7 +72,7 @@ def test_the_free_hand_is_measured_on_freihand_s_joints(freihand_folder, tmp_pat
 def test_models_of_other_joints_and_empty_sets_are_refused(hand, tmp_path):
     with pytest.raises(InputError, match="made for the joints of hand21, but 3DPW, test set asks"):
         conventions("3dpw", hand)
-    with pytest.raises(InputError, match="coco17, but FreiHAND"):
+    with pytest.raises(InputError, match="coco29, but FreiHAND"):
         conventions("freihand", bodies.load())
     with pytest.raises(InputError, match=r"has no \.json files"):
         read_samples("folder", tmp_path)

@@ -22,7 +22,7 @@ from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS
 from mpt.recipes.networks import NetworkConfig, as_pose2d, tuned_pose2d
 from mpt.recipes.networks import load as load_network
-from mpt.skeletons import COCO17, Skeleton, arranged, begin_alike, of_count
+from mpt.skeletons import COCO17, Skeleton, arranged, begin_alike, of_count, remap
 
 READERS = 4  # threads that decode photos
 WINDOW = 1.25  # side of what is searched for a sample's person, over the side of the sample's crop
@@ -214,7 +214,8 @@ def eye_of(
     elif pose2d == "tuned" and features_for is not None:
         tuned, config = load_network(weights)
         tuned = tuned.to(device).eval().requires_grad_(False)
-        return eye_on(ImageToMesh(tuned, features_for), config, skeleton)
+        drawn = remap(config.skeleton, skeleton)
+        return eye_on(ImageToMesh(tuned, features_for, drawn), config, skeleton)
     elif pose2d == "tuned":
         network = tuned_pose2d(weights, heatmap_size, device=device)
     else:
