@@ -1,5 +1,6 @@
 """Which training poses a step sees, whose shape each has, and which camera looks at it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -34,6 +35,12 @@ class Drawn(NamedTuple):
     rotvec: Tensor  # (N, bones, 3) float32 local rotations, radians
     shape: Tensor  # (N, S) of the pose's own person, NaN where it is unknown
     view: Tensor | None = None  # (N,) the rig's camera that looks at it; None: any may
+
+
+def joined(draws: Sequence[Drawn]) -> Drawn:
+    """Those draws as one, in their order."""
+    rotvec, shape, view = (None if field[0] is None else torch.cat(field) for field in zip(*draws))
+    return Drawn(rotvec, shape, view)
 
 
 class Poses:

@@ -369,9 +369,13 @@ def check_new(folder: Path, config: Any) -> None:
 
 def seed_micro_batch(seed: int, step: int, number: int, generator: torch.Generator) -> None:
     """Give a micro-batch of a step its random numbers, whoever takes it and whenever."""
-    mixed = (seed * 1_000_003 + step) * 1_009 + number
+    mixed = micro_batch_seed(seed, step, number)
     generator.manual_seed(mixed)
     torch.manual_seed(mixed)  # dropout
+
+
+def micro_batch_seed(seed: int, step: int, number: int) -> int:
+    return (seed * 1_000_003 + step) * 1_009 + number
 
 
 def new_folder(name: str, root: str | os.PathLike = "runs") -> Path:
