@@ -21,7 +21,7 @@ def mpt_small() -> PretrainConfig:
         name="mpt-small",
         model=SMALL,
         poses=BY_KIND,
-        optim=OptimConfig(learning_rate=1e-3, warmup=0.05),
+        optim=OptimConfig(learning_rate=1e-3, warmup=0.05, average=0.999),
         samples=2_400_000,
         batch_size=128,
         precision="bfloat16",
