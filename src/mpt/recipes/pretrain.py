@@ -122,7 +122,7 @@ def pretrain(
         device=device,
     )
     views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
-    every_pair = config.every_pair and config.data.cameras == "h36m_s1" and config.poses.even
+    every_pair = config.every_pair and config.data.cameras == "h36m_s1" and not config.poses.evenness
     from_store = (store, body, config.poses, config.seed, device)
     poses = PairDraw(*from_store, views=views) if every_pair else PoseDraw(*from_store)
     if config.epochs:
