@@ -23,7 +23,7 @@ def mpt_small() -> PretrainConfig:
     """
     return PretrainConfig(
         name="mpt-small",
-        model=SMALL,
+        model=replace(SMALL, hidden=(256,), readout=160, gravity=True, spread=True),
         poses=BY_KIND,
         optim=OptimConfig(learning_rate=1e-3, warmup=0.05, average=0.999),
         samples=2_400_000,
@@ -40,7 +40,7 @@ def mpt_hand() -> PretrainConfig:
         mpt_small(),
         name="mpt-hand",
         body="anny-hand",
-        model=replace(SMALL, hidden=(128,), coarse_vertices=195),
+        model=replace(SMALL, hidden=(128,), coarse_vertices=195, spread=True),
         data=SyntheticConfig(random_cameras=HAND_CAMERAS),
         poses=PosesConfig(),
         weights=LossWeights(vertices=8, joints=8, regressed=8),  # metres: a hand is a ninth of a body

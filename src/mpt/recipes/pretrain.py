@@ -19,6 +19,7 @@ from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
 from mpt.errors import InputError
 from mpt.losses import l1, spread_nll
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.recipes.calibration import calibrated
 from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, joined, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
@@ -157,7 +158,7 @@ def pretrain(
     def save_model(model: MeshTransformer) -> None:
         checkpoint.save(
             Path(out) / "model.safetensors",
-            model,
+            calibrated(model, body, store.bones, checked, config.data),
             faces=body.faces,
             skeleton=body.skeleton,
             body=body.name,
