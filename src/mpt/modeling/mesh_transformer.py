@@ -97,6 +97,11 @@ class MeshPrediction(NamedTuple):
     up: Tensor | None = None  # (N, 3) unit vector
     up_std: Tensor | None = None  # (N,) radians, about an axis across it: DISC of it holds 68 % of errors
 
+    @property
+    def parts(self) -> list[Tensor]:
+        """All that the model says."""
+        return [part for part in self if part is not None]
+
 
 class Heads(NamedTuple):
     """What is read out of the tokens. A spread is the logarithm of a standard deviation."""
