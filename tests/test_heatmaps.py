@@ -26,7 +26,7 @@ from mpt.heatmaps import (
 )
 from mpt.skeletons import COCO17, HAND21
 
-VARIED = HeatmapNoise(clean_share=0.0, detector_share=0.0)
+VARIED = HeatmapNoise(missing=0.0, clean_share=0.0, detector_share=0.0)
 QUIET = replace(VARIED, jitter_px=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0, floor=0.0)
 
 
@@ -128,7 +128,7 @@ def test_decoding_gives_back_points_near_the_border_and_in_wide_pictures():
 
 def test_decoding_under_noise_is_off_by_less_than_a_cell():
     points = uniform(10, 17, 2, low=40, high=180)
-    maps = add_floor(render(blobs(points, 5.5, 0.5)), torch.full((10,), 0.004), seeded())
+    maps = add_floor(render(blobs(points, 5.5, 0.5)), torch.full((10, 1), 0.004), seeded())
     assert (decode(maps)[..., :2] - points).abs().max() < 1
 
 
@@ -254,14 +254,14 @@ def test_equal_generators_draw_equal_noise():
 
 def test_a_floor_stays_within_0_and_1_and_a_floor_of_nought_changes_nothing():
     maps = render(many_peaks(24, torch.float32), 24).clamp(0, 1)
-    noisy = add_floor(maps, torch.tensor([0.0, 0.1, 0.5]), seeded())
+    noisy = add_floor(maps, torch.tensor([[0.0], [0.1], [0.5]]), seeded())
     assert torch.equal(noisy[0], maps[0])
     assert noisy.min() >= 0 and noisy.max() <= 1
     assert (noisy[1] - maps[1]).std() < (noisy[2] - maps[2]).std()
 
 
 def test_the_floor_of_marginals_has_mean_and_variance_of_a_summed_floor():
-    level = torch.tensor([0.004, 0.02, 0.0])
+    level = torch.tensor([[0.004], [0.02], [0.0]])
     empty = torch.zeros(3, 60, 96, 96)
     summed = marginals(add_floor(empty, level, seeded(1)))
     direct = add_floor_to_marginals(marginals(empty), level, seeded(2))

@@ -40,7 +40,7 @@ def outputs_of(path, maps: torch.Tensor) -> dict[str, np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return dict(zip(portable.OUTPUTS, session.run(portable.OUTPUTS, {"heatmaps": maps.numpy()})))
+    return dict(zip(portable.OUTPUTS, session.run(list(portable.OUTPUTS), {"heatmaps": maps.numpy()})))
 
 
 def test_onnx_gives_a_reconstruction_of_somebody_in_the_picture_s_middle(needs_onnx, model, tmp_path, capsys):

@@ -7,6 +7,8 @@ or, at a hundredth of the cost, their marginals: each map summed along y and alo
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -103,6 +105,9 @@ class HeatmapNoise:
     detector_share: float = 0.55
     mask_ratio: float = 0.3
     """Masked joint modelling: int(U(0, 1) * ratio * joints) maps are emptied, in varied samples."""
+    missing: float = 0.7
+    """Whole groups of joints that a network does not draw at all: this share of the samples lacks the small
+    toes (as BlazePose does), or the feet, the hands, both (COCO's 17), or the face."""
     jitter_px: float = 2.0
     """Varied samples: standard deviation of joint jitter; each sample draws its own, up to twice this."""
     std_px: tuple[float, float] = (2.0, 8.0)
@@ -129,15 +134,16 @@ class HeatmapNoise:
     """What the face's joints share of their error; the rest, so that squares add up to one, is their own."""
 
 
-PERFECT = HeatmapNoise(clean_share=1.0, detector_share=0.0)
+PERFECT = HeatmapNoise(clean_share=1.0, detector_share=0.0, missing=0.0)
 """The paper's blobs, no noise of any kind."""
 
-DETECTOR = HeatmapNoise(clean_share=0.0, detector_share=1.0)
+DETECTOR = HeatmapNoise(clean_share=0.0, detector_share=1.0, missing=0.0)
 """What a detector like BlazePose gives."""
 
 PAPER_NOISE = HeatmapNoise(
     clean_share=0.0,
     detector_share=0.0,
+    missing=0.0,
     std_px=(PAPER_STD_PX, PAPER_STD_PX),
     std_jitter=0.0,
     stretch=0.0,
@@ -159,7 +165,7 @@ def perturb(
     size: int = 224,
     generator: torch.Generator | None = None,
 ) -> tuple[Blobs, Tensor]:
-    """Draw noisy blobs for true points: the blobs and each sample's floor level (N,).
+    """Draw noisy blobs for true points: the blobs and the floor level (N, J) of each map.
 
     ``points`` (N, J, 2) crop pixels; ``visible`` (N, J) bool: a joint outside the picture has no peak, or
     where the sample is detector-like perhaps a guessed one, low and wide.
@@ -176,11 +182,7 @@ def perturb(
     kind = uniform(n, 1)
     clean = kind < noise.clean_share  # (N, 1)
     detector = ~clean & (kind < noise.clean_share + noise.detector_share)
-    confused = torch.as_tensor(skeleton.confused, device=device)
-    limb_list = [any(word in joint for word in _LIMBS) for joint in skeleton.joints]
-    limb = torch.tensor(limb_list, device=device)
-    shin = torch.tensor(["knee" in joint or "ankle" in joint for joint in skeleton.joints], device=device)
-    face = torch.tensor([any(word in joint for word in _FACE) for joint in skeleton.joints], device=device)
+    limb, shin, face, confused, handed_on, groups = _roles(skeleton, device)
 
     # Height and width. Detector-like: peak * std^2 is nearly constant (40 px^2), times a personal factor.
     spread = torch.where(limb, 0.62, 0.35)
@@ -220,13 +222,15 @@ def perturb(
     unit_error = torch.where(
         face[:, None], own * normal(n, joints, 2) + shared * normal(n, 1, 2), normal(n, joints, 2)
     )
-    error = list((size_of_error[..., None] * unit_error).unbind(1))
-    for joint, parent in enumerate(skeleton.parents):
-        if limb_list[joint] and parent >= 0:
-            error[joint] = error[joint] + 0.5 * detector * error[parent]
-    error = torch.stack(error, 1) + 1.2 * detector[..., None] * normal(n, 1, 2)
+    error = size_of_error[..., None] * unit_error
+    error = error + detector[..., None] * (handed_on @ error + 1.2 * normal(n, 1, 2))
     found = found + torch.where(clean[..., None], 0.0, unit * error)
     found = torch.where((guessed & detector)[..., None], found.clamp(0, size - 1), found)
+
+    # What the network does not draw has no peak of any kind.
+    bounds = _group_bounds(noise.missing, device)
+    drawn = ~groups[torch.bucketize(uniform(n), bounds, right=True)]
+    peak = peak * drawn
 
     # Second peaks, on limbs: the joint that it is confused with, or somewhere about.
     ghost = ~clean & limb & (uniform(n, joints) < noise.limb_ghost)
@@ -235,25 +239,66 @@ def perturb(
     ghost_peak = ghost * peak * (0.05 + 0.55 * uniform(n, joints))
 
     # Low wide skirts under a detector's limbs.
-    skirt = detector & limb
-    skirt_peak = skirt * peak * (0.01 + 0.03 * uniform(n, joints))
+    skirt_peak = (detector & limb) * peak * (0.01 + 0.03 * uniform(n, joints))
 
-    drawn = Blobs(
+    noisy = Blobs(
         torch.stack([found, other, found], 2),
         torch.stack([std, std, 2.5 * std], 2),
         torch.stack([peak, ghost_peak, skirt_peak], 2),
     )
-    return drawn, ~clean[:, 0] * noise.floor * uniform(n)
+    return noisy, ~clean * drawn * noise.floor * uniform(n, 1)
 
 
-_LIMBS = ("elbow", "wrist", "knee", "ankle", "2", "3", "4")  # fingers beyond the knuckle, too
+_FEET, _HANDS = ("toe", "heel"), ("knuckle",)
+_SHINS = ("knee", "ankle", *_FEET)
+_LIMBS = ("elbow", "wrist", *_HANDS, *_SHINS, "2", "3", "4")  # fingers beyond the knuckle, too
 _FACE = ("nose", "eye", "ear")
+_GROUPS = (("small_toe",), _FEET, _HANDS, (*_FEET, *_HANDS), _FACE)
+_GROUP_SHARES = (0.5, 0.1, 0.1, 0.22, 0.08)  # of the samples that lack one
+
+
+class _Roles(NamedTuple):
+    """What the joints of a skeleton are to the noise."""
+
+    limb: Tensor  # (J,)
+    shin: Tensor  # (J,) from the knee down
+    face: Tensor  # (J,)
+    confused: Tensor  # (J,) the joint that a detector takes for each
+    handed_on: Tensor  # (J, J) what of each joint's error the others have: half of it a limb's next joint
+    groups: Tensor  # (1 + groups, J) joints that are not drawn together; first none
+
+
+@lru_cache
+def _roles(skeleton: Skeleton, device: torch.device) -> _Roles:
+    def named(words: tuple[str, ...]) -> list[bool]:
+        return [any(word in joint for word in words) for joint in skeleton.joints]
+
+    limb, shares = named(_LIMBS), torch.eye(len(skeleton))
+    for joint, parent in enumerate(skeleton.parents):
+        if limb[joint] and parent >= 0:
+            shares[joint] += 0.5 * shares[parent]
+    parts = (
+        torch.tensor(limb),
+        torch.tensor(named(_SHINS)),
+        torch.tensor(named(_FACE)),
+        torch.as_tensor(skeleton.confused),
+        shares - torch.eye(len(skeleton)),
+        torch.tensor([named(words) for words in ((), *_GROUPS)]),
+    )
+    return _Roles(*(part.to(device) for part in parts))
+
+
+@lru_cache
+def _group_bounds(missing: float, device: torch.device) -> Tensor:
+    """(groups,) where in [0, 1] each of _GROUPS begins; below the first, all is drawn."""
+    shares = torch.tensor((1 - missing, *(missing * share for share in _GROUP_SHARES)))
+    return shares.cumsum(0)[:-1].to(device)
 
 
 def add_floor(maps: Tensor, floor: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Per-pixel Gaussian noise of standard deviation ``floor`` (N,) on maps (N, J, H, W), cut to [0, 1]."""
+    """Per-pixel Gaussian noise of standard deviation ``floor`` (N, J) on maps (N, J, H, W), cut to [0, 1]."""
     noise = torch.randn(maps.shape, generator=generator, device=maps.device)
-    return (maps + floor[:, None, None, None] * noise).clamp(0, 1)
+    return (maps + floor[..., None, None] * noise).clamp(0, 1)
 
 
 def add_floor_to_marginals(
@@ -266,7 +311,7 @@ def add_floor_to_marginals(
     """
     size = marginals.shape[-1]
     noise = torch.randn(marginals.shape, generator=generator, device=marginals.device)
-    level = floor[:, None, None, None]
+    level = floor[..., None, None]
     return marginals + level * (size * 0.39894 + math.sqrt(size * 0.34085) * noise)
 
 

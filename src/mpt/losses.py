@@ -1,5 +1,7 @@
 """The losses of Eq. 2-7: one value per sample, or the mean over what is known; the recipe weighs and sums."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,17 @@ from mpt.heatmaps import blobs, render
 def l1(predicted: Tensor, truth: Tensor) -> Tensor:
     """(N,) mean over points of the 1-norm of their difference, (N, points, 2 or 3). Eq. 2-5."""
     return (predicted - truth).abs().sum(-1).mean(-1)
+
+
+def spread_nll(distance: Tensor, std: Tensor, dimensions: Literal[2, 3]) -> Tensor:
+    """Negative log likelihood, up to a constant, of distances (...) whose standard deviation along an axis is
+    said to be ``std`` (...), alike.
+
+    They are taken to fall off as exp(-distance / scale), as those of pose networks do: under a Gaussian the
+    few largest would tell the spread. The scale is such that 68 % lie where a Gaussian's would.
+    """
+    scale = std / {2: 1.554, 3: 1.871}[dimensions]
+    return distance / scale + dimensions * scale.log()
 
 
 def heatmap_loss(maps: Tensor, points: Tensor, known: Tensor, std_cells: float) -> Tensor:

@@ -1,6 +1,7 @@
 """A transformer as one file that runs without mpt: ONNX, or torch's exported program (.pt2).
 
-    heatmaps (N, J, S, S) -> joints (N, J, 3), vertices (N, V, 3), camera (N, 3), faces (F, 3)
+    heatmaps (N, J, S, S) -> joints (N, J, 3), vertices (N, V, 3), camera (N, 3), faces (F, 3), and where the
+    model says how sure it is joints_std (N, J), where it says which way is up (N, 3) and up_std (N,)
 
 N is free. What is written is run and compared with the transformer before anything appears on the disk.
 """
@@ -29,6 +30,7 @@ from mpt.writing import check_output, write_whole
 
 INPUT = "heatmaps"
 OUTPUTS = ("joints", "vertices", "camera", "faces")
+FURTHER = ("joints_std", "up", "up_std")  # of models that say them
 FORMAT = "mpt-portable-1"
 PRODUCER = "mpt"
 NOTES = "mpt.json"
@@ -50,7 +52,7 @@ class Written:
 
 
 class Portable(nn.Module):
-    """Heatmaps -> :data:`OUTPUTS`, about the root as ``Reconstruction`` has them, before it turns them."""
+    """Heatmaps -> :attr:`outputs`, about the root as ``Reconstruction`` has them, before it turns them."""
 
     triangles: Tensor
 
@@ -61,8 +63,14 @@ class Portable(nn.Module):
         self.looks, self.root = looks, list(model.skeleton.root)
         self.register_buffer("triangles", model.faces.cpu())
         _ = self.transformer._mirrors  # found once, and constant in the graph
+        says = dict(zip(FURTHER, (model.transformer.config.spread, *(model.transformer.config.gravity,) * 2)))
+        self.further = [name for name, said in says.items() if said]
 
-    def forward(self, heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    @property
+    def outputs(self) -> list[str]:
+        return [*OUTPUTS, *self.further]
+
+    def forward(self, heatmaps: Tensor) -> tuple[Tensor, ...]:
         transformer = self.transformer
         seen = (
             transformer.look_twice(heatmaps)
@@ -71,7 +79,8 @@ class Portable(nn.Module):
         )
         root = seen.regressed[:, self.root].mean(1, keepdim=True)
         camera = torch.cat([seen.camera[:, :1], seen.camera[:, 1:] + root[:, 0, :2]], 1)
-        return seen.regressed - root, seen.vertices - root, camera, self.triangles
+        further = (getattr(seen, name) for name in self.further)
+        return seen.regressed - root, seen.vertices - root, camera, self.triangles, *further
 
 
 class _GatheredRows(nn.Module):
@@ -112,6 +121,8 @@ def about(model: Model, looks: int) -> dict[str, str]:
         "that takes the optical axis to the ray of where the root projects",
         "camera": "(N, 3) s, tx, ty: s * (xy + t) is in the crop's [-1, 1], edge to edge",
         "faces": "(F, 3) vertex indices, counter-clockwise seen from outside",
+        "joints_std": "(N, J) metres, where the model says it: standard deviation of joints along an axis",
+        "up": "(N, 3) unit vector against gravity, where the model says it; up_std (N,): radians",
     }  # fmt: skip
 
 
@@ -167,7 +178,7 @@ def _differences(portable: Portable, run: Run, model: Model) -> tuple[float, flo
             return float("inf"), float("inf")
         off = [(a.double() - b.double()).abs().max().item() for a, b in zip(found, expected)]
         millimetres = max(millimetres, 1000 * off[0], 1000 * off[1])
-        of_camera = max(of_camera, off[2], off[3])  # and faces are faces
+        of_camera = max(of_camera, *off[2:])  # and faces are faces
     return millimetres, of_camera
 
 
@@ -188,7 +199,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
         portable,
         (maps,),
         input_names=[INPUT],
-        output_names=OUTPUTS,
+        output_names=portable.outputs,
         dynamic_shapes={INPUT: {0: "N"}},
         dynamo=True,
         verbose=False,
@@ -202,7 +213,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run(maps: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(output) for output in session.run(OUTPUTS, {INPUT: maps.numpy()})]
+        return [torch.from_numpy(output) for output in session.run(portable.outputs, {INPUT: maps.numpy()})]
 
     return content, run
 

@@ -214,6 +214,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
             for joint, (*xy, score) in zip(joints, person.joints2d_px)
         },
         "joints3d_m": {joint: _rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
+        **_sureness(person),
         "camera": {
             "weak_perspective": {"s": s, "tx": tx, "ty": ty},
             "crop_to_image": [_rounded(row, 4) for row in person.crop.image_from_ndc],
@@ -225,6 +226,16 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
         "meshes": files,
         "vertex_count": len(person.vertices),
     }
+
+
+def _sureness(person: "Reconstruction") -> dict:
+    """What a model says of that which it cannot see; nothing, where it says nothing."""
+    said = {}
+    if person.joints3d_std_m is not None:
+        said["joints3d_std_m"] = dict(zip(person.skeleton.joints, _rounded(person.joints3d_std_m, 4)))
+    if person.up is not None and person.up_std_deg is not None:
+        said["up"] = {"direction": _rounded(person.up, 4), "std_deg": round(person.up_std_deg, 2)}
+    return said
 
 
 def _rounded(values, digits: int) -> list[float]:

@@ -113,7 +113,7 @@ def test_it_is_the_network_then_the_transformer(body):
     (maps,) = model.network(images)
     assert torch.equal(output.heatmaps[0], maps)
     seen = model.transformer.prepare(resize(maps, 32).clamp(0, 1))
-    for one, other in zip(output.prediction, model.transformer(seen)):
+    for one, other in zip(output.prediction.parts, model.transformer(seen).parts):
         assert_close(one, other)
 
 
@@ -122,7 +122,7 @@ def test_a_batch_is_its_images_one_by_one(body):
     images = torch.randn(3, 3, 64, 64)
     together = model(images).prediction
     for i in range(3):
-        for one, all_of_them in zip(model(images[i : i + 1]).prediction, together):
+        for one, all_of_them in zip(model(images[i : i + 1]).prediction.parts, together.parts):
             assert_close(one[0], all_of_them[i])
 
 

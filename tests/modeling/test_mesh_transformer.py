@@ -30,6 +30,7 @@ KINDS = {
     "patches, vertices read out": replace(PAPER_LIKE, vertex_queries=False),
     "joints": SMALL_LIKE,
     "joints, vertex queries": replace(SMALL_LIKE, vertex_queries=True, upsampler="dense"),
+    "joints, and how sure": replace(SMALL_LIKE, readout=8, gravity=True, spread=True),
     "coordinates": replace(PAPER_LIKE, inputs="coordinates"),
     "coordinates, vertices read out": replace(SMALL_LIKE, inputs="coordinates"),
     "features": replace(PAPER_LIKE, inputs="features", feature_channels=6, feature_tokens=16),
@@ -71,10 +72,11 @@ def random_input(model: MeshTransformer, n: int) -> torch.Tensor:
 def test_predictions_have_their_shapes(config):
     model = build(config)
     prediction = model(random_input(model, 3))
-    shapes = [tuple(part.shape) for part in prediction]
+    shapes = [tuple(part.shape) for part in prediction.parts]
     joints = (3, JOINTS, 3)
-    assert shapes == [joints, (3, COARSE, 3), (3, FULL, 3), joints, (3, 3), (3, 0, 3)]
-    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in prediction)
+    sure = [(3, JOINTS), (3, 3), (3,)] if config.spread else []
+    assert shapes == [joints, (3, COARSE, 3), (3, FULL, 3), joints, (3, 3), (3, 0, 3), *sure]
+    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in prediction.parts)
 
 
 @ALL
@@ -82,7 +84,7 @@ def test_every_parameter_gets_a_gradient(config):
     model = build(config).train()
     seen = random_input(model, 6)
     prediction = model(seen, mask_queries=0.9, generator=torch.Generator().manual_seed(0))
-    sum((part * torch.randn_like(part)).sum() for part in prediction).backward()
+    sum((part * torch.randn_like(part)).sum() for part in prediction.parts).backward()
     dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not dead
     for block in model.blocks:  # no place in a table is never read
@@ -95,7 +97,7 @@ def test_a_batch_is_its_singles(config):
     seen = random_input(model, 4)
     together = model(seen)
     for n in range(4):
-        for part, alone in zip(together, model(seen[n : n + 1])):
+        for part, alone in zip(together.parts, model(seen[n : n + 1]).parts):
             assert_close(part[n], alone[0])
 
 
@@ -114,7 +116,7 @@ def test_asking_for_rows_gives_those_rows_and_the_same_joints(config):
 def test_what_is_seen_matters(config):
     model = build(config)
     seen = random_input(model, 2)
-    for part in model(seen, further=torch.rand(3, model.regressor.shape[1])):
+    for part in model(seen, further=torch.rand(3, model.regressor.shape[1])).parts:
         assert not torch.allclose(part[0], part[1], atol=1e-5)
 
 
@@ -134,7 +136,7 @@ def test_metres_are_not_rounded_to_the_precision_of_autocast(config):
     seen = random_input(model, 2)
     with torch.autocast("cpu", torch.bfloat16):
         prediction = model(seen, further=torch.rand(3, model.regressor.shape[1]))
-    for part in prediction:
+    for part in prediction.parts:
         assert part.dtype == torch.float32
         assert not torch.equal(part, part.bfloat16().float())
     assert_close(prediction.vertices, model.upsample(prediction.coarse))
@@ -146,7 +148,7 @@ def test_a_whole_model_runs_in_bfloat16(config):
     model = build(config)
     seen = random_input(model, 2)
     expected = model(seen)
-    for part, exact in zip(model.bfloat16()(seen.bfloat16()), expected):
+    for part, exact in zip(model.bfloat16()(seen.bfloat16()).parts, expected.parts):
         assert part.dtype == torch.float32
         torch.testing.assert_close(part, exact, atol=0.1, rtol=0.1)
 
@@ -197,7 +199,7 @@ def test_gradients_flow_from_the_mesh_into_the_maps(name):
     maps = render(random_blobs(1, torch.float64), SIZE).requires_grad_()
 
     def error(maps):
-        return sum(part.double().square().sum() for part in model(model.prepare(maps)))
+        return sum(part.double().square().sum() for part in model(model.prepare(maps)).parts)
 
     (slope,) = torch.autograd.grad(error(maps), maps)
     assert (slope.flatten(2).abs().amax(-1) > 0).all()
@@ -241,7 +243,7 @@ def test_a_body_s_template_stands_upright_before_the_camera_about_its_mid_hip():
     assert joint["nose"][1] < -0.3 and joint["left_ankle"][1] > 0.5  # y down
     assert joint["nose"][2] < joint["left_ear"][2]  # the face is nearer to the camera
     assert (model.template_coarse.amin(0) < model.template_joints.amin(0)).all()
-    assert_close(model.regressor.sum(1), torch.ones(17))
+    assert_close(model.regressor.sum(1), torch.ones(29))
     assert len(model.upsample.near) == len(body.template)
 
 
@@ -308,8 +310,8 @@ def test_mano_s_dense_upsampler_has_152_thousand_parameters():
 def test_looking_twice_at_a_mirrored_picture_gives_the_mirrored_person():
     torch.manual_seed(0)
     body = bodies.load()
-    model = MeshTransformer.for_body(body, SMALL).eval()
-    maps = torch.rand(2, 17, SMALL.heatmap_size, SMALL.heatmap_size)
+    model = MeshTransformer.for_body(body, replace(SMALL, gravity=True, spread=True)).eval()
+    maps = torch.rand(2, len(body.skeleton), SMALL.heatmap_size, SMALL.heatmap_size)
     flip = torch.as_tensor(body.skeleton.flip)
     with torch.no_grad():
         seen, mirrored = model.look_twice(maps), model.look_twice(maps[:, flip].flip(-1))
@@ -320,5 +322,8 @@ def test_looking_twice_at_a_mirrored_picture_gives_the_mirrored_person():
     assert (twice == torch.arange(SMALL.coarse_vertices)).all()  # an involution
     assert_close(mirrored.coarse, seen.coarse[:, model._mirrors[1]] * back)
     assert_close(mirrored.camera, seen.camera * torch.tensor([1.0, -1.0, 1.0]))
+    assert_close(mirrored.up, seen.up * back)
+    assert_close(mirrored.up_std, seen.up_std)
+    assert_close(mirrored.joints_std, seen.joints_std[:, flip])
     once = model(model.prepare(maps))
     assert not torch.allclose(seen.joints, once.joints, atol=1e-4)  # the network alone is not symmetric

@@ -1,17 +1,21 @@
-"""An epoch is every pose from every view once, whoever draws and whenever; each pose with its own shape."""
+"""An epoch is every pose from every view once, whoever draws and whenever; each pose with its own shape;
+rare kinds of pose come more often where that is asked for."""
 
 import numpy as np
 import pytest
+import roma
 import torch
 from test_pretrain import write_store
 
 from mpt import bodies
 from mpt.cameras import aim, h36m_s1
-from mpt.datasets.store import PoseStore
+from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.heatmaps import PERFECT
-from mpt.recipes.draws import PairDraw, PosesConfig
+from mpt.recipes import rarity
+from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig
+from mpt.recipes.rarity import facing_joints, shares_alike
 
 CPU = torch.device("cpu")
 VIEWS = 4
@@ -59,10 +63,68 @@ def test_a_place_of_the_run_has_its_pair_whoever_draws_it_and_whenever(store, bo
     assert len(share) == 10 and len(set(drawn(share, 20, 0))) == 20
 
 
-def test_boosted_poses_are_not_drawn_evenly():
-    assert PosesConfig(share=0.5).even and PosesConfig(rare_boost=3.0).even
-    assert not PosesConfig(low_boost=2.0).even
-    assert not PosesConfig(rare_subjects=("01",), rare_boost=3.0).even
+def upright_and_lying(body, count: int, lying: int) -> torch.Tensor:
+    """(count, B, 3) poses that differ by a quarter of a degree and by where they face; the last ones lie."""
+    rotvec = 0.005 * torch.randn(count, len(body.moving_bones), 3, generator=torch.Generator().manual_seed(3))
+    facing = torch.zeros(count, 3)
+    facing[:, 1] = torch.linspace(-3, 3, count)
+    root = roma.rotvec_to_rotmat(facing)
+    root[-lying:] = root[-lying:] @ roma.rotvec_to_rotmat(torch.tensor([1.5, 0, 0]))
+    rotvec[:, 0] = roma.rotmat_to_rotvec(root)
+    return rotvec
+
+
+def test_the_share_of_poses_alike_is_that_of_their_kind_whoever_faces_where(body):
+    shares = shares_alike(body, upright_and_lying(body, 60, lying=6))
+    np.testing.assert_allclose(shares[:-6], 0.9, atol=0.03)
+    np.testing.assert_allclose(shares[-6:], 0.1, atol=0.01)
+
+
+def test_what_nothing_is_like_is_as_rare_as_one(body, monkeypatch):
+    monkeypatch.setattr(rarity, "REFERENCES", 10)
+    shares = shares_alike(body, upright_and_lying(body, 60, lying=7))
+    assert min(shares) == pytest.approx(0.1) and len(shares) == 60
+    alone = upright_and_lying(body, 60, lying=1).roll(30, 0)  # between the references
+    assert shares_alike(body, alone).argmin() == 29 and min(shares_alike(body, alone)) == pytest.approx(0.1)
+
+
+def test_hands_are_alike_however_their_wrists_turn():
+    hand = bodies.load("anny-hand")
+    rotvec = torch.zeros(20, len(hand.moving_bones), 3)
+    rotvec[:, 0] = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    rotvec[-5:, 1:, 2] = 0.7
+    shares = shares_alike(hand, rotvec)
+    np.testing.assert_allclose(shares, [0.75] * 15 + [0.25] * 5, atol=0.03)
+
+
+def test_joints_are_compared_where_people_face(body):
+    """Turned about the vertical they are the same, and the left hip is on the left."""
+    straight = upright_and_lying(body, 4, lying=1)
+    turned = straight.clone()
+    turn = roma.rotvec_to_rotmat(torch.tensor([0, 2.0, 0]))
+    turned[:, 0] = roma.rotmat_to_rotvec(turn @ roma.rotvec_to_rotmat(straight[:, 0]))
+    joints = facing_joints(body, straight)
+    torch.testing.assert_close(facing_joints(body, turned), joints, atol=1e-5, rtol=0)
+    left, right = (joints[:, body.skeleton.index(f"{side}_hip")] for side in ("left", "right"))
+    assert ((left - right)[:, 0] > 0.1).all()
+    torch.testing.assert_close(left, -right)
+
+
+def test_evenness_draws_rare_kinds_by_the_power_of_their_share(body, tmp_path):
+    rotvec = upright_and_lying(body, 100, lying=10).numpy()
+    with PoseStore.create(tmp_path / "poses.store", body=body) as writer:
+        about = Sequence("01_01", "01", "01_01.bvh", 30.0, 100, 0, "train")
+        writer.add(about, rotvec=rotvec, frame=np.arange(100), kind=Kind(*np.ones((2, 100))))
+    store = PoseStore(tmp_path / "poses.store")
+
+    def lying(evenness: float) -> float:
+        draw = PoseDraw(store, body, PosesConfig(evenness=evenness), 0, CPU)
+        drawn = facing_joints(body, draw(4000, torch.Generator().manual_seed(1), 0).rotvec)
+        return float((drawn[..., 1].amax(1) < 0.4).float().mean())
+
+    assert lying(0.0) == pytest.approx(0.1, abs=0.02)
+    assert lying(0.5) == pytest.approx(10 * 0.1**-0.5 / (10 * 0.1**-0.5 + 90 * 0.9**-0.5), abs=0.03)
+    assert lying(1.0) == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_pair_s_view_is_the_camera_that_looks(store, body, pairs):

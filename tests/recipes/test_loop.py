@@ -31,6 +31,7 @@ class Toy:
     stop_in_validation: bool = False
     nan_at_draw: int | None = None
     validated: list[float] = field(default_factory=list)
+    saved: list[dict[str, torch.Tensor]] = field(default_factory=list)
 
     def draw(self, generator: torch.Generator, step: int, number: int) -> torch.Tensor:
         self.draws += 1
@@ -48,12 +49,15 @@ class Toy:
         self.validated.append(float(model[0].weight.detach().sum()))
         return {"error": self.validated[-1]}
 
+    def save_model(self, model) -> None:
+        self.saved.append({name: weight.detach().clone() for name, weight in model.named_parameters()})
+
     def run(self, *, resume: bool = False) -> nn.Module:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
         run = Run(self.folder) if resume else Run.begin(self.folder, self.config)
         return train(
-            run, self.config, model, self.draw, self.losses_of, self.validate, lambda model: None,
+            run, self.config, model, self.draw, self.losses_of, self.validate, self.save_model,
             accelerator=Accelerator(cpu=True), resume=resume,
         )  # fmt: skip
 
@@ -128,18 +132,51 @@ def test_a_large_gradient_is_clipped_and_nought_never_clips(tmp_path):
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+AVERAGED = replace(CONFIG, optim=replace(CONFIG.optim, average=0.8))
+
+
+def test_the_average_of_the_weights_is_validated_and_saved_for_use(tmp_path):
+    each = replace(CONFIG, validate_every=1, save_every_s=0)
+    plain = Toy(tmp_path / "plain", each)
+    plain.run()
+    torch.manual_seed(0)
+    average = dict(nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)).named_parameters())
+    toy = Toy(tmp_path / "averaged", replace(each, optim=AVERAGED.optim))
+    told = dict(toy.run().named_parameters())
+    assert len(toy.saved) == 13 and len(toy.validated) == 12  # the last weights are saved once more
+    for step, (weights, found) in enumerate(zip(plain.saved[:12], toy.saved)):
+        decay = min(0.8, (1 + step) / (10 + step))
+        average = {name: decay * average[name] + (1 - decay) * weight for name, weight in weights.items()}
+        for name, expected in average.items():
+            torch.testing.assert_close(found[name], expected)
+        assert toy.validated[step] == float(found["0.weight"].sum())
+    assert all(torch.equal(told[name], weight) for name, weight in toy.saved[-1].items())
+    state = load_tensors(toy.state)
+    assert torch.equal(state["optimizer.average.0.weight"], toy.saved[-1]["0.weight"])
+    assert torch.equal(state["model.0.weight"], plain.saved[-1]["0.weight"])
+    assert not any(".average." in name for name in load_tensors(plain.state))
+
+
+def test_the_average_takes_the_long_view_only_when_it_has_seen_enough():
+    optim = OptimConfig(average=0.999)
+    assert [optim.decay(step) for step in (0, 8, 10**6)] == pytest.approx([0.1, 0.5, 0.999])
+    assert OptimConfig().decay(5) == 0
+
+
+@pytest.mark.parametrize("config", [CONFIG, AVERAGED], ids=["weights", "averaged"])
 @pytest.mark.parametrize("stop", [1, 2, 6, 7, 12])
-def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(tmp_path, stop):
-    whole = Toy(tmp_path / "whole")
+def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(tmp_path, stop, config):
+    whole = Toy(tmp_path / "whole", config)
     whole.run()
     with pytest.raises(KeyboardInterrupt):
-        Toy(tmp_path / "broken", stop_at_draw=stop).run()
-    broken = Toy(tmp_path / "broken")
+        Toy(tmp_path / "broken", config, stop_at_draw=stop).run()
+    broken = Toy(tmp_path / "broken", config)
     assert broken.saved_step == stop - 1
     broken.run(resume=True)
     assert broken.draws == 12 - (stop - 1)
     assert load_tensors(broken.state).keys() == load_tensors(whole.state).keys()
     assert broken.state == whole.state
+    assert all(torch.equal(broken.saved[-1][name], weight) for name, weight in whole.saved[-1].items())
     checks = [[e for e in toy.metrics if "error" in e] for toy in (whole, broken)]
     assert checks[0] == checks[1]
 

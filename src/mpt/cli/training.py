@@ -19,7 +19,7 @@ DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
 NUMBERS = ("samples", "batch_size", "accumulate", "learning_rate", "validation_samples", "validate_every")
 CHANGEABLE = ("body", *NUMBERS, "seed", "precision")
-OF_PRETRAINING = (*CHANGEABLE, "skip_below")
+OF_PRETRAINING = (*CHANGEABLE, "ahead", "skip_below")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Pretrain:
     """Of the weights and of every draw."""
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     """What the transformer computes in."""
+    ahead: Annotated[int | None, arg(metavar="STEPS")] = None
+    """Steps whose samples are made at once: 4 on a GPU, where a small batch takes as long as a large one."""
     skip_below: Annotated[float | None, arg(metavar="VALUE")] = None
     """Of models that read patches: heatmaps' values under this read as zero, and empty patches are left out,
     for a third of the time; 0 reads all, to the letter of the paper."""

@@ -53,6 +53,14 @@ class SyntheticBatch:
     vertices: Tensor  # (N, len(rows), 3)
     rows: Tensor  # full vertices that are compared
     points: Tensor  # (N, K, 2) true 2D joints in the crop
+    up: Tensor  # (N, 3) unit vector: where up is, as a pose stood before it was tilted
+
+    def part(self, number: int, parts: int) -> "SyntheticBatch":
+        """One of so many parts of equal size; ``rows`` are all parts'."""
+        if parts == 1:
+            return self
+        cut = {name: value.chunk(parts)[number] for name, value in vars(self).items() if name != "rows"}
+        return SyntheticBatch(rows=self.rows, **cut)
 
 
 class Synthesizer:
@@ -94,7 +102,8 @@ class Synthesizer:
         config, n = self.config, len(rotvec)
         rotvec = self.widen(rotvec.to(self.device)[:, self.column], generator)
         rotations = roma.rotvec_to_rotmat(rotvec)
-        rotations[:, 0] = self._tilt(n, generator) @ rotations[:, 0]
+        tilt = self._tilt(n, generator)
+        rotations[:, 0] = tilt @ rotations[:, 0]
         drawn = self.body.sample_shapes(n, generator)
         shape = drawn if shape is None else torch.where(shape.isnan(), drawn, shape)
 
@@ -102,7 +111,7 @@ class Synthesizer:
             : config.fine_vertices
         ]
         posed = self.body.subset(torch.cat([self.coarse_index, rows]))(rotations, shape)
-        return self.look(posed.vertices, posed.joints, rows, generator, view)
+        return self.look(posed.vertices, posed.joints, rows, generator, view, up=tilt[:, :, 1])
 
     def look(
         self,
@@ -111,8 +120,14 @@ class Synthesizer:
         rows: Tensor,
         generator: torch.Generator | None,
         view: Tensor | None = None,
+        *,
+        up: Tensor | None = None,
     ) -> SyntheticBatch:
-        """What a virtual camera sees of bodies in world axes: coarse vertices followed by ``rows``."""
+        """What a virtual camera sees of bodies in world axes: coarse vertices followed by ``rows``.
+
+        up: (N, 3) where up is for each body: who tilts with all the world sees another camera tilted. The
+        world's y, where not given.
+        """
         n = len(joints)
         cameras = self._cameras(n, generator, view)
         root = joints[:, self.skeleton.root].mean(1, keepdim=True)
@@ -120,6 +135,7 @@ class Synthesizer:
         projected = cameras.project(cameras.world_to_camera(joints))
         network_from_world = cameras.rotation.mT @ aim(cameras.translation)  # of rows; the root is the origin
         joints, vertices = joints @ network_from_world, vertices @ network_from_world
+        up = network_from_world[:, 1] if up is None else (up[:, None] @ network_from_world)[:, 0]
 
         visible = self._visible(n, generator)
         points = self._crop(projected, visible, generator)
@@ -136,7 +152,7 @@ class Synthesizer:
             case _:
                 seen = add_floor(render(blobs, self.size), floor, generator)
         coarse, fine = vertices.split([len(self.coarse_index), len(rows)], 1)
-        return SyntheticBatch(seen, joints, coarse, fine, rows, points)
+        return SyntheticBatch(seen, joints, coarse, fine, rows, points, up)
 
     def _cameras(self, n: int, generator: torch.Generator | None, view: Tensor | None = None) -> Cameras:
         if view is not None:

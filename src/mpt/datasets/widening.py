@@ -7,7 +7,7 @@ Letters: N samples, B bones, K joints.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import roma
 import torch
@@ -31,6 +31,10 @@ class Widening:
     perturb: float = 0.4
     perturb_deg: float = 8.0
     """Standard deviation of each bone's extra rotation; each sample draws its own, up to twice this."""
+    ends: float = 0.5
+    """Wrists and ankles turned some more: motion capture hardly moves hands."""
+    ends_deg: float = 18.0
+    """Standard deviation of that turn about each axis."""
     legs: float = 0.15
     """Legs drawn inside joint limits: a third anyhow, half sitting on a chair, the rest squatting."""
     arms: float = 0.12
@@ -43,7 +47,7 @@ class Widening:
     """Bodies turned to any orientation at all: lying, falling, upside down."""
 
 
-NO_WIDENING = Widening(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NO_WIDENING = Widening(**dict.fromkeys((field.name for field in fields(Widening)), 0))
 
 
 class Widener:
@@ -58,6 +62,7 @@ class Widener:
 
     groups: tuple[tuple[str, ...], ...]  # words in the roles of bones that are exchanged together
     limbs: tuple[str, ...]  # ... of bones that are perturbed
+    ends: tuple[str, ...] = ()  # ... of bones at whose ends hands and feet are
     out_of_picture: tuple[tuple[str, ...], ...]  # words in the names of joints
 
     def __init__(self, body: Body, config: Widening) -> None:
@@ -65,7 +70,7 @@ class Widener:
         role_of = {bone: role for role, bone in body.roles.items()}
         self.roles = [role_of[bone] for bone in body.bones]
         self.group_masks = torch.stack([self.bones_with(*words) for words in self.groups])
-        self.limb_mask = self.bones_with(*self.limbs)
+        self.limb_mask, self.end_mask = self.bones_with(*self.limbs), self.bones_with(*self.ends)
         joints = body.skeleton.joints
         self.cuts = torch.stack([self._named(joints, words) for words in self.out_of_picture])
         flip = [self.roles.index(mirror_name(role)) for role in self.roles]
@@ -90,6 +95,10 @@ class Widener:
             extra = torch.randn(rotvec.shape, generator=generator, device=self.device) * scale
             perturbed = self.chosen(n, config.perturb, generator) & self.limb_mask
             rotvec = rotvec + extra * perturbed[..., None]
+        if config.ends and self.end_mask.any():
+            extra = torch.randn(rotvec.shape, generator=generator, device=self.device)
+            turned = self.chosen(n, config.ends, generator) & self.end_mask
+            rotvec = rotvec + math.radians(config.ends_deg) * extra * turned[..., None]
         if config.mirror and self.bone_flip is not None:
             mirrored = rotvec[:, self.bone_flip] * torch.tensor([1.0, -1.0, -1.0], device=self.device)
             rotvec = torch.where(self.chosen(n, config.mirror, generator)[..., None], mirrored, rotvec)
@@ -112,8 +121,13 @@ class Widener:
         return torch.tensor(hits, device=self.device)
 
 
-_ARM, _TRUNK, _LOWER = ("collar", "shoulder", "elbow", "wrist"), ("spine", "neck", "head"), ("knee", "ankle")
-_SIDE_OUT = ("wrist", "elbow", "shoulder", "hip", "knee", "ankle")
+_ARM, _TRUNK, _FEET = (
+    ("collar", "shoulder", "elbow", "wrist"),
+    ("spine", "neck", "head"),
+    ("ankle", "toe", "heel"),
+)
+_LOWER, _HANDS = ("knee", *_FEET), ("wrist", "knuckle")
+_SIDE_OUT = ("shoulder", "elbow", *_HANDS, "hip", *_LOWER)
 
 
 class PersonWidener(Widener):
@@ -129,17 +143,18 @@ class PersonWidener(Widener):
         tuple(f"right&{part}" for part in _ARM),
     )
     limbs = ("hip", "knee", "shoulder", "elbow", "neck", "head", "spine")
+    ends = ("wrist", "ankle")
     out_of_picture = (
-        ("ankle",),
+        _FEET,
         _LOWER,
         _LOWER,
         (*_LOWER, "hip"),
-        (*_LOWER, "hip", "wrist"),
+        (*_LOWER, "hip", *_HANDS),
         ("nose", "eye", "ear"),
-        ("left_wrist", "left_elbow"),
-        ("right_wrist", "right_elbow"),
-        tuple(f"left_{joint}" for joint in _SIDE_OUT),
-        tuple(f"right_{joint}" for joint in _SIDE_OUT),
+        tuple(f"left&{joint}" for joint in (*_HANDS, "elbow")),
+        tuple(f"right&{joint}" for joint in (*_HANDS, "elbow")),
+        tuple(f"left&{joint}" for joint in _SIDE_OUT),
+        tuple(f"right&{joint}" for joint in _SIDE_OUT),
     )
 
     def __init__(self, body: Body, config: Widening) -> None:

@@ -54,6 +54,13 @@ class MeshTransformerConfig:
     """As in METRO and Mesh Graphormer: the features of all the 2D network's resolutions, and their mean over
     the grid joined to every query. Otherwise those that its first head reads, in the grid's tokens alone.
     """
+    readout: int = 0
+    """Without vertex queries: how narrow the joint tokens are made before vertices are read out of them all;
+    0: as wide as they are."""
+    gravity: bool = False
+    """Which way is up is said too, and how sure that is."""
+    spread: bool = False
+    """How far each joint may be off is said too."""
     skip_below: float = 0.0
     """Patches: values of heatmaps under this read as zero, and patches that then hold nothing are left out,
     in training as in use; 0 reads all."""
@@ -86,6 +93,32 @@ class MeshPrediction(NamedTuple):
     regressed: Tensor  # (N, K, 3) joints of the full mesh, by the body's regressor
     camera: Tensor  # (N, 3): s, tx, ty
     further: Tensor  # (N, R, 3) joints of the full mesh by another regressor; R is 0 where none was given
+    joints_std: Tensor | None = None  # (N, K) of ``regressed`` along an axis: BALL of it holds 68 % of errors
+    up: Tensor | None = None  # (N, 3) unit vector
+    up_std: Tensor | None = None  # (N,) radians, about an axis across it: DISC of it holds 68 % of errors
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """All that the model says."""
+        return [part for part in self if part is not None]
+
+
+class Heads(NamedTuple):
+    """What is read out of the tokens. A spread is the logarithm of a standard deviation."""
+
+    joints: Tensor  # (N, K, 3)
+    coarse: Tensor  # (N, C, 3)
+    camera: Tensor  # (N, 3)
+    spread: Tensor | None  # (N, K) of metres
+    up: Tensor | None  # (N, 3) a vector of any length
+    up_spread: Tensor | None  # (N,) of radians
+
+
+BALL = 1.873
+"""Standard deviations along an axis within which 68 % of a Gaussian's points in space lie."""
+
+DISC = 1.510
+"""... and of its points in a plane."""
 
 
 class MeshTransformer(nn.Module):
@@ -98,6 +131,8 @@ class MeshTransformer(nn.Module):
     template_joints: Tensor
     template_coarse: Tensor
     regressor: Tensor
+    spread_scale: Tensor  # (K,) by how much ``joints_std`` is corrected, and
+    up_scale: Tensor  # () ``up_std``: measured on poses kept apart (mpt.recipes.calibration)
 
     def __init__(
         self,
@@ -158,7 +193,17 @@ class MeshTransformer(nn.Module):
         if config.vertex_queries:
             self.to_vertex = nn.Linear(last, 3)
         else:
-            self.read_vertices = nn.Linear(joints * last, self.coarse_count * 3)
+            width = config.readout or last
+            self.narrow = (
+                nn.Sequential(nn.Linear(last, width), nn.GELU()) if config.readout else nn.Identity()
+            )
+            self.read_vertices = nn.Linear(joints * width, self.coarse_count * 3)
+        if config.spread:
+            self.to_spread = nn.Linear(last, 1)
+            self.register_buffer("spread_scale", torch.ones(joints))
+        if config.gravity:
+            self.to_up, self.to_up_spread = nn.Linear(joints * last, 3), nn.Linear(joints * last, 1)
+            self.register_buffer("up_scale", torch.ones(()))
         self.upsample = (
             SparseUpsampler(near, weight)
             if config.upsampler == "sparse"
@@ -215,7 +260,7 @@ class MeshTransformer(nn.Module):
         further: (R, V) regressor of other joints, wanted too.
         """
         heads = self._heads(self._encode(seen, mask_queries, generator))
-        return self._mesh(*heads, rows, further)
+        return self._mesh(heads, rows, further)
 
     def look_twice(self, maps: Tensor) -> MeshPrediction:
         """Heatmaps (N, J, S, S), as they are and mirrored -> the average of the two predictions.
@@ -227,15 +272,18 @@ class MeshTransformer(nn.Module):
         joint_mirror, coarse_mirror = self._mirrors
         mirrored = maps[:, joint_mirror].flip(-1)
         tokens = self._encode(self.prepare(torch.cat([maps, mirrored])))
-        (joints, other), (coarse, other_coarse), (camera, other_camera) = (
-            part.unflatten(0, (2, -1)).unbind() for part in self._heads(tokens)
+        heads = self._heads(tokens)
+        one, other = (Heads(*(h if h is None else h.unflatten(0, (2, -1))[i] for h in heads)) for i in (0, 1))
+        back = one.joints.new_tensor([-1.0, 1.0, 1.0])
+        mirror = Heads(
+            back * other.joints[:, joint_mirror],
+            back * other.coarse[:, coarse_mirror],
+            back.roll(1) * other.camera,
+            None if other.spread is None else other.spread[:, joint_mirror],
+            None if other.up is None else back * other.up,
+            other.up_spread,
         )
-        back = joints.new_tensor([-1.0, 1.0, 1.0])
-        return self._mesh(
-            (joints + back * other[:, joint_mirror]) / 2,
-            (coarse + back * other_coarse[:, coarse_mirror]) / 2,
-            (camera + camera.new_tensor([1.0, -1.0, 1.0]) * other_camera) / 2,
-        )
+        return self._mesh(Heads(*(a if a is None else (a + b) / 2 for a, b in zip(one, mirror))))
 
     @cached_property
     def _mirrors(self) -> tuple[Tensor, Tensor] | None:
@@ -281,27 +329,27 @@ class MeshTransformer(nn.Module):
             tokens = block(tokens, positions, keep)
         return self.final_norm(tokens)
 
-    def _heads(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens of the last block -> joints (N, K, 3), coarse vertices (N, C, 3), camera (N, 3)."""
+    def _heads(self, tokens: Tensor) -> Heads:
+        """What tokens (N, T, D) of the last block say. Spreads learn from the tokens, not these from them."""
+        config = self.config
         with torch.autocast(tokens.device.type, enabled=False):  # bfloat16 would round metres by millimetres
             tokens = tokens.to(self.to_joint.weight.dtype)
             of_joints = tokens[:, : self.joint_count]
             flat = of_joints.flatten(1)
-            if self.config.vertex_queries:
+            if config.vertex_queries:
                 coarse = self.to_vertex(tokens[:, self.joint_count : self.joint_count + self.coarse_count])
             else:
-                coarse = self.read_vertices(flat).unflatten(1, (-1, 3))
-            return self.to_joint(of_joints), coarse, self.to_camera(flat)
+                coarse = self.read_vertices(self.narrow(of_joints).flatten(1)).unflatten(1, (-1, 3))
+            spread = self.to_spread(of_joints.detach())[..., 0] if config.spread else None
+            up = self.to_up(flat) if config.gravity else None
+            up_spread = self.to_up_spread(flat.detach())[:, 0] if config.gravity else None
+            return Heads(self.to_joint(of_joints), coarse, self.to_camera(flat), spread, up, up_spread)
 
     def _mesh(
-        self,
-        joints: Tensor,
-        coarse: Tensor,
-        camera: Tensor,
-        rows: Tensor | None = None,
-        further: Tensor | None = None,
+        self, heads: Heads, rows: Tensor | None = None, further: Tensor | None = None
     ) -> MeshPrediction:
         """The coarse mesh made full, or those rows of it, and the joints that the full mesh has."""
+        joints, coarse, camera, spread, up, up_spread = heads
         with torch.autocast(coarse.device.type, enabled=False):
             vertices = self.upsample(coarse, rows)
             if rows is None:
@@ -309,7 +357,13 @@ class MeshTransformer(nn.Module):
             else:
                 regressed = self.upsample.regressed(coarse, self.regressor)
             others = coarse[:, :0] if further is None else self.upsample.regressed(coarse, further)
-        return MeshPrediction(*(p.float() for p in (joints, coarse, vertices, regressed, camera, others)))
+        said = MeshPrediction(*(p.float() for p in (joints, coarse, vertices, regressed, camera, others)))
+        if spread is not None:
+            said = said._replace(joints_std=spread.float().exp() * self.spread_scale)
+        if up is not None and up_spread is not None:
+            up_std = up_spread.float().exp() * self.up_scale
+            said = said._replace(up=F.normalize(up.float(), dim=-1), up_std=up_std)
+        return said
 
     def kept_tokens(self, maps: Tensor) -> int:
         """How many patch tokens a batch of heatmaps (N, J, S, S) takes: as many as its fullest sample keeps,
@@ -367,6 +421,11 @@ class MeshTransformer(nn.Module):
             self.read_vertices.weight.mul_(0.1)
         self.to_camera.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
         self.to_camera.weight.mul_(0.1)
+        if self.config.spread:
+            self.to_spread.bias.fill_(math.log(0.05))
+        if self.config.gravity:
+            self.to_up.bias.copy_(torch.tensor([0.0, -1.0, 0.0]))
+            self.to_up_spread.bias.fill_(math.log(0.2))
 
 
 class _Block(nn.Module):

@@ -30,13 +30,14 @@ def look_upright(transformer: MeshTransformer, maps: Tensor, skeleton: Skeleton)
         return torch.cat([points[..., :2] @ turn, points[..., 2:]], -1)
 
     shift = (found.camera[:, None, 1:] @ turn)[:, 0]
-    return MeshPrediction(
-        back(found.joints),
-        back(found.coarse),
-        back(found.vertices),
-        back(found.regressed),
-        torch.cat([found.camera[:, :1], shift], -1),
-        back(found.further),
+    return found._replace(
+        joints=back(found.joints),
+        coarse=back(found.coarse),
+        vertices=back(found.vertices),
+        regressed=back(found.regressed),
+        camera=torch.cat([found.camera[:, :1], shift], -1),
+        further=back(found.further),
+        up=None if found.up is None else back(found.up[:, None])[:, 0],
     )
 
 

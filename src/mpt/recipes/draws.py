@@ -1,5 +1,6 @@
 """Which training poses a step sees, whose shape each has, and which camera looks at it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from mpt.bodies import Body
 from mpt.datasets.store import PoseStore
+from mpt.recipes.rarity import shares_alike
 
 
 @dataclass(frozen=True)
@@ -17,23 +19,21 @@ class PosesConfig:
 
     share: float = 1.0
     """Share of the training poses that is used (Figure of the mocap share)."""
-    low_boost: float = 1.0
-    """How much more often a pose is drawn whose pelvis is within ``low_m`` of its lowest joint."""
-    low_m: float = 0.6
-    rare_subjects: tuple[str, ...] = ()
-    """Named as ``mpt prepare mocap --validation`` names them: CMU/85, or 85 where one set has it."""
-    rare_boost: float = 1.0
-
-    @property
-    def even(self) -> bool:
-        """Whether all poses are drawn equally often."""
-        return self.low_boost == 1 and (self.rare_boost == 1 or not self.rare_subjects)
+    evenness: float = 0.0
+    """How evenly kinds of pose are drawn: each pose by its share of like ones to the power of minus this.
+    0 draws recordings as they are, every pose equally often; 1 would draw all kinds equally often."""
 
 
 class Drawn(NamedTuple):
     rotvec: Tensor  # (N, bones, 3) float32 local rotations, radians
     shape: Tensor  # (N, S) of the pose's own person, NaN where it is unknown
     view: Tensor | None = None  # (N,) the rig's camera that looks at it; None: any may
+
+
+def joined(draws: Sequence[Drawn]) -> Drawn:
+    """Those draws as one, in their order."""
+    rotvec, shape, view = (None if field[0] is None else torch.cat(field) for field in zip(*draws))
+    return Drawn(rotvec, shape, view)
 
 
 class Poses:
@@ -48,7 +48,6 @@ class Poses:
                 : max(1, round(config.share * len(index)))
             ]
             index = np.sort(index[chosen])
-        self.index = index
         self.rotvec = torch.from_numpy(store.rotvec(index).astype(np.float16)).to(device)
         self.sequence = torch.from_numpy(store.sequence(index)).to(device)
         self.shapes = own_shapes(body, store).to(device)
@@ -62,17 +61,16 @@ class Poses:
 
 
 class PoseDraw(Poses):
-    """Draws training poses, rare ones more often, with replacement."""
+    """Draws training poses, rare kinds more often where it is asked to, with replacement."""
 
     def __init__(
         self, store: PoseStore, body: Body, config: PosesConfig, seed: int, device: torch.device
     ) -> None:
         super().__init__(store, body, config, seed, device)
-        weight = np.ones(len(self))
-        weight[store.kind(self.index).pelvis_height < config.low_m] *= config.low_boost
-        rare = np.isin(self.index, store.indices("train", subjects=config.rare_subjects))
-        weight[rare] *= config.rare_boost
-        self.cumulative = torch.from_numpy(np.cumsum(weight) / weight.sum()).to(device)
+        weight = torch.ones(len(self), dtype=torch.float64)
+        if config.evenness:
+            weight = shares_alike(body, self.rotvec.float()).cpu().double() ** -config.evenness
+        self.cumulative = (weight.cumsum(0) / weight.sum()).to(device)
 
     def __call__(self, count: int, generator: torch.Generator, first: int) -> Drawn:
         """So many poses, by the generator alone."""

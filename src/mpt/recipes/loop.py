@@ -57,12 +57,19 @@ class OptimConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 never clips."""
+    average: float = 0.0
+    """Decay of the weights' moving average, which is what is then validated and saved for use; 0 keeps none.
+    """
 
     def at(self, step: int, steps: int) -> float:
         """Learning rate of step 0 .. steps - 1."""
         rising = (step + 1) / max(1, round(self.warmup * steps))
         falling = (steps - step) / max(1, steps - round(self.warmup * steps))
         return self.learning_rate * min(1.0, rising, falling)
+
+    def decay(self, step: int) -> float:
+        """What the average keeps of itself in a step: little at first, when it has seen few weights."""
+        return min(self.average, (1 + step) / (10 + step))
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,7 @@ def train(
     lr_factor: Callable[[str], float] = lambda name: 1.0,
     fed: Collection[str] = (),
 ) -> nn.Module:
-    """Evaluate, save, step, log. Returns the trained model.
+    """Evaluate, save, step, log. Returns the trained model, with its average weights where these are kept.
 
     draw(generator, step, number): the samples of a micro-batch, by its number among all processes' of the
         step; made in full precision whatever the model runs in.
@@ -249,6 +256,7 @@ def train(
         betas=config.optim.betas,
         clip_norm=config.optim.clip_norm,
         accumulate=config.accumulate,
+        averages=config.optim.average > 0,
     )
     learning.put(moments)
     called = learning.compiled() if compile_model else learning.called
@@ -271,10 +279,12 @@ def train(
             run.save_state(
                 whole, moments, step=step, batch_size=config.batch_size, micro_batches=micro_batches
             )
-            save_model(whole)
+        useful = learning.averaged()
+        if main:
+            save_model(useful)
 
     def check(step: int, lr: float) -> None:
-        errors = validate(finite(learning.whole(), step))
+        errors = validate(finite(learning.averaged(), step))
         if main:
             run.log(step=step, samples=step * config.batch_size * micro_batches, lr=lr, **errors)
             shown = "  ".join(f"{name} {value:.1f}" for name, value in errors.items())
@@ -306,6 +316,7 @@ def train(
                         sums[name] = sums.get(name, 0.0) + value.detach() / config.accumulate
                 statistics.end_step(team)
                 learning.step()
+                learning.follow(config.optim.decay(step))
                 taken = step + 1
                 learning.optimizer.zero_grad(set_to_none=True)
 
@@ -343,7 +354,7 @@ def train(
             raise
     save(config.steps)
     accelerator.wait_for_everyone()
-    return learning.whole()
+    return learning.averaged()
 
 
 def check_new(folder: Path, config: Any) -> None:
@@ -369,9 +380,13 @@ def check_new(folder: Path, config: Any) -> None:
 
 def seed_micro_batch(seed: int, step: int, number: int, generator: torch.Generator) -> None:
     """Give a micro-batch of a step its random numbers, whoever takes it and whenever."""
-    mixed = (seed * 1_000_003 + step) * 1_009 + number
+    mixed = micro_batch_seed(seed, step, number)
     generator.manual_seed(mixed)
     torch.manual_seed(mixed)  # dropout
+
+
+def micro_batch_seed(seed: int, step: int, number: int) -> int:
+    return (seed * 1_000_003 + step) * 1_009 + number
 
 
 def new_folder(name: str, root: str | os.PathLike = "runs") -> Path:

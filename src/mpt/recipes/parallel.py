@@ -23,13 +23,14 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mpt.errors import InputError
 from mpt.modeling.attention import EncoderLayer
 
 Parallel = Literal["ddp", "fsdp2", "zero1", "zero2"]
 Moments = dict[str, dict[str, Tensor]]
-"""What Adam remembers of each weight, by its name."""
+"""What Adam remembers of each weight, by its name, and the weight's ``average`` where one is kept."""
 OF_EACH = ("step", "exp_avg", "exp_avg_sq")
 """In this order on every process, or they would exchange one for another."""
 
@@ -53,6 +54,8 @@ def learner(
 class Learner:
     """A model and its Adam, of which each process holds all: DDP, or one process alone."""
 
+    in_shares = False  # whether no process holds all weights
+
     def __init__(
         self,
         model: nn.Module,
@@ -62,12 +65,24 @@ class Learner:
         betas: tuple[float, float],
         clip_norm: float,
         accumulate: int,
+        averages: bool = False,
     ) -> None:
-        """``groups``: weights and their settings, as optimisers take them."""
+        """``groups``: weights and their settings, as optimisers take them; ``averages``: whether a moving
+        average of the weights is kept.
+        """
         self.model, self.accelerator = model, accelerator
         self.clip_norm, self.accumulate = clip_norm, accumulate
         self.called = model  # what a step calls
+        self.copy = self._copy() if averages or self.in_shares else model
         self.optimizer = self._prepare(groups, betas)
+        trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+        self.average = {name: p.clone() for name, p in trained.items()} if averages else {}
+
+    def _copy(self) -> nn.Module:
+        """A model for other weights than those trained, in the precision that these compute in."""
+        copied = copy.deepcopy(self.model)
+        self.accelerator.prepare_model(copied, evaluation_mode=True)
+        return copied
 
     def _prepare(self, groups: list[dict], betas: tuple[float, float]) -> torch.optim.Optimizer:
         adam = torch.optim.Adam(groups, betas=betas, fused=True)
@@ -89,19 +104,53 @@ class Learner:
             self.accelerator.clip_grad_norm_(self.called.parameters(), self.clip_norm)
         self.optimizer.step()
 
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move the average towards the weights, of itself keeping ``decay``."""
+        if self.average:
+            weights = dict(self.model.named_parameters())
+            mine = [_own(average) for average in self.average.values()]
+            get_ema_multi_avg_fn(decay)(mine, [_own(weights[name]) for name in self.average], 0)
+
     def whole(self) -> nn.Module:
-        """The model with all of its weights, for validation and saving. Called by all processes together."""
-        return self.model
+        """The model with all of its weights as they are trained. Called by all processes together, as are the
+        next three.
+        """
+        return self._filled(self.model.state_dict()) if self.in_shares else self.model
+
+    def averaged(self) -> nn.Module:
+        """The model to validate and to use: with its average weights where they are kept. It stands in the
+        same place as :meth:`whole` does where weights are in shares, and lasts until either is called again.
+        """
+        return self._filled(self.model.state_dict() | self.average) if self.average else self.whole()
+
+    @torch.no_grad()
+    def _filled(self, state: dict[str, Tensor]) -> nn.Module:
+        for name, copied in self.copy.state_dict().items():
+            copied.copy_(_full(state[name]))
+        return self.copy
 
     def moments(self) -> Moments:
-        """Called by all processes together, as :meth:`put` is."""
+        found = self._moments()
+        for name, average in self.average.items():  # in the same order on every process
+            if name in found:
+                found[name]["average"] = _full(average)
+        return found
+
+    def put(self, moments: Moments) -> None:
+        for name, average in self.average.items():
+            if "average" in moments.get(name, {}):
+                average.copy_(_like(moments[name]["average"], average))
+        self._put(moments)
+
+    def _moments(self) -> Moments:
         return {
             name: {key: _full(self.optimizer.state[parameter][key]) for key in OF_EACH}
             for name, parameter in self.model.named_parameters()
             if parameter in self.optimizer.state
         }
 
-    def put(self, moments: Moments) -> None:
+    def _put(self, moments: Moments) -> None:
         for name, parameter in self.model.named_parameters():
             if name in moments:
                 self.optimizer.state[parameter] = {
@@ -114,15 +163,15 @@ class Fsdp2(Learner):
     validation and saving. Transformer layers and 2D networks are gathered one by one.
     """
 
+    in_shares = True
+
     def _prepare(self, groups: list[dict], betas: tuple[float, float]) -> torch.optim.Optimizer:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
         names = {parameter: name for name, parameter in self.model.named_parameters()}
         groups = [group | {"params": [names[p] for p in group["params"]]} for group in groups]
-        self.copy = copy.deepcopy(self.model)
-        for model in (self.model, self.copy):
-            self.accelerator.prepare_model(model, evaluation_mode=True)  # the precision that it computes in
+        self.accelerator.prepare_model(self.model, evaluation_mode=True)  # the precision that it computes in
         mesh = init_device_mesh(self.accelerator.device.type, (self.accelerator.num_processes,))
         units: list[Any] = [part for part in self.model.modules() if isinstance(part, EncoderLayer)]
         if hasattr(self.model, "network"):  # an ImageToMesh, which pre-training should not import OpenCV for
@@ -137,12 +186,6 @@ class Fsdp2(Learner):
     def micro_batch(self, last: bool) -> AbstractContextManager:
         self.model.set_requires_gradient_sync(last)  # pyright: ignore[reportCallIssue] - fully_shard's own
         return nullcontext()
-
-    @torch.no_grad()
-    def whole(self) -> nn.Module:
-        for mine, copied in zip(self.model.state_dict().values(), self.copy.state_dict().values()):
-            copied.copy_(_full(mine))
-        return self.copy
 
 
 class Zero(Learner):
@@ -195,7 +238,7 @@ class Zero(Learner):
     def step(self) -> None:
         self.called.step()
 
-    def moments(self) -> Moments:
+    def _moments(self) -> Moments:
         from deepspeed.utils import safe_get_full_optimizer_state
 
         names = {parameter: name for name, parameter in self.model.named_parameters()}
@@ -209,13 +252,14 @@ class Zero(Learner):
             for parameter in parameters
         }
 
-    def put(self, moments: Moments) -> None:
+    def _put(self, moments: Moments) -> None:
         from deepspeed.utils import safe_set_full_optimizer_state
 
         names = {parameter: name for name, parameter in self.model.named_parameters()}
         for parameters, share in self.shares:
             for parameter in parameters:
-                for key, value in moments.get(names[parameter], {}).items():
+                for key in OF_EACH if names[parameter] in moments else ():
+                    value = moments[names[parameter]][key]
                     if key == "step":
                         self.adam.state[share]["step"].copy_(value)
                     else:
@@ -231,6 +275,11 @@ _WAYS = {"ddp": Learner, "fsdp2": Fsdp2, "zero1": Zero, "zero2": Zero2}
 
 def _full(tensor: Any) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _own(tensor: Any) -> Tensor:
+    """This process's share."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def _like(whole: Tensor, parameter: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,11 +18,12 @@ from mpt.cameras import weak_perspective
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
 from mpt.errors import InputError
-from mpt.losses import l1
+from mpt.losses import l1, spread_nll
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
-from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, with_people
+from mpt.recipes.calibration import calibrated
+from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, joined, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, train
+from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
 from mpt.recipes.parallel import Parallel, check_installed, leave
 
 
@@ -33,6 +35,10 @@ class LossWeights:
     joints: float = 1.0
     regressed: float = 1.0
     projected: float = 1.0
+    up: float = 0.1
+    """Ours, of a model that says which way is up."""
+    spread: float = 0.01
+    """Ours, of a model that says how sure it is. No other weights learn from it: it only has to be there."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class PretrainConfig:
     """Samples of one micro-batch."""
     accumulate: int = 1
     """Micro-batches of one process in one step: n processes of k do what one does with n k of them."""
+    ahead: int = 1
+    """Steps whose samples are made at once. On a GPU a small batch takes as long to make as a large one."""
     parallel: Parallel = "ddp"
     """How several processes share a step; one alone needs none of it."""
     mask_queries: float = 0.3
@@ -120,7 +128,7 @@ def pretrain(
         device=device,
     )
     views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
-    every_pair = config.every_pair and config.data.cameras == "h36m_s1" and config.poses.even
+    every_pair = config.every_pair and config.data.cameras == "h36m_s1" and not config.poses.evenness
     from_store = (store, body, config.poses, config.seed, device)
     poses = PairDraw(*from_store, views=views) if every_pair else PoseDraw(*from_store)
     if config.epochs:
@@ -131,10 +139,12 @@ def pretrain(
     learned = min(steps, config.validate_every) * config.batch_size * micro_batches
     checked = store.rotvec(spread(held_out, config.validation_samples or validation_samples(learned)))
 
-    def draw(generator: torch.Generator, step: int, number: int) -> SyntheticBatch:
-        first = (step * micro_batches + number) * config.batch_size
-        drawn = poses(config.batch_size, generator, first)
+    def make(generator: torch.Generator, steps: range, number: int) -> SyntheticBatch:
+        firsts = [(step * micro_batches + number) * config.batch_size for step in steps]
+        drawn = joined([poses(config.batch_size, generator, first) for first in firsts])
         return synthesize(drawn.rotvec, generator, shape=drawn.shape, view=drawn.view)
+
+    draw = Ahead(make, config.ahead, config.seed)
 
     def losses_of(
         model: torch.nn.Module, batch: SyntheticBatch, generator: torch.Generator
@@ -153,7 +163,7 @@ def pretrain(
     def save_model(model: MeshTransformer) -> None:
         checkpoint.save(
             Path(out) / "model.safetensors",
-            model,
+            calibrated(model, body, store.bones, checked, config.data),
             faces=body.faces,
             skeleton=body.skeleton,
             body=body.name,
@@ -190,6 +200,30 @@ def pretrain(
         compile_model=config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"),
     )
     return Path(out)
+
+
+class Ahead:
+    """Draws the samples of several steps at once, and gives each step its part.
+
+    What a step gets follows from the seed and its number alone, so training resumes at any step.
+    """
+
+    def __init__(
+        self, make: Callable[[torch.Generator, range, int], SyntheticBatch], steps: int, seed: int
+    ) -> None:
+        """make(generator, steps, number): samples of those steps' micro-batches of that number, in order."""
+        self._make, self._steps, self._seed = make, steps, seed
+        self._made: dict[int, tuple[int, SyntheticBatch]] = {}  # by number: of which steps, their samples
+
+    def __call__(self, generator: torch.Generator, step: int, number: int) -> SyntheticBatch:
+        if self._steps == 1:
+            return self._make(generator, range(step, step + 1), number)
+        group, part = divmod(step, self._steps)
+        if self._made.get(number, (-1,))[0] != group:
+            first = group * self._steps
+            own = torch.Generator(generator.device).manual_seed(micro_batch_seed(self._seed, first, number))
+            self._made[number] = group, self._make(own, range(first, first + self._steps), number)
+        return self._made[number][1].part(part, self._steps)
 
 
 def validation_samples(learned: int) -> int:
@@ -232,12 +266,21 @@ def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[s
     """The weighted terms of Eq. 6, each a scalar. L_V is the mean over the coarse and the full mesh."""
     vertices = (l1(prediction.coarse, batch.coarse) + l1(prediction.vertices, batch.vertices)) / 2
     projected = weak_perspective(prediction.joints, prediction.camera)
-    return {
+    terms = {
         "vertices": weights.vertices * vertices.mean(),
         "joints": weights.joints * l1(prediction.joints, batch.joints).mean(),
         "regressed": weights.regressed * l1(prediction.regressed, batch.joints).mean(),
         "projected": weights.projected * l1(projected, batch.points).mean(),
     }
+    spreads = []
+    if prediction.joints_std is not None:
+        distance = (prediction.regressed - batch.joints).norm(dim=-1).detach()
+        spreads.append(spread_nll(distance, prediction.joints_std, 3).mean())
+    if prediction.up is not None:
+        terms["up"] = weights.up * l1(prediction.up[:, None], batch.up[:, None]).mean()
+        angle = (prediction.up - batch.up).norm(dim=-1).detach()
+        spreads.append(spread_nll(angle, prediction.up_std, 2).mean())
+    return terms | ({"spread": weights.spread * sum(spreads)} if spreads else {})
 
 
 def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerator:
