@@ -5,6 +5,9 @@ size and direction. A second network looks at the square region of interest so d
 person is upright in it, and gives a heatmap for each landmark. Those maps are warped back to the upright crop
 that the transformer knows.
 
+Of COCO29's joints it draws 27: a small toe is none of its landmarks. Who is somebody, how large a person is
+and where the crop lies, COCO's 17 tell.
+
 The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), run by LiteRT.
 """
 
@@ -22,7 +25,7 @@ from mpt.crops import Crop, apply, compose, invert
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid, upright
 from mpt.pose2d.tiles import shrunk, tiles, whole
-from mpt.skeletons import BLAZEPOSE33, COCO17, remap
+from mpt.skeletons import BLAZEPOSE33, COCO17, COCO29
 
 DETECTOR_SIZE = 224
 LANDMARK_SIZE = 256
@@ -34,7 +37,21 @@ MIN_SCORE_INSIDE = 0.5  # the same inside another person, where arms and folds l
 MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
 SEARCH_SIZE = 700  # people are searched in a picture shrunk to no less than this: 224 pixels for each third
 
-COCO_LANDMARKS = remap(BLAZEPOSE33, COCO17)
+_ITS_NAMES = {
+    "big_toe": "foot_index", "thumb_knuckle": "thumb", "index_knuckle": "index", "pinky_knuckle": "pinky",
+}  # fmt: skip
+
+
+def _landmark(joint: str) -> int:
+    """Which of BlazePose's landmarks one of COCO29's joints is; -1 for none."""
+    side, _, what = joint.partition("_")
+    name = f"{side}_{_ITS_NAMES[what]}" if what in _ITS_NAMES else joint
+    return BLAZEPOSE33.joints.index(name) if name in BLAZEPOSE33.joints else -1
+
+
+LANDMARKS = np.array([_landmark(joint) for joint in COCO29.joints])
+DRAWN = LANDMARKS >= 0
+BODY = slice(len(COCO17))  # the joints by which people are told apart, measured and framed
 HIPS = COCO17.indices("left_hip", "right_hip")
 # Cell k of the 64 lies at pixel 4 k of the 256, counted from the region's edge: no half cell is added.
 NDC_FROM_CELL = np.array([[1 / 32, 0, -1], [0, 1 / 32, -1]])
@@ -56,7 +73,7 @@ class BlazePose:
     The networks are loaded, and at the very first time fetched, at the first call.
     """
 
-    skeleton = COCO17
+    skeleton = COCO29
     assets = ("blazepose",)
 
     def __init__(
@@ -125,7 +142,8 @@ class _Detection:
 class _Figure:
     """A person as the landmark network sees one, in its region of interest.
 
-    ``joints_px`` (17, 3) x, y, score; ``maps`` (64, 64, 17) in the region; ``world`` (33, 3) metres.
+    ``joints_px`` (29, 3) x, y, score, zeros for what is not drawn; ``maps`` (64, 64, 29) in the region;
+    ``world`` (33, 3) metres.
     """
 
     detection_score: float
@@ -137,9 +155,14 @@ class _Figure:
     world: np.ndarray
 
     @property
+    def body_px(self) -> np.ndarray:
+        """(17, 3) COCO's joints alone."""
+        return self.joints_px[BODY]
+
+    @property
     def score(self) -> float:
         """Both networks' scores times the mean of the eight highest peaks: half a person is one, too."""
-        return self.detection_score * self.presence * float(np.sort(self.joints_px[:, 2])[-8:].mean())
+        return self.detection_score * self.presence * float(np.sort(self.body_px[:, 2])[-8:].mean())
 
     @property
     def hips_px(self) -> np.ndarray:
@@ -147,7 +170,7 @@ class _Figure:
 
     @property
     def size_px(self) -> float:
-        return float(np.ptp(self.joints_px[:, :2], axis=0).max())
+        return float(np.ptp(self.body_px[:, :2], axis=0).max())
 
     def explains(self, detection: _Detection) -> bool:
         """The detection lies on this person's hips and is of this person's size."""
@@ -155,18 +178,18 @@ class _Figure:
         return distance < 0.15 * self.roi.side_px and 0.5 < detection.roi.side_px / self.roi.side_px < 2
 
     def same_as(self, other: "_Figure") -> bool:
-        distances = np.linalg.norm(self.joints_px[:, :2] - other.joints_px[:, :2], axis=1)
+        distances = np.linalg.norm(self.body_px[:, :2] - other.body_px[:, :2], axis=1)
         return bool(np.median(distances) < 0.15 * max(self.size_px, other.size_px))
 
     def phantom_of(self, other: "_Figure") -> bool:
         """A weak small figure, most of it inside the box of a person twice as large: a part of that one."""
-        low, high = other.joints_px[:, :2].min(0), other.joints_px[:, :2].max(0)
-        inside = ((self.joints_px[:, :2] >= low) & (self.joints_px[:, :2] <= high)).all(1).mean()
+        low, high = other.body_px[:, :2].min(0), other.body_px[:, :2].max(0)
+        inside = ((self.body_px[:, :2] >= low) & (self.body_px[:, :2] <= high)).all(1).mean()
         return self.score < MIN_SCORE_INSIDE and self.size_px < other.size_px / 2 and inside > 0.5
 
     def person(self, heatmap_size: int) -> Person2D:
-        seen = self.joints_px[self.joints_px[:, 2] >= MIN_PEAK]
-        seen = seen if len(seen) > 1 else self.joints_px
+        seen = self.body_px[self.body_px[:, 2] >= MIN_PEAK]
+        seen = seen if len(seen) > 1 else self.body_px
         low, high = seen[:, :2].min(0), seen[:, :2].max(0)
         crop = Crop.around(seen, CROP_FACTOR)
         return Person2D(
@@ -181,10 +204,10 @@ class _Figure:
 
     def _maps_in(self, crop: Crop, size: int) -> np.ndarray:
         cell_from_crop = compose(CELL_FROM_NDC, compose(self.roi.ndc_from_image, crop.image_from_crop(size)))
-        warped = np.empty((len(COCO17), size, size), np.float32)
-        for joint, out in enumerate(warped):
+        warped = np.zeros((len(COCO29), size, size), np.float32)
+        for joint in np.flatnonzero(DRAWN):
             cv2.warpAffine(
-                np.ascontiguousarray(self.maps[..., joint]), cell_from_crop, (size, size), dst=out,
+                np.ascontiguousarray(self.maps[..., joint]), cell_from_crop, (size, size), dst=warped[joint],
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             )  # fmt: skip
         return warped
@@ -228,8 +251,9 @@ class _Landmarker:
         joints_px = np.where(
             peaks[:, None] >= MIN_PEAK,
             apply(compose(roi.image_from_ndc, NDC_FROM_CELL), cells),
-            points_px[COCO_LANDMARKS],
+            points_px[LANDMARKS],
         )
+        joints_px[~DRAWN] = 0
         return _Figure(
             detection_score=detection_score,
             presence=seen.presence,
@@ -244,14 +268,15 @@ class _Landmarker:
         landmarks, presence, _, logits, world = self._network(pixels)
         # 33 landmarks and two points that tell where to look next, as the detector's do; the rest is unused
         points = landmarks.reshape(39, 5)[:35, :2] / (LANDMARK_SIZE / 2) - 1
-        maps = sigmoid(logits[..., COCO_LANDMARKS])
+        maps = np.zeros((*logits.shape[:2], len(COCO29)), np.float32)
+        maps[..., DRAWN] = sigmoid(logits[..., LANDMARKS[DRAWN]])
         return _Look(points, float(presence[0]), maps, world.reshape(39, 3)[:33])
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What the landmark network says of a region: ``points`` (35, 2) in its [-1, 1], ``maps`` (64, 64, 17),
-    ``world`` (33, 3) metres.
+    """What the landmark network says of a region: ``points`` (35, 2) in its [-1, 1], ``maps`` (64, 64, 29),
+    zeros for what is not drawn, ``world`` (33, 3) metres.
     """
 
     points: np.ndarray
@@ -270,7 +295,7 @@ class _Look:
         return _Look(
             self.points[flip] * [-1, 1],
             self.presence,
-            across[..., COCO17.flip],
+            across[..., COCO29.flip],
             self.world[BLAZEPOSE33.flip] * np.array([-1, 1, 1], np.float32),
         )
 
