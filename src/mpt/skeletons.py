@@ -91,8 +91,10 @@ def begin_alike(one: Skeleton, other: Skeleton) -> bool:
     return all(a == b for a, b in zip(one.joints, other.joints))
 
 
-def scored(skeleton: Skeleton) -> Skeleton:
-    """The joints that metrics count: of people COCO's 17 whatever else is known of them, else all."""
+def core(skeleton: Skeleton) -> Skeleton:
+    """The first of a skeleton's joints, by which crops are framed and metrics count: of people COCO's 17,
+    whatever else is known of them; of hands all.
+    """
     return COCO17 if begin_alike(skeleton, COCO17) else skeleton
 
 
