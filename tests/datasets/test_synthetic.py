@@ -10,9 +10,9 @@ from tolerance import assert_close
 from mpt import bodies
 from mpt.cameras import RandomCameras, h36m_s1
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
-from mpt.datasets.widening import NO_WIDENING, Widening
+from mpt.datasets.widening import NO_WIDENING
 from mpt.heatmaps import PERFECT, blobs, decode, marginals, render
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, COCO29
 
 PLAIN = SyntheticConfig(widening=NO_WIDENING, noise=PERFECT, truncation=0.0, fine_vertices=50)
 SIZE = 64
@@ -68,9 +68,9 @@ def test_a_batch_follows_from_its_generator_alone(body, make, inputs):
 @pytest.mark.parametrize("inputs", ["patches", "joints", "coordinates"])
 def test_shapes_are_those_that_the_batch_declares(body, make, inputs):
     batch = make(inputs=inputs)(some_poses(body), seeded())
-    seen = {"patches": (6, 17, SIZE, SIZE), "joints": (6, 17, 2, SIZE), "coordinates": (6, 17, 3)}
+    seen = {"patches": (6, 29, SIZE, SIZE), "joints": (6, 29, 2, SIZE), "coordinates": (6, 29, 3)}
     assert batch.seen.shape == seen[inputs]
-    assert batch.joints.shape == (6, 17, 3) and batch.points.shape == (6, 17, 2)
+    assert batch.joints.shape == (6, 29, 3) and batch.points.shape == (6, 29, 2)
     assert batch.coarse.shape == (6, 431, 3) and batch.vertices.shape == (6, 50, 3)
     assert len(batch.rows.unique()) == 50
 
@@ -98,7 +98,7 @@ def test_targets_are_the_posed_body_turned_by_a_camera_of_the_rig(body, make):
     for n in range(12):
         to_root = rig.world_to_camera(torch.zeros(4, 1, 3))[:, 0]
         turn = torch.stack([shortest_turn(ray).T for ray in to_root]) @ rig.rotation  # (4, 3, 3)
-        in_each = centered[n] @ turn.mT  # (4, 17, 3)
+        in_each = centered[n] @ turn.mT  # (4, 29, 3)
         (camera,) = ((in_each - batch.joints[n]).abs().amax((1, 2)) < 1e-4).nonzero()[:, 0]
         used.add(int(camera))
         off_axis = torch.rad2deg(torch.atan(to_root[camera, :2].norm() / to_root[camera, 2]))
@@ -127,7 +127,8 @@ def test_points_are_the_projection_of_the_joints_for_random_cameras(body, make):
 
 @pytest.mark.parametrize("inputs", ["patches", "joints", "coordinates"])
 def test_perfect_maps_show_the_points(body, make, inputs):
-    batch = make(inputs=inputs)(some_poses(body), seeded())
+    wide = replace(PLAIN, crop_factor=(1.8, 1.8))  # feet and hands lie in it as well
+    batch = make(wide, inputs)(some_poses(body), seeded())
     pixels = (batch.points + 1) * SIZE / 2 - 0.5
     maps = render(blobs(pixels, 3 / 2**0.5 * SIZE / 224), SIZE)
     match inputs:
@@ -152,16 +153,16 @@ def test_visible_joints_lie_inside_the_crop(body, make):
         assert not seen.all() and seen.any(1).all()
 
 
-def test_an_unshifted_crop_is_centred_and_as_large_as_its_factor_says(body, make):
+def test_an_unshifted_crop_is_centred_on_coco_s_17_and_as_large_as_its_factor_says(body, make):
     batch = make(replace(PLAIN, crop_factor=(1.25, 1.25), crop_shift=0.0))(some_poses(body), seeded())
-    low, high = batch.points.amin(1), batch.points.amax(1)
+    low, high = batch.points[:, :17].amin(1), batch.points[:, :17].amax(1)
     assert_close(low + high, torch.zeros(6, 2))
     assert_close((high - low).amax(1), torch.full((6,), 2 / 1.25))
 
 
 def test_nobody_is_cut_off_without_truncation_and_everybody_with_it(body, make):
     whole = make(inputs="coordinates")(some_poses(body, 50), seeded())
-    assert (whole.seen[..., 2] > 0).all()
+    assert (whole.seen[:, :17, 2] > 0).all()
     cut = make(replace(PLAIN, truncation=1.0), "coordinates")(some_poses(body, 50), seeded())
     missing = cut.seen[..., 2] == 0
     assert missing.any(1).all() and (~missing).any(1).all()
@@ -184,7 +185,7 @@ def test_mirroring_a_pose_mirrors_the_body(body, make):
     reduced = body.with_bones(body.moving_bones)
     shape = torch.zeros(4, body.shape_count)
     straight, turned = (reduced(roma.rotvec_to_rotmat(pose), shape).joints for pose in (rotvec, mirrored))
-    other_side = straight[:, COCO17.flip] * torch.tensor([-1.0, 1.0, 1.0])
+    other_side = straight[:, COCO29.flip] * torch.tensor([-1.0, 1.0, 1.0])
     torch.testing.assert_close(turned, other_side, atol=3e-3, rtol=0)  # Anny is symmetric to millimetres
 
 
@@ -269,7 +270,7 @@ def test_tilting_and_turning_are_rotations_as_often_as_asked(make):
 def test_widening_shares_are_probabilities(body, make):
     rotvec = some_poses(body, 1000)
     for name in ("mirror", "perturb", "legs"):
-        synthesize = make(replace(PLAIN, widening=replace(Widening(0, 0, 0, 8, 0, 0, 0, 0), **{name: 0.3})))
+        synthesize = make(replace(PLAIN, widening=replace(NO_WIDENING, perturb_deg=8, **{name: 0.3})))
         changed = (synthesize.widen(rotvec, seeded()) != rotvec).flatten(1).any(1)
         assert changed.double().mean() == pytest.approx(0.3, abs=0.05), name
 
