@@ -10,7 +10,7 @@ from mpt.errors import InputError
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.reconstruct import Reconstruction
 from mpt.scenes import Scene, Subject, demo_hands, demo_scenes
-from mpt.skeletons import COCO17, HAND21, Skeleton, begin_alike, scored
+from mpt.skeletons import COCO17, HAND21, Skeleton, begin_alike, core
 
 FAR = 0.5  # 2D joints off by more than this share of a person's size belong to somebody else
 
@@ -60,14 +60,14 @@ def match(people: Sequence[Reconstruction], truth: Sequence[Subject]) -> list[in
 
 def _distance(person: Reconstruction, subject: Subject) -> float:
     """Mean distance of the 2D joints, as a share of the true person's size."""
-    count = len(scored(person.skeleton))
+    count = len(core(person.skeleton))
     found, truth = person.joints2d_px[:count, :2], subject.joints2d_px[:count]
     return float(np.linalg.norm(found - truth, axis=1).mean() / np.ptp(truth, axis=0).max())
 
 
 def _errors(person: Reconstruction, subject: Subject) -> Errors:
     root = subject.joints[person.skeleton.root].mean(0)
-    count = len(scored(person.skeleton))
+    count = len(core(person.skeleton))
     joints, vertices = torch.from_numpy(person.joints3d[:count]), torch.from_numpy(person.vertices)
     true_joints = torch.from_numpy((subject.joints - root)[:count])
     return Errors(

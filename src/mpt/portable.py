@@ -26,6 +26,7 @@ from mpt.checkpoint import Model
 from mpt.errors import InputError
 from mpt.heatmaps import blobs, render
 from mpt.modeling.upsampling import SparseUpsampler
+from mpt.skeletons import core
 from mpt.writing import check_output, write_whole
 
 INPUT = "heatmaps"
@@ -104,6 +105,7 @@ class _GatheredRows(nn.Module):
 def about(model: Model, looks: int) -> dict[str, str]:
     """What somebody who has nothing but the file must know."""
     skeleton, size = model.skeleton, model.transformer.config.heatmap_size
+    framed = core(skeleton)
     root = "the wrist of a right hand" if not skeleton.two_sided else "the middle of the hips"
     return {
         "format": FORMAT,
@@ -114,7 +116,9 @@ def about(model: Model, looks: int) -> dict[str, str]:
         "skeleton": skeleton.name,
         "joint_names": json.dumps(skeleton.joints),
         "heatmaps": f"(N, {len(skeleton)}, {size}, {size}) float32 in [0, 1], joints in the order of "
-        "joint_names: of an upright square crop whose side is 1.25 times the longer side of the joints' box",
+        "joint_names: of an upright square crop whose side is 1.25 times the longer side of the box of "
+        f"{'' if skeleton == framed else f'the first {len(framed)} '}joints; of a joint that "
+        "nobody draws a map of zeros",
         "joints": f"(N, {len(skeleton)}, 3) metres about {root}, by the body's regressor from the mesh",
         "vertices": "(N, V, 3) metres about the same point",
         "axes": "x right, y down, z forward, of a camera that looks at the person: turn them by the rotation "

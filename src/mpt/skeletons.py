@@ -1,5 +1,6 @@
 """Named joint sets. Joints are called by name wherever a reader meets them; an order lives here alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,9 +70,27 @@ def mirror_name(name: str) -> str:
     return name.replace("right", "left")
 
 
+OTHER_NAMES = {
+    "big_toe": ("foot_index",),
+    "thumb_knuckle": ("thumb", "thumb2"),
+    "index_knuckle": ("index", "index1", "forefinger1"),
+    "pinky_knuckle": ("pinky", "pinky1", "pinky_finger1"),
+}
+"""What others call a joint of feet and hands, after left or right: BlazePose, whose thumb is its middle joint
+as well, the 21 points of a hand, COCO-WholeBody.
+"""
+
+
+def find(joint: str, names: Sequence[str]) -> int:
+    """Where among ``names`` a joint is, by its own name or another that is known for it; -1 for nowhere."""
+    side, _, part = joint.partition("_")
+    called = (joint, *(f"{side}_{other}" for other in OTHER_NAMES.get(part, ())))
+    return next((names.index(name) for name in called if name in names), -1)
+
+
 def remap(source: Skeleton, target: Skeleton) -> np.ndarray:
     """(len(target),) index into ``source`` of each joint of ``target``, by name; -1 where it has none."""
-    return np.array([source.joints.index(j) if j in source.joints else -1 for j in target.joints])
+    return np.array([find(joint, source.joints) for joint in target.joints])
 
 
 def arranged(values: np.ndarray, source: Skeleton, target: Skeleton, axis: int = 0) -> np.ndarray:
@@ -91,8 +110,10 @@ def begin_alike(one: Skeleton, other: Skeleton) -> bool:
     return all(a == b for a, b in zip(one.joints, other.joints))
 
 
-def scored(skeleton: Skeleton) -> Skeleton:
-    """The joints that metrics count: of people COCO's 17 whatever else is known of them, else all."""
+def core(skeleton: Skeleton) -> Skeleton:
+    """The first of a skeleton's joints, by which crops are framed and metrics count: of people COCO's 17,
+    whatever else is known of them; of hands all.
+    """
     return COCO17 if begin_alike(skeleton, COCO17) else skeleton
 
 

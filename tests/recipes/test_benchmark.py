@@ -161,7 +161,7 @@ def test_a_fine_tuned_network_is_the_model_s_own_eye(photos, tmp_path, capsys):
     ids=["what the first head reads", "Graphormer's"],
 )
 def test_a_model_of_image_features_is_measured_with_the_network_beside_it(features, photos, tmp_path, capsys):
-    folder, run, body = photos[0], tmp_path / "run", bodies.load()
+    folder, run, body = photos[0], tmp_path / "run", bodies.load(skeleton="coco17")
     config = networks.NetworkConfig("small", width=4, input_size=64)
     network = networks.build(config).eval()
     networks.save(run / networks.FILE, network, config)

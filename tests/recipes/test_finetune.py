@@ -42,6 +42,7 @@ from mpt.skeletons import COCO17, H36M17
 UPRIGHT = AugmentationConfig(flip=0)
 TINY = FinetuneConfig(
     name="tiny",
+    skeleton="coco29",
     model=replace(SMALL, hidden=(16,), layers=1, heads=2, heatmap_size=32, dropout=0.2),
     network=NetworkConfig("small", width=4, input_size=64),
     data=("rendered",),
@@ -249,7 +250,7 @@ def stepped(body, truth: Truth, config=TINY) -> tuple[dict[str, torch.Tensor], d
     images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(3))[:n]
     batch = PhotoBatch(images, truth, torch.arange(20))
     output = model(images, rows=batch.rows)
-    terms = recipe.objective(output, batch, body.coarsened(431).index, FinetuneWeights(), 2.0)
+    terms = recipe.objective(output, batch, body.coarsened(431).index, FinetuneWeights(), 2.0, slice(17))
     torch.stack(list(terms.values())).sum().backward()
     return terms, {name: p.grad for name, p in model.named_parameters()}
 

@@ -177,6 +177,6 @@ def test_eyes_of_other_joints_are_refused():
     ):
         eyes.eye_of("blazepalm", COCO17, 56)
     with pytest.raises(
-        InputError, match="blazepose sees the joints of coco17, but the model was made for hand21"
+        InputError, match="blazepose sees the joints of coco29, but the model was made for hand21"
     ):
         eyes.eye_of("blazepose", HAND21, 56)

@@ -20,6 +20,7 @@ from mpt.bodies import Body
 from mpt.cameras import Cameras, RandomCameras, aim, h36m_s1
 from mpt.datasets.widening import Widening, widener_of
 from mpt.heatmaps import HeatmapNoise, add_floor, add_floor_to_marginals, perturb, render, render_marginals
+from mpt.skeletons import core
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Synthesizer:
         self.bones = self.body.bones
         self.column = [bones.index(bone) for bone in self.bones]
         self.coarse_index = body.coarsened(coarse_vertices).index.to(device)
-        self.skeleton = body.skeleton
+        self.skeleton, self.framed = body.skeleton, len(core(body.skeleton))
         self.rig = h36m_s1(config.views).to(device)
         self.widen = widener_of(self.body)(self.body, config.widening)
 
@@ -162,10 +163,13 @@ class Synthesizer:
         return self.rig[torch.randint(len(self.rig), (n,), generator=generator, device=self.device)]
 
     def _crop(self, projected: Tensor, visible: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Pixels (N, K, 2) -> the [-1, 1] of a square crop about the visible joints, a little off."""
+        """Pixels (N, K, 2) -> the [-1, 1] of a square crop about the visible joints (of people COCO's 17), a
+        little off.
+        """
         far = torch.finfo(projected.dtype).max
-        low = torch.where(visible[..., None], projected, far).amin(1)
-        high = torch.where(visible[..., None], projected, -far).amax(1)
+        shown, framed = visible[:, : self.framed, None], projected[:, : self.framed]
+        low = torch.where(shown, framed, far).amin(1)
+        high = torch.where(shown, framed, -far).amax(1)
         u = torch.rand(len(projected), 3, generator=generator, device=self.device)
         least, most = self.config.crop_factor
         side = (high - low).amax(-1, keepdim=True) * (least + (most - least) * u[:, :1])

@@ -20,7 +20,7 @@ from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.finders import FINDERS, finder_for
-from mpt.skeletons import COCO17, Skeleton
+from mpt.skeletons import COCO17, Skeleton, core
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -204,12 +204,13 @@ def _person(region: Region, joints: np.ndarray, maps: np.ndarray, skeleton: Skel
     back = [-1, 1] if region.mirrored else [1, 1]
     points_px = apply(region.crop.image_from_ndc, joints[:, :2] * back)
     peaks = joints[:, 2]
-    seen = points_px[peaks >= MIN_PEAK]
-    seen = seen if len(seen) > 1 else points_px
+    body, peaks_of_body = points_px[: len(core(skeleton))], peaks[: len(core(skeleton))]
+    seen = body[peaks_of_body >= MIN_PEAK]
+    seen = seen if len(seen) > 1 else body
     low, high = seen.min(0), seen.max(0)
     return Person2D(
         bbox_xywh=(*map(float, low), *map(float, high - low)),
-        score=float(np.sort(peaks)[-8:].mean()),  # half a person is one, too
+        score=float(np.sort(peaks_of_body)[-8:].mean()),  # half a person is one, too
         joints2d_px=np.column_stack([points_px, peaks]),
         crop=region.crop,
         heatmaps=maps,

@@ -1,9 +1,10 @@
 """What a 2D pose network gives: the people (or hands) in a photo, each with a heatmap for every joint.
 
-The transformer learns from maps of an upright square crop around the joints (``Crop.around``), so that is
-where every network's maps must arrive. A one-stage detector finds its people itself; a network that wants a
-person's crop first (HigherHRNet as the paper uses it) takes boxes from a detector, runs on each crop and
-returns its maps resampled to ``heatmap_size``.
+The transformer learns from maps of an upright square crop around the joints (``Crop.around``), of people
+around COCO's 17 even where feet and hands are drawn as well (``mpt.skeletons.core``), so that is where every
+network's maps must arrive. A one-stage detector finds its people itself; a network that wants a person's crop
+first (HigherHRNet as the paper uses it) takes boxes from a detector, runs on each crop and returns its maps
+resampled to ``heatmap_size``.
 """
 
 from dataclasses import dataclass, replace

@@ -25,7 +25,7 @@ from mpt.crops import Crop, apply, compose, invert
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid, upright
 from mpt.pose2d.tiles import shrunk, tiles, whole
-from mpt.skeletons import BLAZEPOSE33, COCO17, COCO29
+from mpt.skeletons import BLAZEPOSE33, COCO17, COCO29, remap
 
 DETECTOR_SIZE = 224
 LANDMARK_SIZE = 256
@@ -37,19 +37,7 @@ MIN_SCORE_INSIDE = 0.5  # the same inside another person, where arms and folds l
 MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
 SEARCH_SIZE = 700  # people are searched in a picture shrunk to no less than this: 224 pixels for each third
 
-_ITS_NAMES = {
-    "big_toe": "foot_index", "thumb_knuckle": "thumb", "index_knuckle": "index", "pinky_knuckle": "pinky",
-}  # fmt: skip
-
-
-def _landmark(joint: str) -> int:
-    """Which of BlazePose's landmarks one of COCO29's joints is; -1 for none."""
-    side, _, what = joint.partition("_")
-    name = f"{side}_{_ITS_NAMES[what]}" if what in _ITS_NAMES else joint
-    return BLAZEPOSE33.joints.index(name) if name in BLAZEPOSE33.joints else -1
-
-
-LANDMARKS = np.array([_landmark(joint) for joint in COCO29.joints])
+LANDMARKS = remap(BLAZEPOSE33, COCO29)
 DRAWN = LANDMARKS >= 0
 BODY = slice(len(COCO17))  # the joints by which people are told apart, measured and framed
 HIPS = COCO17.indices("left_hip", "right_hip")

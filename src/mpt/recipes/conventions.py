@@ -22,7 +22,7 @@ from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample, Samples
 from mpt.errors import InputError
 from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
 from mpt.recipes.predictions import Predicted
-from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, begin_alike, remap, scored
+from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, begin_alike, core, remap
 
 Name = Literal["h36m", "3dpw", "emdb", "freihand", "folder", "rendered"]
 TITLES = {
@@ -206,17 +206,17 @@ class OwnMeshes:
     @property
     def says(self) -> str:
         return (
-            f"the joints of {scored(self.body.skeleton).name} by the body's regressor on the predicted mesh, "
+            f"the joints of {core(self.body.skeleton).name} by the body's regressor on the predicted mesh, "
             f"about the root, against the set's own; vertices about it too; {NO_REFLECTION}"
         )
 
     def knows(self, sample: Sample) -> bool:
         if sample.vertices_m is None or sample.joints is None:
             return False
-        return bool(sample.joints.on(scored(self.body.skeleton)).known.all())
+        return bool(sample.joints.on(core(self.body.skeleton)).known.all())
 
     def errors(self, samples: Sequence[Sample], predicted: Sequence[Predicted]) -> dict[str, Tensor]:
-        skeleton = scored(self.body.skeleton)
+        skeleton = core(self.body.skeleton)
         mesh, truth = _vertices(predicted), _stack([sample.vertices_m for sample in samples])
         joints = self.body.regress(mesh)[:, : len(skeleton)]
         true = _stack([sample.joints.on(skeleton).xyz_m for sample in samples])

@@ -14,7 +14,7 @@ from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.metrics import ErrorSums, mpjpe, pa_mpjpe
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes.loop import batches
-from mpt.skeletons import scored
+from mpt.skeletons import core
 
 
 def spread(index: np.ndarray, count: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def evaluate_poses(
     was_training = model.training
     model.eval()
     device = model.template_joints.device
-    usual, counted = widener_of(body).cameras, len(scored(body.skeleton))
+    usual, counted = widener_of(body).cameras, len(core(body.skeleton))
     virtual = cameras == "h36m_s1"
     data = SyntheticConfig(
         cameras="h36m_s1" if virtual else "random",

@@ -13,7 +13,7 @@ from mpt.errors import InputError
 from mpt.heatmaps import PAPER_STD_PX, blobs, render
 from mpt.pose2d.base import CROP_FACTOR, Person2D
 from mpt.pose2d.candidates import LeftOut, note
-from mpt.skeletons import COCO17, COCO29, Skeleton, begin_alike, of_count
+from mpt.skeletons import COCO17, COCO29, Skeleton, begin_alike, core, of_count
 
 DOUBTFUL = 0.5  # a joint's score, below which it may lie anywhere
 MANY = 6  # joints in one line are nobody's
@@ -137,7 +137,9 @@ class Keypoints:
 
     def _person(self, points: np.ndarray, mirrored: np.bool_) -> Person2D:
         joints = np.column_stack([points[:, :2], np.clip(points[:, 2], 0, 1)])
-        seen = joints[joints[:, 2] > 0]
+        body = joints[: len(core(self.skeleton))]
+        seen = body[body[:, 2] > 0]
+        seen = seen if len(seen) > 1 else joints[joints[:, 2] > 0]
         low, high = seen[:, :2].min(0), seen[:, :2].max(0)
         crop = Crop.around(seen, CROP_FACTOR)
         return Person2D(

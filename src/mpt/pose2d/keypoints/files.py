@@ -19,7 +19,7 @@ from mpt.pose2d.keypoints.layouts import KNOWN, Frame, Unplaced, described, fram
 from mpt.pose2d.keypoints.points import body_of, people_in
 from mpt.pose2d.keypoints.rows import rows_of
 from mpt.pose2d.photos import PhotoNames
-from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton, begin_alike, scored
+from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton, begin_alike, core
 
 OPENPOSE = "_keypoints"  # OpenPose's files are named so, after the photo
 LARGEST_SHARE = 4.0  # where hardly a coordinate is larger, none is in pixels
@@ -72,7 +72,7 @@ class KeypointFile:
         people = self.photos[self._meaning(Path(photo), alone)]
         if people.unread:
             raise InputError(people.unread)
-        known = people.points[:, : len(scored(self.skeleton))]
+        known = people.points[:, : len(core(self.skeleton))]
         once = each_once(known, people.scores, people.mirrored)
         source = f"{self.path} ({Path(photo).name})" if len(self.photos) > 1 else str(self.path)
         note(source, Counter({"found twice": int((~once).sum())}), self.skeleton.of)

@@ -25,16 +25,6 @@ OPENPOSE25 = (
 )  # fmt: skip
 HALPE26 = (*COCO17.joints, "head", "neck", "mid_hip", *_HALPES_FEET)
 
-OTHER_NAMES = {
-    "big_toe": ("foot_index",),
-    "thumb_knuckle": ("thumb", "thumb2"),
-    "index_knuckle": ("index", "index1", "forefinger1"),
-    "pinky_knuckle": ("pinky", "pinky1", "pinky_finger1"),
-}
-"""What others call a joint of feet and hands, left or right: BlazePose, whose thumb is its middle joint as
-well, the 21 points of a hand, COCO-WholeBody.
-"""
-
 
 @dataclass(frozen=True)
 class Order:

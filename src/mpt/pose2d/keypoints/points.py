@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mpt.pose2d.candidates import LeftOut
-from mpt.pose2d.keypoints.orders import FEET, ORDERS, OTHER_NAMES
+from mpt.pose2d.keypoints.orders import FEET, ORDERS
 from mpt.pose2d.keypoints.rows import rows_of
-from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton
+from mpt.skeletons import BLAZEPOSE33, COCO17, HAND21, Skeleton, find
 
 POINTS = (
     "pose_keypoints_2d", "pose_keypoints", "keypoints", "joints2d_px", "joints",
@@ -174,8 +174,6 @@ def _tells(names: Sequence[str], skeleton: Skeleton) -> bool:
 def _by_name(points: np.ndarray, names: Sequence[str], skeleton: Skeleton) -> np.ndarray:
     found = np.zeros((len(skeleton), 3))
     for k, joint in enumerate(skeleton.joints):
-        side, _, part = joint.partition("_")
-        called = (joint, *(f"{side}_{other}" for other in OTHER_NAMES.get(part, ())))
-        if name := next((name for name in called if name in names), None):
-            found[k] = points[names.index(name)]
+        if (row := find(joint, names)) >= 0:
+            found[k] = points[row]
     return found
