@@ -91,7 +91,7 @@ def answer(
 
 
 def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in the axes of a level camera,
+    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in axes of a level camera,
     as far as the model knows it; faces.
     """
     middle = np.mean([person.translation_m for person in people], 0)
