@@ -1,19 +1,27 @@
 """The benchmarks' own arithmetic: triangulation, sides, and the camera aimed at a crop."""
 
+import io
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import roma
+import torch
 
+from mpt import bodies
+from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
+from mpt.heatmaps import PERFECT, decode
+from mpt.scenes import random_scene
 from mpt.skeletons import COCO17
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import measuring
 import photos
+import standing
 import turned
 
 
@@ -115,3 +123,93 @@ def test_a_changed_photo_shows_the_changed_people(change):
     row, column = np.unravel_index(change.of_photo(photo).argmax(), changed.shape)
     found = change.of_pixels(spot[None].astype(float), size_wh)[0]
     assert np.abs(found - [column, row]).max() <= 0.5
+
+
+@pytest.fixture(scope="module")
+def body():
+    return bodies.load("anny")
+
+
+def test_a_knee_s_flexion_is_told_by_hip_knee_and_ankle():
+    joints = np.zeros((17, 3))
+    at = COCO17.index
+    joints[at("left_hip")], joints[at("left_knee")], joints[at("left_ankle")] = (
+        [0, 2, 0],
+        [0, 1, 0],
+        [0, 0, 0],
+    )
+    joints[at("right_hip")], joints[at("right_knee")] = [0, 2, 0], [0, 1, 0]
+    joints[at("right_ankle")] = [0, 1 - np.cos(np.radians(30)), -np.sin(np.radians(30))]
+    turned_person = 3 * joints @ cv2.Rodrigues(np.array([0.3, 1.0, -2.0]))[0].T + [1, 2, 3]
+    np.testing.assert_allclose(standing.knees(turned_person, COCO17), [0, 30], atol=1e-5)
+
+
+def test_written_poses_stand_on_straight_legs(body):
+    rotvec = torch.from_numpy(standing.standing(body))
+    posable = body.with_bones(body.moving_bones)
+    out = posable(roma.rotvec_to_rotmat(rotvec), torch.zeros(1, body.shape_count))
+    bent = standing.knees(out.joints.numpy(), body.skeleton)
+    assert (bent.min(1) < 8).all() and bent.max() < standing.STRAIGHT_DEG
+    vertices = out.vertices.numpy()
+    heights = [
+        np.where(side, vertices[..., 1], 9).min(1) for side in (vertices[..., 0] > 0, vertices[..., 0] < 0)
+    ]
+    assert np.abs(heights[0] - heights[1]).max() < 0.03
+
+
+def test_true_up_is_the_world_s_in_the_axes_of_the_network(body):
+    """The camera looks down on people by as much as was asked, and their heads are up in the maps."""
+    poses = np.resize(standing.standing(body), (40, len(body.moving_bones), 3))
+    looks = list(standing.views(body, poses, PERFECT, 56, 431))
+    up = np.concatenate([true.up for _, true in looks])
+    pitch = np.degrees(np.arcsin(-up[:, 2]))
+    low, high = standing.PITCH_DEG
+    assert (
+        low - 6 < pitch.min() < low + 10 and high - 10 < pitch.max() < high + 6
+    )  # the ray meets the mid-hip
+    seen = decode(torch.cat([maps for maps, _ in looks]))[..., :2]
+    head, feet = seen[:, COCO17.index("nose")], seen[:, COCO17.indices("left_ankle", "right_ankle")].mean(1)
+    in_picture = (head - feet).numpy()
+    in_picture /= np.linalg.norm(in_picture, axis=1, keepdims=True)
+    assert ((in_picture * up[:, :2]).sum(1) > 0.8 * np.linalg.norm(up[:, :2], axis=1)).all()
+
+
+def test_a_picture_s_up_is_that_of_the_people_in_it(body):
+    rotvec, shape = standing.standing(body)[0], np.zeros(body.shape_count, np.float32)
+    for pitch in (-8, 35):
+        scene = random_scene(body, rotvec, shape, np.random.default_rng(4), pitch_deg=(pitch, pitch))
+        upright = standing.posed(body, torch.from_numpy(rotvec[None]), torch.from_numpy(shape[None]))
+        (person,) = scene.people
+        up = standing.turned_up(upright, torch.from_numpy(person.joints[None]))[0]
+        np.testing.assert_allclose(scene.up, up, atol=1e-3)
+        assert np.degrees(np.arcsin(-up[2])) == pytest.approx(pitch, abs=0.5)
+        np.testing.assert_array_equal(
+            standing._unpacked("0", np.load(io.BytesIO(standing._packed(scene)))).up, scene.up
+        )
+
+
+def test_errors_are_signed_for_knees_and_by_pitch_for_up():
+    level, down = np.array([0, -1.0, 0]), np.array([0, -np.cos(np.radians(25)), -np.sin(np.radians(25))])
+    true = standing.Look(np.array([[5.0, 5], [5, 9]]), np.stack([level, down]))
+    found = standing.Look(np.array([[15.0, 5], [1, 9]]), np.stack([level, level]))
+    errors = standing.Errors.of([(true, found)])
+    figures = standing.knee_figures(errors)
+    assert (figures["true"], figures["found"], figures["mean"], figures["median"]) == (6, 7.5, 1.5, 0)
+    told = standing.up_figures(errors)
+    assert told["pitch 0 to 10"] == pytest.approx(0) and told["pitch 20 to 30"] == pytest.approx(25)
+    assert told["mean"] == pytest.approx(12.5) and "pitch 30 to 40" not in told
+    without = standing.Errors.of([(true, standing.Look(found.knees, None))])
+    assert without.up is None and standing.knee_figures(without) == figures
+
+
+def test_who_waits_upright_with_both_feet_on_the_floor_stands_still(body, tmp_path):
+    rotvec = np.repeat(standing.standing(body)[:1], 6, 0)
+    frame = np.array([0, 1, 2, 12, 13, 14])  # waits after 2
+    rotvec[3, body.moving_bones.index(body.roles["left_knee"]), 0] = 1.0  # and lifts a foot
+    kind = Kind(np.full(6, 0.9), np.zeros(6))
+    with PoseStore.create(tmp_path / "poses.store", body=body) as writer:
+        for who, split in (("a", "validation"), ("b", "train")):
+            about = Sequence(who, who, who, 30.0, 15, 6, split)
+            writer.add(about, rotvec=rotvec, frame=frame, kind=kind)
+    found = standing.still(PoseStore(tmp_path / "poses.store", body=body), body)
+    assert {who: index.tolist() for who, index in found.items()} == {"a": [2]}

@@ -357,7 +357,11 @@ def test_motion_files_are_prepared_and_evaluated(place, model, capsys):
     assert json.loads(capsys.readouterr().out)["samples"] == 10
     assert main(["evaluate", "mocap", "my.store", "--model", model, "--up", "z", "--device", "cpu"]) == 2
     assert (
-        "--up say how motion files are read, and my.store is none: leave them out" in capsys.readouterr().err
+        "--no-straighten say how motion files are read, and my.store is none: leave them out"
+        in capsys.readouterr().err
+    )
+    assert (
+        main(["evaluate", "mocap", "my.store", "--model", model, "--no-straighten", "--device", "cpu"]) == 2
     )
 
 

@@ -24,7 +24,7 @@ from mpt.heatmaps import (
     render,
     render_marginals,
 )
-from mpt.skeletons import COCO17, HAND21
+from mpt.skeletons import COCO17, COCO29, HAND21
 
 VARIED = HeatmapNoise(missing=0.0, clean_share=0.0, detector_share=0.0)
 QUIET = replace(VARIED, jitter_px=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0, floor=0.0)
@@ -238,11 +238,27 @@ def test_low_detector_peaks_are_wide_ones():
 
 
 def test_shares_of_kinds_are_those_asked_for():
-    noise = HeatmapNoise(clean_share=0.2, detector_share=0.5)
+    noise = HeatmapNoise(clean_share=0.2, detector_share=0.5, missing=0.0)
     points, drawn, floor = drawn_with(noise, count=4000)
     clean = (drawn.points[:, :, 0] == points).all(-1).all(-1)
     assert clean.double().mean() == pytest.approx(0.2, abs=0.02)
-    assert torch.equal(clean, floor == 0)
+    assert torch.equal(clean[:, None].expand(-1, 17), floor == 0)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_whole_groups_of_joints_are_missing_and_leave_nothing_behind(share):
+    points = 112 + 20 * torch.randn(4000, 29, 2, generator=seeded())
+    visible = torch.ones(4000, 29, dtype=torch.bool)
+    noise = HeatmapNoise(missing=share, mask_ratio=0.0)
+    drawn, floor = perturb(points, visible, COCO29, noise, 112, seeded(1))
+    missing = (drawn.peak == 0).all(-1)
+    assert (drawn.peak[missing] == 0).all() and (floor[missing] == 0).all()
+    assert missing.any(1).double().mean() == pytest.approx(share, abs=0.02)
+    groups = {frozenset(row.nonzero()[:, 0].tolist()) for row in missing.unique(dim=0)} - {frozenset()}
+    feet, hands = frozenset(range(17, 23)), frozenset(range(23, 29))
+    assert groups == {frozenset((19, 20)), feet, hands, feet | hands, frozenset(range(5))}
+    only_coco = missing[:, 17:].all(1) & ~missing[:, :17].any(1)
+    assert only_coco.double().mean() == pytest.approx(0.22 * share, abs=0.02)
 
 
 def test_equal_generators_draw_equal_noise():

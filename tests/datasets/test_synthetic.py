@@ -12,7 +12,7 @@ from mpt.cameras import RandomCameras, h36m_s1
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.heatmaps import PERFECT, blobs, decode, marginals, render
-from mpt.skeletons import COCO17, COCO29
+from mpt.skeletons import COCO17
 
 PLAIN = SyntheticConfig(widening=NO_WIDENING, noise=PERFECT, truncation=0.0, fine_vertices=50)
 SIZE = 64
@@ -185,7 +185,7 @@ def test_mirroring_a_pose_mirrors_the_body(body, make):
     reduced = body.with_bones(body.moving_bones)
     shape = torch.zeros(4, body.shape_count)
     straight, turned = (reduced(roma.rotvec_to_rotmat(pose), shape).joints for pose in (rotvec, mirrored))
-    other_side = straight[:, COCO29.flip] * torch.tensor([-1.0, 1.0, 1.0])
+    other_side = straight[:, body.skeleton.flip] * torch.tensor([-1.0, 1.0, 1.0])
     torch.testing.assert_close(turned, other_side, atol=3e-3, rtol=0)  # Anny is symmetric to millimetres
 
 
@@ -267,10 +267,32 @@ def test_tilting_and_turning_are_rotations_as_often_as_asked(make):
     assert (turned[:, 1, 1] < 0).double().mean() == pytest.approx(0.5, abs=0.05)  # half upside down
 
 
+def test_up_is_where_a_pose_had_it_before_it_was_tilted(body, make):
+    """A tilted body is the same body before a camera that is tilted the other way."""
+    rotvec, shape = some_poses(body, 40), torch.zeros(40, body.shape_count)
+    upright = make(PLAIN)(rotvec, seeded(), shape=shape)
+    assert_close(upright.up.norm(dim=-1), torch.ones(40))
+    assert (upright.up[:, 1] < -0.6).all()  # y down, and no camera looks more steeply than 45 degrees
+    tilted = make(replace(PLAIN, widening=replace(NO_WIDENING, tilt=1.0, tilt_deg=40.0)))
+    seen = tilted(rotvec, seeded(), shape=shape)
+    assert (seen.up - upright.up).norm(dim=-1).mean() > 0.2
+    turn, _ = roma.rigid_points_registration(upright.joints, seen.joints)  # of the body's own axes
+    assert_close((turn @ upright.up[..., None])[..., 0], seen.up)
+
+
+def test_a_batch_in_parts_is_the_batch(body, make):
+    batch = make()(some_poses(body), seeded())
+    parts = [batch.part(number, 3) for number in range(3)]
+    for name, value in vars(batch).items():
+        joined = parts[0].rows if name == "rows" else torch.cat([vars(part)[name] for part in parts])
+        assert torch.equal(joined, value), name
+
+
 def test_widening_shares_are_probabilities(body, make):
     rotvec = some_poses(body, 1000)
-    for name in ("mirror", "perturb", "legs"):
-        synthesize = make(replace(PLAIN, widening=replace(NO_WIDENING, perturb_deg=8, **{name: 0.3})))
+    for name in ("mirror", "perturb", "ends", "legs"):
+        widening = replace(NO_WIDENING, perturb_deg=8, ends_deg=8, **{name: 0.3})
+        synthesize = make(replace(PLAIN, widening=widening))
         changed = (synthesize.widen(rotvec, seeded()) != rotvec).flatten(1).any(1)
         assert changed.double().mean() == pytest.approx(0.3, abs=0.05), name
 

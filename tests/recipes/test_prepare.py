@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from captured import captured, standing
 from layouts import complement
 from official import mano as made_up_mano
 from official import write_pickle
@@ -207,6 +208,59 @@ def test_fast_recordings_are_looked_at_more_rarely(tmp_path, body, console, skel
     assert [(s.fps, s.frames) for s in summary.sequences] == [(30, 10), (16, 8)]
 
 
+def knees(path, body) -> np.ndarray:
+    """(N,) degrees by which stored poses bend their left knees."""
+    store = PoseStore(path, body=body)
+    part = body.with_bones(store.bones)
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(store.rotvec()))
+    heads = part.forward(rotations, torch.zeros(1, part.shape_count)).heads.numpy()
+    hip, knee, ankle = (heads[:, part.bones.index(body.roles[f"left_{j}"])] for j in ("hip", "knee", "ankle"))
+    cosine = ((knee - hip) * (ankle - knee)).sum(-1)
+    return np.degrees(
+        np.arccos(cosine / np.linalg.norm(knee - hip, axis=1) / np.linalg.norm(ankle - knee, axis=1))
+    )
+
+
+def test_people_whose_legs_were_fitted_too_long_stand_in_the_store(tmp_path, body, console):
+    for name, true in (("stand", standing()), ("squat", standing(6, squats=90))):
+        motion = captured(true, legs=1.01)
+        about = {"names": np.array(motion.joints), "parents": motion.parents, "offsets": motion.offsets}
+        arrays = {"rotvec": motion.rotvec, "trans": motion.trans, "fps": motion.fps}
+        (tmp_path / "eve").mkdir(exist_ok=True)
+        np.savez(tmp_path / "eve" / f"{name}.npz", **about, **arrays)
+    how = {"body": body, "min_change": 0, "console": console}
+    bent, straight = (tmp_path / name for name in ("bent.store", "straight.store"))
+    summaries = [
+        prepare_mocap([tmp_path / "eve"], out, straight=out == straight, **how) for out in (bent, straight)
+    ]
+    truth = np.concatenate([standing(6, squats=90), standing()])  # by the files' names
+    assert (knees(bent, body) - truth).max() > 10
+    assert np.abs(knees(straight, body) - truth).max() < 2
+    assert PoseStore(bent).sampling["straightened"] is None
+    (eve,) = PoseStore(straight).sampling["straightened"]
+    assert eve == {"subject": "eve", "left_leg": pytest.approx(0.99, abs=2e-3), "right_leg": eve["left_leg"]}
+    assert [summary.straightened for summary in summaries] == [None, 1]
+    chosen = tmp_path / "chosen.store"
+    prepare_mocap([tmp_path / "eve"], chosen, poses=100, **how)
+    assert PoseStore(chosen).sampling["straightened"] == [eve]
+
+
+def test_motion_on_the_bodys_own_bones_is_taken_as_it_is(tmp_path, body, console):
+    heads = body.heads.double().numpy()
+    offsets = heads - heads[[max(parent, 0) for parent in body.parents]]
+    own = {"names": np.array(body.bones), "parents": np.array(body.parents), "offsets": offsets}
+    rotvec = np.zeros((900, len(body.bones), 3))
+    for side in ("left", "right"):
+        rotvec[:, body.bones.index(body.roles[f"{side}_hip"]), 0] = -0.1
+        rotvec[:, body.bones.index(body.roles[f"{side}_knee"]), 0] = 0.2
+    write_clip(tmp_path / "x" / "own.npz", own, rotvec)
+    summary = prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, console=console)
+    assert summary.straightened == 0
+    own = PoseStore(tmp_path / "a.store").rotvec()
+    moving = [body.bones.index(bone) for bone in body.moving_bones]
+    np.testing.assert_allclose(own, rotvec[: len(own), moving], atol=1e-3)
+
+
 def test_a_note_that_many_files_give_is_said_once(tmp_path, body, console):
     for number in (1, 2, 3):
         (tmp_path / f"{number}.bvh").write_text(bvh(1.0).replace("Time: 0.04", f"Time: 33.33{number}"))
@@ -330,8 +384,9 @@ def test_as_many_poses_as_asked_are_kept_and_no_neighbours_are_alike(
 ):
     out = tmp_path / "out" / "a.store"
     summary = prepare_mocap(
-        [long_clips], out, body=body, validation=["c"], poses=poses, min_change=min_change, console=console
-    )
+        [long_clips], out, body=body, validation=["c"], poses=poses, min_change=min_change, straight=False,
+        console=console,
+    )  # fmt: skip
     store = PoseStore(out, body=body)
     assert abs(len(store.train) - poses) <= 0.01 * poses
     for number in range(3):
@@ -339,7 +394,8 @@ def test_as_many_poses_as_asked_are_kept_and_no_neighbours_are_alike(
         changes = [largest_turn(one, other) for one, other in itertools.pairwise(kept)]
         assert min(changes) > min_change - 0.2 or not min_change  # half precision
     assert store.sampling == {
-        "fps": 30.0, "min_change_degrees": min_change, "poses": poses, "rate_hertz": summary.rate
+        "fps": 30.0, "min_change_degrees": min_change, "poses": poses, "rate_hertz": summary.rate,
+        "straightened": None,
     }  # fmt: skip
     with open(os.devnull, "w") as nowhere:
         printer = Console(record=True, width=160, file=nowhere)

@@ -22,7 +22,7 @@ from mpt.recipes import pretrain as recipe
 from mpt.recipes.draws import PoseDraw, Poses, PosesConfig
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import OptimConfig
-from mpt.recipes.pretrain import LossWeights, PretrainConfig, objective, pretrain
+from mpt.recipes.pretrain import Ahead, LossWeights, PretrainConfig, objective, pretrain
 
 EASY = SyntheticConfig(widening=NO_WIDENING, noise=PERFECT, truncation=0.0, fine_vertices=30)
 TINY = PretrainConfig(
@@ -239,7 +239,7 @@ def test_the_objective_is_equation_6():
     torch.manual_seed(0)
     truth = SyntheticBatch(
         seen=torch.empty(2), joints=normal(2, 17, 3), coarse=normal(2, 9, 3), vertices=normal(2, 5, 3),
-        rows=torch.arange(5), points=normal(2, 17, 2),
+        rows=torch.arange(5), points=normal(2, 17, 2), up=normal(2, 3),
     )  # fmt: skip
     shapes = (2, 17, 3), (2, 9, 3), (2, 5, 3), (2, 17, 3), (2, 3), (2, 0, 3)
     said = MeshPrediction(*(normal(*shape) for shape in shapes))
@@ -254,6 +254,38 @@ def test_the_objective_is_equation_6():
     assert_close(terms["regressed"], 5.0 * mean_l1(said.regressed, truth.joints))
     projected = weak_perspective(said.joints, said.camera)
     assert_close(terms["projected"], 7.0 * mean_l1(projected, truth.points))
+    assert terms.keys() == {"vertices", "joints", "regressed", "projected"}
+
+    sure = said._replace(joints_std=normal(2, 17).exp(), up=normal(2, 3), up_std=normal(2).exp())
+    for tensor in sure.parts:
+        tensor.requires_grad_()
+    terms = objective(sure, truth, LossWeights(up=2.0))
+    assert_close(terms["up"], 2.0 * mean_l1(sure.up, truth.up))
+    terms["spread"].backward()  # no error is made smaller by saying that it may be large
+    assert sure.joints_std.grad.all() and sure.up_std.grad.all()
+    assert sure.regressed.grad is None and sure.up.grad is None
+
+
+def test_samples_made_ahead_are_each_step_s_own_wherever_a_run_begins():
+    made = []
+
+    def make(generator, steps, number):
+        made.append((steps, number))
+        draw = torch.rand(len(steps) * 2, generator=generator)
+        fields = dict.fromkeys(("seen", "joints", "coarse", "vertices", "points", "up"), draw)
+        return SyntheticBatch(rows=torch.arange(3), **fields)
+
+    def drawn(steps, ahead=4):
+        draw, generator = Ahead(make, ahead, seed=1), torch.Generator().manual_seed(0)
+        return [draw(generator, step, number).seen for step in steps for number in (0, 1)]
+
+    whole = drawn(range(8))
+    assert made == [(range(0, 4), 0), (range(0, 4), 1), (range(4, 8), 0), (range(4, 8), 1)]
+    assert len({float(value) for part in whole for value in part}) == 32
+    assert all(torch.equal(a, b) for a, b in zip(drawn(range(6, 8)), whole[12:]))
+    made.clear()
+    drawn(range(2), ahead=1)
+    assert made == [(range(0, 1), 0), (range(0, 1), 1), (range(1, 2), 0), (range(1, 2), 1)]
 
 
 def test_training_poses_are_drawn_equally_often_and_no_others(store, body):
@@ -293,8 +325,8 @@ def test_errors_are_about_the_mid_hip_and_counted_once_for_each_pose(body, store
     truth = []
     look = recipe.Synthesizer.look
 
-    def remember(self, *arguments):
-        truth.append(look(self, *arguments))
+    def remember(self, *arguments, **named):
+        truth.append(look(self, *arguments, **named))
         return truth[-1]
 
     monkeypatch.setattr(recipe.Synthesizer, "look", remember)
@@ -307,7 +339,7 @@ def test_errors_are_about_the_mid_hip_and_counted_once_for_each_pose(body, store
     model.answer = lambda *_: (1.1 * truth[-1].joints, 1.1 * truth[-1].vertices)
     larger = evaluate_poses(model, body, opened.bones, rotvec, batch_size=3)
     assert larger.means()["pa_mpjpe"] < 1e-2
-    joints = torch.cat([batch.joints for batch in truth[-3:]])
+    joints = torch.cat([batch.joints for batch in truth[-3:]])[:, :17]  # COCO's
     assert_close(torch.from_numpy(larger.column("mpjpe")), mpjpe(1.1 * joints, joints))
     assert larger.means()["mpjpe"] > 10
 

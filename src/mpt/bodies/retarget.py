@@ -42,7 +42,7 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
     InputError where the skeleton does not show a limb.
     """
     try:
-        rotvec = _by_name(motion, body) if _is_own(motion, body) else _laid(motion, body)
+        rotvec = _by_name(motion, body) if is_own(motion, body) else _laid(motion, body)
     except InputError as error:
         raise InputError(f"{motion.name}: {error}") from error
     return body.moving_bones, rotvec
@@ -74,7 +74,7 @@ def _laid(motion: Motion, body: Body) -> np.ndarray:
     return roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
 
 
-def _is_own(motion: Motion, body: Body) -> bool:
+def is_own(motion: Motion, body: Body) -> bool:
     """Whether the motion's joints are the body's first bones, by name and parent."""
     count = len(motion.joints)
     return (motion.joints, tuple(motion.parents.tolist())) == (body.bones[:count], body.parents[:count])

@@ -43,6 +43,8 @@ class EvaluateMocap:
     """Of motion files, as for `mpt prepare mocap`."""
     up: Literal["y", "z", "y-down"] | None = None
     """Of motion files, as for `mpt prepare mocap`."""
+    straighten: bool = True
+    """Of motion files, as for `mpt prepare mocap`: --no-straighten measures against the capture as it is."""
     as_json: AsJson = False
     """Print one JSON object on stdout, and nothing else there."""
     device: Device = "auto"
@@ -59,7 +61,7 @@ class EvaluateMocap:
         model = reconstruct.load(self.model, device=self.device).model
         body = _body_of(model)
         reading = {"scale": self.scale, "joint_map": joint_map, "up": self.up}
-        bones, rotvec = _poses(self.path, body, self.samples, reading)
+        bones, rotvec = _poses(self.path, body, self.samples, reading, straight=self.straighten)
         noise = heatmaps.DETECTOR if self.noise == "detector" else None
         means = evaluate_poses(model.transformer, body, bones, rotvec, noise=noise).means()
         errors = {f"{name}_mm": round(mm, 3) for name, mm in means.items()} | {"samples": len(rotvec)}
@@ -73,7 +75,7 @@ class EvaluateMocap:
 
 
 def _poses(
-    path: Path, body: "Body", count: int, reading: dict[str, Any]
+    path: Path, body: "Body", count: int, reading: dict[str, Any], *, straight: bool
 ) -> tuple[tuple[str, ...], "np.ndarray"]:
     """At most ``count`` poses (N, bones, 3) of a store, or of motion files by way of one.
 
@@ -93,15 +95,15 @@ def _poses(
         return store.bones, store.rotvec(spread(index, count))
 
     if path.is_file() and path.suffix.lower() not in (*EXTENSIONS, ".asf"):
-        if any(told is not None for told in reading.values()):
+        if any(told is not None for told in reading.values()) or not straight:
             raise InputError(
-                f"--scale, --joint-map and --up say how motion files are read, and {path} is none: "
-                "leave them out"
+                "--scale, --joint-map, --up and --no-straighten say how motion files are read, and "
+                f"{path} is none: leave them out"
             )
         return taken(PoseStore(path, body=body))
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "poses"
-        prepare_mocap([path], prepared, body=body, **reading)
+        prepare_mocap([path], prepared, body=body, straight=straight, **reading)
         return taken(PoseStore(prepared, body=body))
 
 

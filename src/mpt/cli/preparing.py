@@ -44,6 +44,9 @@ class PrepareMocap:
     ankle, toe, collar, shoulder, elbow, wrist, finger; neck, head."""
     up: Literal["y", "z", "y-down"] | None = None
     """The file's axis that points up. Default: told by rest pose and motion (AMASS: z, a camera: y-down)."""
+    straighten: bool = True
+    """Give legs and arms that were fitted too long the length that the person's own standing and walking
+    shows, so that straight knees are straight; at most a few millimetres of wrists and ankles change."""
     strict: bool = False
     """Stop at a file that cannot be read, instead of skipping it."""
 
@@ -64,6 +67,7 @@ class PrepareMocap:
             scale=self.scale,
             joint_map=read_joint_map(self.joint_map) if self.joint_map else None,
             up=self.up,
+            straight=self.straighten,
             strict=self.strict,
         )
         Console().print(summary.table())

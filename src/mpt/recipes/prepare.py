@@ -7,7 +7,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ import mpt.mocap
 from mpt.bodies import Body
 from mpt.bodies.fitting import fit
 from mpt.bodies.hand_poses import sample_hand_poses
-from mpt.bodies.retarget import retarget
+from mpt.bodies.retarget import is_own, retarget
 from mpt.datasets import meshes, store
 from mpt.datasets.store import Kind, PoseStore, PoseStoreWriter
 from mpt.errors import InputError
+from mpt.mocap.straighten import LimbLengths, straighten
 from mpt.writing import begins_with, check_output, hidden_in, landing
 
 # Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
@@ -56,6 +57,7 @@ class Summary:
     skipped: tuple[Skipped, ...]
     repaired: int  # frames in which a joint was turned beyond LIMITS
     rate: float | None = None  # poses a second, before near-duplicates were dropped, where a number was asked
+    straightened: int | None = None  # people whose limbs were too long, where these were looked at
 
     @property
     def poses(self) -> int:
@@ -82,7 +84,8 @@ class Summary:
             )
         repaired = f"a flipped head, hand or foot repaired in {self.repaired:,} frames"
         rate = "" if self.rate is None else f"; poses chosen at {self.rate:.2f} Hz"
-        table.caption = f"{len(self.skipped):,} files skipped; {repaired}{rate}"
+        people = "" if self.straightened is None else f"; limbs of {self.straightened:,} people straightened"
+        table.caption = f"{len(self.skipped):,} files skipped; {repaired}{people}{rate}"
         return table
 
 
@@ -99,6 +102,7 @@ def prepare_mocap(
     scale: float | None = None,
     joint_map: Mapping[str, str] | None = None,
     up: mpt.mocap.Up | None = None,
+    straight: bool = True,
     strict: bool = False,
     console: Console | None = None,
 ) -> Summary:
@@ -116,6 +120,9 @@ def prepare_mocap(
     joint_map: joints of some limbs (``left_hip``), as ``mpt.mocap.read_joint_map`` reads them; the others are
         known by their names, or by the skeleton's tree.
     up: the files' axis that points up, which is otherwise told by rest pose and motion.
+    straight: give legs and arms that the capture fitted too long the person's own length, on which straight
+        knees are straight (see ``mpt.mocap.straighten``); the store's ``sampling`` names people and lengths.
+        Motion on the body's own bones is taken as it is.
     strict: stop at a file that cannot be read, instead of naming and skipping it.
 
     Heads, hands and feet that the capture has flipped are put back to rest. Nothing is left behind when it is
@@ -136,19 +143,52 @@ def prepare_mocap(
     if not (np.isfinite(min_change) and min_change >= 0):
         raise InputError(f"min_change is {min_change}, degrees from 0 up were expected; give some")
     reading = {"scale": scale, "joint_map": joint_map, "up": up}
-    how = {"fps": fps, "reading": reading, "min_change": min_change, "strict": strict, "console": console}
+    lengths = _limb_lengths(files, fps, reading, console) if straight else None
+    how = {"fps": fps, "reading": reading, "lengths": lengths, "min_change": min_change, "strict": strict}
+    how |= {"console": console}
     with PoseStore.create(out, body=body, sampling={"fps": fps, "min_change_degrees": min_change}) as writer:
         if poses is None:
             writer.sampling["max_gap_seconds"] = max_gap
-            skipped, repaired = _lay(files, body, writer, validation, max_gap=max_gap, **how)
+            laid = _lay(files, body, writer, validation, max_gap=max_gap, **how)
             rate = None
         else:
             with _beside(out) as every:
                 with PoseStore.create(every, body=body) as candidates:
-                    skipped, repaired = _lay(files, body, candidates, validation, **how)
+                    laid = _lay(files, body, candidates, validation, **how)
                 rate = _copy_evenly(PoseStore(every), writer, poses, fps, min_change, console)
             writer.sampling |= {"poses": poses, "rate_hertz": rate}
-    return Summary(out, out.stat().st_size, tuple(writer.sequences), tuple(skipped), repaired, rate)
+        writer.sampling["straightened"] = laid.straightened if straight else None
+    people = len(laid.straightened) if straight else None
+    return Summary(
+        out, out.stat().st_size, tuple(writer.sequences), tuple(laid.skipped), laid.repaired, rate, people
+    )
+
+
+@dataclass
+class _Laid:
+    """What happened to files as they were laid on the body."""
+
+    skipped: list[Skipped] = field(default_factory=list)
+    repaired: int = 0  # frames
+    straightened: list[dict[str, str | float]] = field(default_factory=list)  # a person, own / fitted lengths
+
+
+def _limb_lengths(
+    files: Sequence[tuple[Path, str]], fps: float, reading: Mapping[str, Any], console: Console
+) -> LimbLengths:
+    """How long people's legs and arms are, as all files show it; what is wrong with a file is told later."""
+    lengths = LimbLengths()
+    with warnings.catch_warnings(), _progress(console) as progress:
+        warnings.simplefilter("ignore")
+        for path, _ in progress.track(files, description="measuring"):
+            with contextlib.suppress(InputError):
+                lengths.see(_read(path, fps, reading))
+    return lengths
+
+
+def _read(path: Path, fps: float, reading: Mapping[str, Any]) -> mpt.mocap.Motion:
+    motion = mpt.mocap.read(path, **reading)
+    return motion.resampled(fps) if motion.fps > fps else motion
 
 
 def _lay(
@@ -159,30 +199,31 @@ def _lay(
     *,
     fps: float,
     reading: Mapping[str, Any],
+    lengths: LimbLengths | None,
     min_change: float,
     max_gap: float | None = None,
     strict: bool,
     console: Console,
-) -> tuple[list[Skipped], int]:
-    """Lay each file's motion on the body and write the poses that differ; what was skipped, and how many
-    frames were repaired.
-    """
-    skipped = []
-    repaired = 0
+) -> _Laid:
+    """Lay each file's motion on the body and write the poses that differ."""
+    laid = _Laid()
     with _each_note_once(), _progress(console) as progress:
         for path, source in progress.track(files, description="retargeting"):
             try:
-                motion = mpt.mocap.read(path, **reading)
-                motion = motion.resampled(fps) if motion.fps > fps else motion
+                motion = _read(path, fps, reading)
+                if lengths is not None and not is_own(motion, body) and (scales := lengths.scales(motion)):
+                    motion = straighten(motion, scales)
+                    person = {"subject": motion.subject} | {limb: round(s, 4) for limb, s in scales.items()}
+                    laid.straightened += [person] if person not in laid.straightened else []
                 rotvec = retarget(motion, body)[1]
             except InputError as error:
                 if strict:
                     raise
-                skipped.append(Skipped(path, str(error)))
+                laid.skipped.append(Skipped(path, str(error)))
                 console.print(f"skipped {error}", style="yellow", markup=False, highlight=False)
                 continue
             rotvec, flipped = repair(rotvec, body)
-            repaired += int(flipped.sum())
+            laid.repaired += int(flipped.sum())
             longest = None if max_gap is None else max(1, round(max_gap * motion.fps))
             frame = changed_frames(rotvec, np.radians(min_change), longest)
             about = (motion.name, motion.subject, source, motion.fps, len(motion), len(frame), "train")
@@ -194,9 +235,11 @@ def _lay(
                 betas=motion.betas,
             )
     if not writer.sequences:
-        raise InputError(f"none of the {len(skipped)} files could be read; the first: {skipped[0].reason}")
+        raise InputError(
+            f"none of the {len(laid.skipped)} files could be read; the first: {laid.skipped[0].reason}"
+        )
     writer.hold_out(validation)
-    return skipped, repaired
+    return laid
 
 
 @contextlib.contextmanager

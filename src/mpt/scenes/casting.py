@@ -84,10 +84,18 @@ def _shape(body: Body, who: str) -> torch.Tensor:
     return body.phenotypes.shape(body.phenotypes.with_stature(phenotypes, torch.tensor([stature])))[0]
 
 
-def random_scene(body: Body, rotvec: np.ndarray, shape: np.ndarray, rng: np.random.Generator) -> Scene:
+def random_scene(
+    body: Body,
+    rotvec: np.ndarray,
+    shape: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    pitch_deg: tuple[float, float] = (-6, 28),
+) -> Scene:
     """One person in a given pose, dressed, placed and photographed at random; wholly inside the picture.
 
     rotvec: (bones, 3) local rotations of ``body.moving_bones``, root first. shape: (S,).
+    pitch_deg: from where to where the camera looks down; from somewhat below the eyes to well above the head.
     """
     local = torch.eye(3).repeat(len(body.bones), 1, 1)
     moving = [body.bones.index(bone) for bone in body.moving_bones]
@@ -99,15 +107,16 @@ def random_scene(body: Body, rotvec: np.ndarray, shape: np.ndarray, rng: np.rand
         yaw_deg=float(rng.uniform(-180, 180)),
     )
     place = PLACES[rng.choice(list(PLACES))](rng)
-    return photograph(body, [actor], place, _framing(pose_actor(body, actor).vertices, rng), rng)
+    shot = _framing(pose_actor(body, actor).vertices, rng, pitch_deg)
+    return photograph(body, [actor], place, shot, rng)
 
 
-def _framing(vertices: np.ndarray, rng: np.random.Generator) -> Shot:
-    """A camera that holds all vertices, from somewhat below the eyes to well above the head."""
+def _framing(vertices: np.ndarray, rng: np.random.Generator, pitch_deg: tuple[float, float]) -> Shot:
+    """A camera that holds all vertices, and stays above the floor."""
     sizes = [(720, 960), (960, 720), (1280, 720), (840, 840)]
     size = np.array(sizes[rng.integers(len(sizes))])
     focal = float(rng.uniform(0.8, 1.7) * size.max())
-    pitch, roll = float(rng.uniform(-6, 28)), float(rng.normal(0, 2))
+    pitch, roll = float(rng.uniform(*pitch_deg)), float(rng.normal(0, 2))
     filled = float(rng.uniform(0.45, 0.88))
     off_centre = rng.uniform(-1, 1)
     middle = (vertices.min(0) + vertices.max(0)) / 2

@@ -47,6 +47,7 @@ class Scene:
     image: np.ndarray
     K: np.ndarray  # (3, 3)
     people: tuple[Subject, ...]
+    up: np.ndarray | None = None  # (3,) unit vector in camera axes; None where nobody stands on the ground
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def photograph(
                 actor.shape.numpy(),
             )
         )
-    return Scene(name, _develop(image, shot, rng), shot.K, tuple(people))
+    return Scene(name, _develop(image, shot, rng), shot.K, tuple(people), shot.rotation[:, 1])
 
 
 @dataclass(frozen=True)
