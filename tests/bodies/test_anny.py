@@ -42,15 +42,17 @@ def test_toes_heels_and_knuckles_are_where_they_are_called(body):
             at[f"{side}_{joint}"] for joint in ("ankle", "big_toe", "small_toe", "heel")
         )
         assert heel[2] < ankle[2] < small[2] < big[2] and out * small[0] > out * big[0]
-        assert (
-            all(0 < joint[1] - sole < 0.03 for joint in (big, small, heel))
-            and 0.22 < (big - heel).norm() < 0.29
-        )
+        assert all(0 < joint[1] - sole < 0.05 for joint in (big, small, heel))
         wrist, thumb, index, pinky = (
             at[f"{side}_{joint}"] for joint in ("wrist", "thumb_knuckle", "index_knuckle", "pinky_knuckle")
         )
-        assert 0.05 < (index - pinky).norm() < 0.09 and 0.06 < (thumb - wrist).norm() < 0.1
-        assert (index - thumb).norm() < (pinky - thumb).norm() and 0.09 < (index - wrist).norm() < 0.12
+        assert (index - thumb).norm() < (pinky - thumb).norm()
+        # as BlazePose's points of a real grown-up, triangulated from four cameras, to within a quarter
+        for one, other, length in (
+            (heel, big, 0.197), (ankle, big, 0.169), (ankle, heel, 0.069),
+            (wrist, thumb, 0.063), (wrist, index, 0.083), (wrist, pinky, 0.080), (index, pinky, 0.023),
+        ):  # fmt: skip
+            assert (one - other).norm() == pytest.approx(length, rel=0.25)
     torch.testing.assert_close(
         at["left_heel"] * torch.tensor([-1.0, 1, 1]), at["right_heel"], rtol=0, atol=1e-3
     )

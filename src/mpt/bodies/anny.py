@@ -142,7 +142,7 @@ def build(path: str | os.PathLike) -> None:
     regressor = anny.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
     rest = shapes.mean_vertices.float(), shapes.mean_heads.float()
     beyond = feet_and_hands(*rest, model.bone_labels, model.vertex_bone_indices, model.vertex_bone_weights)
-    regressor = torch.cat([_as_detectors_see(regressor).float(), beyond])
+    regressor = _ends_as_detectors_see(torch.cat([_as_detectors_see(regressor).float(), beyond]))
     joint, vertex = regressor.nonzero(as_tuple=True)
     parts, part = _parts(model)
     step = shapes.vertices.abs().amax((1, 2)) * QUANTUM
@@ -194,6 +194,32 @@ def _as_detectors_see(regressor: Tensor) -> Tensor:
         0.66 * right_ear + 0.26 * right_eye + 0.08 * left_ear,
     ]
     return torch.cat([torch.stack(face), regressor[5:]])
+
+
+def _ends_as_detectors_see(regressor: Tensor) -> Tensor:
+    """COCO29 regressor (29, V) whose feet and hands are where detectors find them, as of the face.
+
+    Measured on 195 rendered people: BlazePose finds the big toe 20 mm further back, 15 mm further out and
+    8 mm higher than the tip of the toe, the heel 18 mm higher and 8 mm further forward, and all three knuckles
+    near the hand's middle: 23 mm from index to little finger on photos as well, where the skin has 68. What is
+    then left has no direction, and is 15 mm instead of 22 to 35 in the median. It draws no small toe.
+    """
+    seen = regressor.clone()
+    for side in ("left", "right"):
+        for joint, shares in _SEEN.items():
+            parts = COCO29.indices(*(f"{side}_{part}" for part in shares))
+            weights = regressor.new_tensor(list(shares.values()))
+            seen[COCO29.index(f"{side}_{joint}")] = weights @ regressor[parts]
+    return seen
+
+
+_SEEN = {
+    "big_toe": {"big_toe": 0.70, "small_toe": 0.20, "ankle": 0.10},
+    "heel": {"heel": 0.77, "ankle": 0.23},
+    "thumb_knuckle": {"thumb_knuckle": 0.40, "index_knuckle": 0.24, "pinky_knuckle": 0.25, "wrist": 0.11},
+    "index_knuckle": {"index_knuckle": 0.32, "thumb_knuckle": 0.36, "pinky_knuckle": 0.42, "wrist": -0.10},
+    "pinky_knuckle": {"pinky_knuckle": 0.71, "thumb_knuckle": 0.39, "wrist": -0.10},
+}
 
 
 def feet_and_hands(
