@@ -323,8 +323,15 @@ def overlay(photo: np.ndarray, figures: Sequence[Figure], view: View, opacity: f
     return render_mesh(figures, view, (photo.shape[1], photo.shape[0])).over(photo, opacity)
 
 
-def side_view(figures: Sequence[Figure], height_px: int, max_width_px: int | None = None) -> np.ndarray:
+def side_view(
+    figures: Sequence[Figure],
+    height_px: int,
+    max_width_px: int | None = None,
+    level: np.ndarray | None = None,
+) -> np.ndarray:
     """The figures, each turned 90 degrees about its own vertical axis, in a row on a light floor.
+
+    ``level`` (3, 3) turns camera axes to a level camera's.
 
     They stand from left to right as in the photo, all at one scale, seen from a little above: what was at
     the camera's right comes to the front. Returns (height_px, W, 3) uint8.
@@ -332,7 +339,7 @@ def side_view(figures: Sequence[Figure], height_px: int, max_width_px: int | Non
     bearing = [np.median(f.vertices[:, 0]) / np.median(f.vertices[:, 2]) for f in figures]
     row, right_edge = [], 0.0
     for i in np.argsort(bearing):
-        turned = _turned(figures[i].vertices)
+        turned = _turned(figures[i].vertices if level is None else figures[i].vertices @ level.T)
         turned[:, 0] += right_edge - turned[:, 0].min()
         right_edge = turned[:, 0].max() + 0.25
         row.append(Figure(turned, figures[i].faces, _colour(figures[i], i)))
@@ -391,6 +398,7 @@ def overlay_figure(
     view: Perspective,
     joints2d: Sequence[np.ndarray] = (),
     max_side_px: int = 2048,
+    level: np.ndarray | None = None,
 ) -> np.ndarray:
     """Photo with meshes on the left, the same people from the side on the right: HWC uint8.
 
@@ -409,7 +417,7 @@ def overlay_figure(
     if not figures:
         return left
     height, width = photo.shape[:2]
-    return np.concatenate([left, side_view(figures, height, max_width_px=max(width, height // 2))], 1)
+    return np.concatenate([left, side_view(figures, height, max(width, height // 2), level)], 1)
 
 
 def draw_joints(

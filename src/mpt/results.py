@@ -20,11 +20,13 @@ import numpy as np
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
 from mpt.render import Figure, Perspective, overlay_figure
+from mpt.views import level
 from mpt.writing import HIDDEN, Identities, hidden_in, same_as
 
 if TYPE_CHECKING:
     from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
 
+UNSURE_DEG = 25.0  # a model that is less sure of up does not level anything
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 NAME_BYTES = 255  # of a file or folder, at most
 MESH = re.compile(r"person\d+\.(glb|obj|ply|npz)")
@@ -153,11 +155,12 @@ def write_files(
 ) -> list[dict[str, str]]:
     """Write overlay.png and each person's meshes; each person's files by format."""
     write_picture(folder / "overlay.png", draw(image, people))
-    meshes = []
+    meshes, turn = [], level_of(people)
     for number, person in enumerate(people):
         names = {ending: f"person{number}.{ending}" for ending in formats}
-        for name in names.values():
-            write_mesh(folder / name, person.vertices, person.faces, joints=person.joints3d)
+        for ending, name in names.items():
+            vertices = person.vertices if turn is None or ending != "glb" else person.vertices @ turn.T
+            write_mesh(folder / name, vertices, person.faces, joints=person.joints3d)
         meshes.append(names)
     return meshes
 
@@ -170,7 +173,23 @@ def draw(image: np.ndarray, people: "Sequence[Reconstruction]") -> np.ndarray:
     factor = small.shape[1] / image.shape[1]
     centre = tuple((side + 0.5) * factor - 0.5 for side in people[0].principal_px)
     view = Perspective(people[0].focal_px * factor, centre)
-    return overlay_figure(small, [Figure(p.vertices + p.translation_m, p.faces) for p in people], view)
+    figures = [Figure(p.vertices + p.translation_m, p.faces) for p in people]
+    return overlay_figure(small, figures, view, level=level_of(people))
+
+
+def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
+    """(3, 3) from camera axes to a level camera's, by where the people's model says that up is, the surer the
+    more; None where it says nothing, or is too unsure.
+    """
+    ups, weights = [], []
+    for person in people:
+        if person.up is not None and person.up_std_deg is not None and person.up_std_deg < UNSURE_DEG:
+            ups.append(person.up)
+            weights.append(1 / max(person.up_std_deg, 1.0) ** 2)
+    if not ups:
+        return None
+    up = np.average(ups, axis=0, weights=weights)
+    return level(up / max(np.linalg.norm(up), 1e-6))
 
 
 def _shrunk(image: np.ndarray, longest: int) -> np.ndarray:

@@ -18,6 +18,17 @@ from mpt.crops import Crop, apply
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
+def level(up: np.ndarray) -> np.ndarray:
+    """(3, 3) smallest rotation from camera axes to a level camera's, whose y points down: takes a unit vector
+    ``up`` (3,) to (0, -1, 0).
+    """
+    x, y, z = np.asarray(up, float)
+    if y > 0.999:  # upside down: half a turn about the optical axis
+        return np.diag([-1.0, -1.0, 1.0])
+    k = 1 / (1 - y)
+    return np.array([[1 - k * x * x, x, -k * x * z], [-x, -y, -z], [-k * x * z, z, 1 - k * z * z]])
+
+
 @dataclass(frozen=True)
 class Pinhole:
     """A photo's camera, lens distortion left out; pixels (x, y) of the photo.

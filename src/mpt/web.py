@@ -91,11 +91,16 @@ def answer(
 
 
 def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in camera axes, faces."""
+    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in axes of a level camera,
+    as far as the model knows it; faces.
+    """
     middle = np.mean([person.translation_m for person in people], 0)
     before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
     vertices = [person.vertices + (person.translation_m - middle) for person in people]
-    return np.concatenate(vertices), np.concatenate([p.faces + n for p, n in zip(people, before)])
+    turn = results.level_of(people)
+    together = np.concatenate(vertices)
+    together = together if turn is None else (together @ turn.T).astype(np.float32)
+    return together, np.concatenate([p.faces + n for p, n in zip(people, before)])
 
 
 def _words(count: int, seconds: results.Seconds, one: str, more: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from mpt.datasets import rendered
 from mpt.datasets.augment import BODY
-from mpt.modeling.mesh_transformer import SMALL
+from mpt.experiments.pretraining import SMALL_AND_SURE
 from mpt.recipes.finetune import FinetuneConfig, FinetuneWeights
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.networks import NetworkConfig
@@ -35,7 +35,7 @@ def rendered_pretrained() -> FinetuneConfig:
     """Rendered pictures: 2D network and pre-trained transformer, end to end (Figure 4a)."""
     return FinetuneConfig(
         name="rendered-pretrained",
-        model=SMALL,
+        model=SMALL_AND_SURE,
         network=NetworkConfig("small", width=24, input_size=128, std_cells=1.5),
         start_from="mpt-small",
         data=(rendered.NAME,),

@@ -11,6 +11,9 @@ from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import LossWeights, PosesConfig, PretrainConfig
 from mpt.skeletons import COCO17
 
+SMALL_AND_SURE = replace(SMALL, hidden=(256,), readout=160, gravity=True, spread=True)
+"""Says also which way is up and how far each joint may be off (ours)."""
+
 BY_KIND = PosesConfig(evenness=0.5)
 """Recordings hold hours of walking for a minute on the floor: the rarest poses come seven times as often as
 the average, what most stand and walk like half as often."""
@@ -24,7 +27,7 @@ def mpt_small() -> PretrainConfig:
     """
     return PretrainConfig(
         name="mpt-small",
-        model=replace(SMALL, hidden=(256,), readout=160, gravity=True, spread=True),
+        model=SMALL_AND_SURE,
         poses=BY_KIND,
         optim=OptimConfig(learning_rate=1e-3, warmup=0.05, average=0.999),
         samples=2_400_000,

@@ -285,6 +285,12 @@ class MeshTransformer(nn.Module):
         )
         return self._mesh(Heads(*(a if a is None else (a + b) / 2 for a, b in zip(one, mirror))))
 
+    @property
+    def taught_by_mocap_alone(self) -> list[nn.Module]:
+        """What says where up is and how sure the rest is: photos' truths tell neither."""
+        names = ("to_spread", "to_up", "to_up_spread")
+        return [getattr(self, name) for name in names if hasattr(self, name)]
+
     @cached_property
     def _mirrors(self) -> tuple[Tensor, Tensor] | None:
         """For each joint, and each coarse vertex, the one across the template's plane of symmetry, if any."""

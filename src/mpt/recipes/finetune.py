@@ -257,6 +257,8 @@ def build(
     network = networks.build(config.network, pose2d_weights)
     network.requires_grad_(config.network_lr > 0)
     transformer.requires_grad_(config.transformer_lr > 0)
+    for head in transformer.taught_by_mocap_alone:
+        head.requires_grad_(False)
     if config.model.vertex_queries and not config.mask_queries:
         transformer.masked_query.requires_grad_(False)  # never used, and DDP would wait for its gradient
     if not config.network_lr > 0 and not config.transformer_lr > 0:
