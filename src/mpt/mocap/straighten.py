@@ -58,7 +58,7 @@ class LimbLengths:
             return
         places = motion.positions()
         seen = self._seen.setdefault(_person(motion), {})
-        for limb, useful in _could_be_straight(places, joints, motion.fps).items():
+        for limb, useful in could_be_straight(places, joints, motion.fps).items():
             bent = _flexion(*_bones(places, joints, limb))
             seconds = [np.histogram(some, FLEXIONS)[0] / motion.fps for some in (bent, bent[useful])]
             seen[limb] = seen.get(limb, 0) + np.stack(seconds)
@@ -131,7 +131,7 @@ def _less_bent(upper: np.ndarray, lower: np.ndarray, scale: float) -> tuple[np.n
     return _rotations(axis, inward), _rotations(axis, inward - (flexion - bent))
 
 
-def _could_be_straight(places: np.ndarray, joints: Mapping[str, int], fps: float) -> dict[str, np.ndarray]:
+def could_be_straight(places: np.ndarray, joints: Mapping[str, int], fps: float) -> dict[str, np.ndarray]:
     """(T,) of each limb: when an upright person stands on the leg, or lets the arm hang."""
     at = {name: places[:, joint] for name, joint in joints.items()}
     upright = _upward(at["neck"] - (at["left_hip"] + at["right_hip"]) / 2) > UPRIGHT
