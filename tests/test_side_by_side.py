@@ -8,7 +8,7 @@ import torch
 from little_model import LITTLE, standing_joints, write_little_model
 
 import mpt
-from mpt import bodies, checkpoint, demo
+from mpt import bodies, checkpoint, demo, experiments
 from mpt.crops import Crop
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
@@ -21,6 +21,7 @@ from mpt.pose2d.keypoints import Keypoints
 from mpt.pose2d.small import SmallHeatmapNet
 from mpt.recipes.evaluate import evaluate_poses
 from mpt.recipes.eyes import CropEye, FinderEye
+from mpt.recipes.pretrain import body_for, take_weights
 from mpt.reconstruct import Reconstructor
 from mpt.results import Seconds, as_json
 from mpt.scenes import Subject
@@ -269,6 +270,16 @@ def test_a_checkpoint_carries_its_skeleton(models, tmp_path, body):
         loaded = checkpoint.load(path)
         assert loaded.skeleton == model.skeleton
         assert loaded.transformer.joint_count == len(model.skeleton)
+
+
+def test_a_run_has_the_joints_of_the_weights_that_it_begins_with_unless_told(tmp_path, body):
+    of_17 = write_little_model(tmp_path / "of17.safetensors")
+    assert body_for("anny").skeleton == body_for("anny", "coco29", of_17).skeleton == COCO29
+    assert body_for("anny", "", of_17).skeleton == body_for("anny", "coco17").skeleton == COCO17
+    with pytest.raises(InputError, match="its transformer reads 17 joints, this experiment's 29; start from"):
+        take_weights(MeshTransformer.for_body(body, LITTLE), of_17)
+    assert experiments.get("paper").skeleton == experiments.get("small-pretrain").skeleton == "coco17"
+    assert experiments.get("mpt-small").skeleton == ""
 
 
 def test_errors_on_poses_are_those_of_coco_s_17(models, body):
