@@ -8,7 +8,7 @@ import torch
 from little_model import LITTLE, standing_joints, write_little_model
 
 import mpt
-from mpt import bodies, checkpoint, demo, experiments
+from mpt import bodies, checkpoint, cli, demo, experiments
 from mpt.crops import Crop
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
@@ -280,6 +280,13 @@ def test_a_run_has_the_joints_of_the_weights_that_it_begins_with_unless_told(tmp
         take_weights(MeshTransformer.for_body(body, LITTLE), of_17)
     assert experiments.get("paper").skeleton == experiments.get("small-pretrain").skeleton == "coco17"
     assert experiments.get("mpt-small").skeleton == ""
+
+
+def test_a_run_of_unknown_joints_is_refused(tmp_path, capsys):
+    run = ["--store", str(tmp_path / "poses.store"), "--out", str(tmp_path / "run")]
+    assert cli.main(["pretrain", "tiny", *run, "--skeleton", "coco18"]) == 2
+    assert "no skeleton is called 'coco18': there are coco17, coco29" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_errors_on_poses_are_those_of_coco_s_17(models, body):
