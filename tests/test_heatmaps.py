@@ -305,6 +305,25 @@ def test_noise_on_a_hand_moves_fingers_as_on_a_person_limbs():
     assert (drawn.peak[:, HAND21.index("index4"), 1] > 0).any()  # ... a tip may
 
 
+def test_hands_go_with_their_wrists_and_ankles_are_surer_than_knees():
+    points = uniform(4000, 29, 2, low=60, high=160, seed=9)
+    drawn, _ = perturb(points, torch.ones(4000, 29, dtype=torch.bool), COCO29, DETECTOR, 224, seeded())
+    off = dict(zip(COCO29.joints, (drawn.points[:, :, 0] - points).unbind(1)))
+    peak = dict(zip(COCO29.joints, drawn.peak[:, :, 0].unbind(1)))
+    for one, other, least, most in (
+        ("left_index_knuckle", "left_wrist", 0.8, 1.0),
+        ("left_heel", "left_ankle", 0.4, 0.9),
+        ("left_ankle", "left_knee", 0.0, 0.3),
+        ("left_index_knuckle", "right_wrist", -0.1, 0.2),
+    ):
+        inliers = (off[one].norm(dim=-1) < 60) & (off[other].norm(dim=-1) < 60)
+        pair = torch.stack([off[one][inliers].flatten(), off[other][inliers].flatten()])
+        assert least < torch.corrcoef(pair)[0, 1] < most
+    assert torch.corrcoef(torch.stack([peak["left_wrist"], peak["left_pinky_knuckle"]]))[0, 1] > 0.99
+    ankle, knee, wrist = (off[f"right_{joint}"].norm(dim=-1).median() for joint in ("ankle", "knee", "wrist"))
+    assert 2 < ankle < 0.85 * knee < 0.85 * wrist < 4
+
+
 def test_the_paper_s_noise_is_eq_1_in_every_sample():
     """1,000 samples: one width and height, some joints masked, of each other one a jitter of its own."""
     points, visible = torch.full((1000, 17, 2), 112.0), torch.ones(1000, 17, dtype=torch.bool)

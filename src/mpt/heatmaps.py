@@ -116,11 +116,13 @@ class HeatmapNoise:
     """Varied samples: blob height."""
     error_of_std: float = 0.3
     """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width, at
-    a peak of 0.9; a lower peak is wrong by more (0.5 of its width at 0.7, 0.85 at 0.3)."""
+    a peak of 0.9; a lower peak is wrong by more (0.5 of its width at 0.7, 0.85 at 0.3). Limbs, which are
+    sharper, err by a share of it: an ankle by half."""
     limb_miss: float = 0.5
-    """Elbows, wrists, knees and ankles found somewhere else, a third of them where the other side's is: this
-    share of the faintest ones, half as many at a peak of 0.42, hardly any above 0.6."""
-    limb_ghost: float = 0.15
+    """Joints from elbow and knee down found somewhere else, a third of them where the other side's is: this
+    share of the faintest ones, half as many at a peak of 0.48, hardly any above 0.7. A hand is missed with
+    its wrist."""
+    limb_ghost: float = 0.3
     """The same joints with a second, lower peak."""
     swap_share: float = 0.02
     """Both legs below the hips exchanged, left for right."""
@@ -182,15 +184,15 @@ def perturb(
     kind = uniform(n, 1)
     clean = kind < noise.clean_share  # (N, 1)
     detector = ~clean & (kind < noise.clean_share + noise.detector_share)
-    limb, shin, face, confused, handed_on, groups = _roles(skeleton, device)
+    limb, arm, shin, face, confused, leader, error_share, handed_on, groups = _roles(skeleton, device)
 
-    # Height and width. Detector-like: peak * std^2 is nearly constant (40 px^2), times a personal factor.
-    spread = torch.where(limb, 0.62, 0.35)
+    # Height and width. Detector-like: peak * std^2 is nearly constant, times a personal factor.
+    spread = torch.where(arm, 0.74, torch.where(limb, 0.62, 0.35))
     worst = uniform(n, 1) ** 0.5
-    low = 0.93 - spread * worst * uniform(n, joints) ** 1.5
+    low = 0.93 - spread * worst * uniform(n, joints)[:, leader] ** 1.5
     guessed = ~visible & (uniform(n, joints) < 0.6)
     low = torch.where(guessed, 0.25 + 0.25 * uniform(n, joints), low)
-    wide = (40 / low).sqrt() * (0.82 + 0.4 * uniform(n, 1))
+    wide = (torch.where(limb, 34, 40) / low).sqrt() * (0.82 + 0.4 * uniform(n, 1))
     least, most = (math.log(s) for s in noise.std_px)
     log_std = least + (most - least) * uniform(n, 1)
     varied_std = torch.exp(log_std + noise.std_jitter * normal(n, joints))
@@ -210,13 +212,18 @@ def perturb(
     found = torch.where(swapped[..., None], points[:, confused], points)
     size_of_error = torch.where(
         detector,
-        (noise.error_of_std + 0.9 * (0.9 - low)).clamp_min(0.2) * wide * torch.where(guessed, 1.5, 1.0),
+        (noise.error_of_std + 0.9 * (0.9 - low)).clamp_min(0.2)
+        * wide
+        * error_share
+        * torch.where(guessed, 1.5, 1.0),
         2 * noise.jitter_px * uniform(n, 1),
     )
-    faint = torch.sigmoid((0.42 - torch.where(detector, low, varied_peak)) / 0.09)
-    miss = limb & (uniform(n, joints) < noise.limb_miss * faint)
-    size_of_error = torch.where(miss, 25.0, size_of_error)
-    found = torch.where((miss & (uniform(n, joints) < 0.33) & ~clean)[..., None], points[:, confused], found)
+    faint = torch.sigmoid((0.48 - torch.where(detector, low, varied_peak)) / 0.09)
+    miss = limb & (uniform(n, joints)[:, leader] < noise.limb_miss * faint)
+    leads = leader == torch.arange(joints, device=device)
+    size_of_error = torch.where(miss & leads, 25.0, size_of_error)
+    astray = miss & (uniform(n, joints)[:, leader] < 0.33) & ~clean
+    found = torch.where(astray[..., None], points[:, confused], found)
     shared = noise.face_together
     own = math.sqrt(1 - shared**2)
     unit_error = torch.where(
@@ -250,21 +257,31 @@ def perturb(
 
 
 _FEET, _HANDS = ("toe", "heel"), ("knuckle",)
+_ARMS = ("elbow", "wrist", *_HANDS)
 _SHINS = ("knee", "ankle", *_FEET)
-_LIMBS = ("elbow", "wrist", *_HANDS, *_SHINS, "2", "3", "4")  # fingers beyond the knuckle, too
+_LIMBS = (*_ARMS, *_SHINS, "2", "3", "4")  # fingers beyond the knuckle, too
 _FACE = ("nose", "eye", "ear")
 _GROUPS = (("small_toe",), _FEET, _HANDS, (*_FEET, *_HANDS), _FACE)
 _GROUP_SHARES = (0.5, 0.1, 0.1, 0.22, 0.08)  # of the samples that lack one
+_SHARES = {
+    "elbow": (0.75, 0.35), "wrist": (0.8, 0.35), "knuckle": (0.5, 0.8), "knee": (0.8, 0.35),
+    "ankle": (0.55, 0.1), "toe": (0.65, 0.2), "heel": (0.5, 0.8),
+    "2": (1.0, 0.5), "3": (1.0, 0.5), "4": (1.0, 0.5),
+}  # fmt: skip
+"""Of a detector's limbs: each joint's own error, and what it has of the error of the joint above."""
 
 
 class _Roles(NamedTuple):
     """What the joints of a skeleton are to the noise."""
 
     limb: Tensor  # (J,)
+    arm: Tensor  # (J,) from the elbow down
     shin: Tensor  # (J,) from the knee down
     face: Tensor  # (J,)
     confused: Tensor  # (J,) the joint that a detector takes for each
-    handed_on: Tensor  # (J, J) what of each joint's error the others have: half of it a limb's next joint
+    leader: Tensor  # (J,) whose height and misses it has: a knuckle its wrist's
+    error: Tensor  # (J,) its own error, over that of face and trunk
+    handed_on: Tensor  # (J, J) what of each joint's error the others have besides
     groups: Tensor  # (1 + groups, J) joints that are not drawn together; first none
 
 
@@ -273,15 +290,21 @@ def _roles(skeleton: Skeleton, device: torch.device) -> _Roles:
     def named(words: tuple[str, ...]) -> list[bool]:
         return [any(word in joint for word in words) for joint in skeleton.joints]
 
-    limb, shares = named(_LIMBS), torch.eye(len(skeleton))
-    for joint, parent in enumerate(skeleton.parents):
-        if limb[joint] and parent >= 0:
-            shares[joint] += 0.5 * shares[parent]
+    limb, shares, errors, leader = named(_LIMBS), torch.eye(len(skeleton)), [], []
+    for joint, (name, parent) in enumerate(zip(skeleton.joints, skeleton.parents)):
+        error, handed_on = next((s for word, s in _SHARES.items() if word in name), (1.0, 0.0))
+        errors.append(error)
+        leader.append(parent if "knuckle" in name else joint)
+        if parent >= 0:
+            shares[joint] += handed_on * shares[parent]
     parts = (
         torch.tensor(limb),
+        torch.tensor(named(_ARMS)),
         torch.tensor(named(_SHINS)),
         torch.tensor(named(_FACE)),
         torch.as_tensor(skeleton.confused),
+        torch.tensor(leader),
+        torch.tensor(errors),
         shares - torch.eye(len(skeleton)),
         torch.tensor([named(words) for words in ((), *_GROUPS)]),
     )

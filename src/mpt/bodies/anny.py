@@ -200,9 +200,10 @@ def _ends_as_detectors_see(regressor: Tensor) -> Tensor:
     """COCO29 regressor (29, V) whose feet and hands are where detectors find them, as of the face.
 
     Measured on 195 rendered people: BlazePose finds the big toe 20 mm further back, 15 mm further out and
-    8 mm higher than the tip of the toe, the heel 18 mm higher and 8 mm further forward, and all three knuckles
-    near the hand's middle: 23 mm from index to little finger on photos as well, where the skin has 68. What is
-    then left has no direction, and is 15 mm instead of 22 to 35 in the median. It draws no small toe.
+    8 mm higher than the tip of the toe, the heel 18 mm higher and 8 mm further forward, and all three
+    knuckles near the hand's middle: 23 mm from index to little finger on photos as well, where the skin has
+    68. What is then left has no direction, and is 15 mm instead of 22 to 35 in the median. It draws no small
+    toe.
     """
     seen = regressor.clone()
     for side in ("left", "right"):
