@@ -8,13 +8,14 @@ that the transformer knows.
 Of COCO29's joints it draws 27: a small toe is none of its landmarks. Who is somebody, how large a person is
 and where the crop lies, COCO's 17 tell.
 
-The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), run by LiteRT.
+The networks are Apache-2.0 files of MediaPipe's packages (``mpt.assets``), run by LiteRT.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -63,6 +64,7 @@ class BlazePose:
 
     skeleton = COCO29
     assets = ("blazepose",)
+    landmarks = "blazepose/pose_landmark_full.tflite"
 
     def __init__(
         self,
@@ -115,7 +117,20 @@ class BlazePose:
 
     @cached_property
     def _landmarker(self) -> "_Landmarker":
-        return _Landmarker(Network(assets.get("blazepose") / "pose_landmark_full.tflite", self.num_threads))
+        return _Landmarker(Network(_located(self.landmarks), self.num_threads))
+
+
+class BlazePoseHeavy(BlazePose):
+    """BlazePose with the largest landmark network that its makers publish."""
+
+    assets = ("blazepose", "blazepose-heavy")
+    landmarks = "blazepose-heavy/pose_landmark_heavy.tflite"
+
+
+def _located(network: str) -> Path:
+    """The file of an asset, by the names of both."""
+    asset, _, file = network.partition("/")
+    return assets.get(asset) / file
 
 
 @dataclass(frozen=True)
