@@ -28,6 +28,7 @@ from mpt.experiments.pretraining import PAPER_DATA
 from mpt.heatmaps import PERFECT, HeatmapNoise
 from mpt.modeling.mesh_transformer import PAPER, MeshTransformer
 from mpt.recipes.pretrain import LossWeights, objective
+from mpt.skeletons import COCO17
 
 BLAZEPOSE_WIDTH = HeatmapNoise(0.0, 0.0, 0, 0, (5.5, 5.5), (0.7, 0.9), 0, 0, 0, 0, 0)
 ALL = replace(PAPER, skip_below=0.0)
@@ -92,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("highest" if options.train else "medium")
-    body = bodies.load()
+    body = bodies.load(skeleton=COCO17.name)
     jobs, maps = (learning if options.train else looking)(body, options.batch)
     counting = MeshTransformer.for_body(body, PAPER)
 

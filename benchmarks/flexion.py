@@ -2,9 +2,9 @@
 
 python benchmarks/flexion.py mocap/cmu mocap/ual
 
-Degrees between the two bones of a limb, which are the body's own as well: retargeting lays its limbs along the
-motion's. Percentiles over both sides and all frames of a folder's motion in which an upright person stands still
-(hips, ankles), or walks with this foot on the ground; of elbows, stands still with this arm hanging.
+Degrees between the two bones of a limb, which are the body's own as well: retargeting lays its limbs along
+the motion's. Percentiles over both sides and all frames of a folder's motion in which upright people stand
+still (hips, ankles), or walk with this foot on the ground; of elbows, stand still with this arm hanging.
 """
 
 import warnings

@@ -22,13 +22,19 @@ LANDMARKS = remap(BLAZEPOSE33, COCO17)
 
 @torch.no_grad()
 def predict(model: Model, person: Person2D) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (17, 3) of the mesh and its vertices (V, 3), metres about the mid-hip, in the network's axes.
+    """COCO's joints (17, 3) of the mesh, its vertices (V, 3), metres about the mid-hip, in the network's axes.
 
     The maps are read as `mpt reconstruct` reads them.
     """
-    prediction = look_upright(model.transformer, torch.from_numpy(person.heatmaps)[None], model.skeleton)
+    maps = torch.from_numpy(person.on(model.skeleton).heatmaps)[None]
+    prediction = look_upright(model.transformer, maps, model.skeleton)
     root = prediction.regressed[:, HIPS].mean(1, keepdim=True)
-    return (prediction.regressed - root)[0].numpy(), (prediction.vertices - root)[0].numpy()
+    return (prediction.regressed - root)[0, : len(COCO17)].numpy(), (prediction.vertices - root)[0].numpy()
+
+
+def body_px(person: Person2D) -> np.ndarray:
+    """(17, 3) x, y, score of COCO's joints, of whatever the 2D network draws."""
+    return person.on(COCO17).joints2d_px
 
 
 def limb_pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> float:

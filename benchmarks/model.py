@@ -75,7 +75,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_float32_matmul_precision("medium")
     loaded = checkpoint.load(options.model)
-    model, body = loaded.transformer, bodies.load(loaded.body)
+    model, body = loaded.transformer, bodies.load(loaded.body, loaded.skeleton.name)
 
     table = Table(title=f"{loaded.name}, forward, one thread, heatmaps to full mesh")
     for column in ("batch", "forward (ms)", "its matrix products alone (ms)", "ratio"):

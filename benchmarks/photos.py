@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tyro
-from measuring import LANDMARKS, LIMBS, limb_pa_mpjpe, predict, table, write_json
+from measuring import LANDMARKS, LIMBS, body_px, limb_pa_mpjpe, predict, table, write_json
 
 from mpt import checkpoint
 from mpt.errors import InputError
@@ -128,7 +128,7 @@ class Moment:
     def triangulated(self, cameras: list[Camera], but: int | None = None) -> np.ndarray:
         """(17, 3) world joints from every camera in which the person was found, ``but`` left out."""
         used = [c for c, person in enumerate(self.people) if person is not None and c != but]
-        joints = np.stack([self.people[c].joints2d_px for c in used])
+        joints = np.stack([body_px(self.people[c]) for c in used])
         seeing = [cameras[c] for c in used]
         return triangulate(seeing, *agree_on_sides(seeing, joints[..., :2], joints[..., 2]))[0]
 
@@ -202,7 +202,7 @@ def main(
 
 def _off_mm(camera: Camera, truth: np.ndarray, person: Person2D) -> float:
     """Median distance of the limb joints from the truth across the line of sight."""
-    miss = np.linalg.norm(camera.project(truth) - person.joints2d_px[:, :2], axis=1)
+    miss = np.linalg.norm(camera.project(truth) - body_px(person)[:, :2], axis=1)
     depth = (truth @ camera.R.T + camera.t)[:, 2]
     return 1000 * float(np.median((miss * depth / camera.K[0, 0])[LIMBS]))
 

@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = checkpoint.load(options.model)
-    body = bodies.load(model.body)
+    body = bodies.load(model.body, model.skeleton.name)
     store = PoseStore(options.store, body=body)
 
     held = store.validation

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 import tyro
-from measuring import HIPS, LANDMARKS, limb_pa_mpjpe, table, write_json
+from measuring import HIPS, LANDMARKS, body_px, limb_pa_mpjpe, table, write_json
 from PIL import Image
 from rich.progress import track
 
@@ -33,6 +33,7 @@ from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
 from mpt.reconstruct import Reconstructor
 from mpt.scenes import random_scene
+from mpt.skeletons import COCO17, of_count
 from mpt.writing import write_whole
 
 SEED = 20240611
@@ -83,13 +84,14 @@ def pictures(folder: Path, store: PoseStore, body: Body, count: int) -> Iterator
 
 def detect(truth: Truth, pose2d: BlazePose) -> Person2D | None:
     """The person whom the 2D network finds where the true one is, or None; kept beside the picture."""
-    path = truth.image.with_name(f"{truth.image.stem}-blazepose{pose2d.heatmap_size}.npz")
+    drawn = f"blazepose{pose2d.heatmap_size}-{pose2d.skeleton.name}"
+    path = truth.image.with_name(f"{truth.image.stem}-{drawn}.npz")
     if not path.exists():
         size = np.ptp(truth.joints2d_px, axis=0).max()
         found = [
             person
             for person in pose2d(read_image(truth.image))
-            if np.median(np.linalg.norm(person.joints2d_px[:, :2] - truth.joints2d_px, axis=1)) < 0.25 * size
+            if np.median(np.linalg.norm(body_px(person)[:, :2] - truth.joints2d_px, axis=1)) < 0.25 * size
         ]
         write_whole(path, _packed(found[0]) if found else _npz())
     with np.load(path) as arrays:
@@ -116,6 +118,7 @@ def _unpacked(arrays) -> Person2D:
         Crop((x, y), side),
         arrays["heatmaps"].astype(np.float32),
         arrays["world_landmarks"],
+        skeleton=of_count(len(arrays["heatmaps"]), COCO17),
     )
 
 
@@ -131,7 +134,7 @@ def placed(reconstructor: Reconstructor, person: Person2D, truth: Truth) -> tupl
         size_wh = picture.size
     x, y = truth.K[:2, 2].tolist()
     [mesh] = reconstructor.lift([person], size_wh, focal_px=float(truth.K[0, 0]), principal_px=(x, y))
-    return mesh.joints3d, mesh.vertices
+    return mesh.joints3d[: len(COCO17)], mesh.vertices
 
 
 def main(
@@ -150,7 +153,7 @@ def main(
         count: how many pictures.
         json: also write the figures to this file.
     """
-    mesh_model, body = checkpoint.load(model), bodies.load()
+    mesh_model, body = checkpoint.load(model), bodies.load(skeleton=COCO17.name)
     poses = PoseStore(store, body=body)
     pose2d = BlazePose(heatmap_size=mesh_model.transformer.config.heatmap_size)
     reconstructor = Reconstructor(mesh_model, pose2d)

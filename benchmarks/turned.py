@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 import tyro
-from measuring import table, write_json
+from measuring import body_px, table, write_json
 from photos import foremost
 
 from mpt import bodies, checkpoint
@@ -75,7 +75,7 @@ def same_person(people: list[Person2D], joints_px: np.ndarray) -> Person2D | Non
     size = np.ptp(joints_px[:, :2], axis=0).max()
 
     def off(person: Person2D) -> float:
-        apart = (person.joints2d_px[order, :2] - joints_px[:, :2] for order in (slice(None), COCO17.flip))
+        apart = (body_px(person)[order, :2] - joints_px[:, :2] for order in (slice(None), COCO17.flip))
         return min(float(np.median(np.linalg.norm(each, axis=1))) for each in apart)
 
     nearest = min(people, key=off, default=None)
@@ -114,11 +114,11 @@ def main(model: str = "mpt-small", data: Path = Path("../shared/data"), json: Pa
             pairs = {}
             for name, finder in finders.items():
                 if (person := before[name]) is not None:
-                    joints = change.of_joints(person.joints2d_px, size_wh)
+                    joints = change.of_joints(body_px(person), size_wh)
                     pairs[name] = person, same_person(finder(changed), joints)
             if (person := before["BlazePose"]) is not None:
-                joints = change.of_joints(person.joints2d_px, size_wh)
-                pairs["known joints"] = known(person.joints2d_px, photo, size), known(joints, changed, size)
+                joints = change.of_joints(body_px(person), size_wh)
+                pairs["known joints"] = known(body_px(person), photo, size), known(joints, changed, size)
             for name, (one, other) in pairs.items():
                 off = None
                 if other is not None:

@@ -12,11 +12,13 @@ from mpt.modeling.mesh_transformer import SMALL, MeshTransformer
 LITTLE = replace(SMALL, hidden=(16,), layers=1, heatmap_size=56)
 
 
-def write_little_model(path: Path, skeleton: str = "coco17") -> Path:
-    """A model file for the default body; its mesh is near the rest pose whatever it sees."""
+def write_little_model(path: Path, skeleton: str = "coco17", *, sure: bool = False) -> Path:
+    """A model file for the default body; its mesh is near the rest pose whatever it sees. ``sure``: of one
+    that says where up is and how sure it is.
+    """
     torch.manual_seed(0)
     body = bodies.load(skeleton=skeleton)
-    model = MeshTransformer.for_body(body, LITTLE)
+    model = MeshTransformer.for_body(body, replace(LITTLE, gravity=sure, spread=sure))
     checkpoint.save(
         path, model, faces=body.faces, skeleton=body.skeleton, body=body.name, body_hash=body.hash
     )

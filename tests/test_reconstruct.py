@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 from little_model import standing_joints, write_little_model
 
 import mpt
@@ -15,8 +16,9 @@ from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.pose2d.base import Person2D
 from mpt.reconstruct import Reconstructor, _place
-from mpt.skeletons import COCO17, H36M17
-from mpt.views import Pinhole
+from mpt.results import Seconds, as_json, level_of, write_files
+from mpt.skeletons import COCO17, COCO29, H36M17
+from mpt.views import Pinhole, level
 
 SIZE = (640, 480)
 FOCAL = 800.0
@@ -91,6 +93,49 @@ def test_a_person_beside_the_optical_axis_is_turned_by_the_angle_of_the_ray(reco
     angle = np.degrees(np.arccos((np.trace(turn) - 1) / 2))
     assert angle == pytest.approx(30, abs=1.5)
     np.testing.assert_allclose(front.joints3d @ turn.T, side.joints3d, atol=1e-4)
+
+
+def test_up_and_how_sure_come_in_the_axes_of_the_photo(reconstructor, tmp_path):
+    sure = mpt.load(write_little_model(tmp_path / "sure.safetensors", "coco29", sure=True), device="cpu")
+    ahead, shift = standing_joints((0, 0, 4), FOCAL, SIZE), [(1600 - SIZE[0]) / 2, 0, 0]
+    beside = ahead + np.array([FOCAL * np.tan(np.radians(30)), 0, 0])
+    wide = np.zeros((SIZE[1], 1600, 3), np.uint8)
+    (front,), (side,) = (sure(wide, keypoints=joints + shift, focal_px=FOCAL) for joints in (ahead, beside))
+    overlap = np.linalg.svd(front.joints3d.T @ side.joints3d)
+    np.testing.assert_allclose((overlap[0] @ overlap[2]).T @ front.up, side.up, atol=1e-3)
+    assert np.linalg.norm(front.up) == pytest.approx(1, abs=1e-5) and front.up[1] < -0.5
+    assert front.joints3d_std_m.shape == (29,) and (front.joints3d_std_m > 0).all() and front.up_std_deg > 0
+    said = as_json("a.jpg", "sure", Seconds(0, 0, 0), [front], [{}], size_wh=(1600, SIZE[1]))["people"][0]
+    assert said["up"] == {
+        "direction": pytest.approx(front.up, abs=1e-3),
+        "std_deg": pytest.approx(front.up_std_deg, abs=0.01),
+    }
+    assert said["joints3d_std_m"].keys() == said["joints3d_m"].keys() == set(COCO29.joints)
+    (unsure,) = reconstructor(wide, keypoints=ahead + shift, focal_px=FOCAL)
+    assert unsure.up is unsure.up_std_deg is unsure.joints3d_std_m is None
+    silent = as_json("a.jpg", "little", Seconds(0, 0, 0), [unsure], [{}], size_wh=(1600, SIZE[1]))["people"][
+        0
+    ]
+    assert not {"up", "joints3d_std_m"} & silent.keys()
+
+
+def test_glb_and_side_view_stand_upright_though_the_camera_looked_down(reconstructor, tmp_path):
+    joints = standing_joints((0, 0, 4), FOCAL, SIZE)
+    (person,) = reconstructor(PHOTO, keypoints=joints, focal_px=FOCAL)
+    tilted = replace(person, up=np.array([0.0, -math.cos(0.5), -math.sin(0.5)]), up_std_deg=4.0)
+    other = replace(person, up=np.array([0.0, -math.cos(0.7), math.sin(0.7)]), up_std_deg=400.0)
+    turn = level_of([tilted, other])  # of whom one does not know
+    np.testing.assert_allclose(turn @ tilted.up, [0, -1, 0], atol=1e-12)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert level_of([person]) is None and level_of([other]) is None and level_of([]) is None
+    write_files(tmp_path, PHOTO, [tilted], ["glb", "npz"])
+    [mesh] = trimesh.load(tmp_path / "person0.glb").geometry.values()
+    np.testing.assert_allclose(mesh.vertices, person.vertices @ turn.T * [1, -1, -1], atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "person0.npz")["vertices"], person.vertices)
+    for way in ([0, -1, 0], [0.3, -0.9, 0.2], [0, 1, 0], [0.7, 0.5, -0.4]):
+        way = np.array(way) / np.linalg.norm(way)
+        np.testing.assert_allclose(level(way) @ way, [0, -1, 0], atol=1e-12)
+        assert np.linalg.det(level(way)) == pytest.approx(1)
 
 
 def test_the_assumed_focal_length_is_the_diagonal_and_is_said(reconstructor):

@@ -173,6 +173,28 @@ def test_it_does_not_matter_where_people_stand_and_which_way_they_face():
         np.testing.assert_allclose(flexions(here)[limb], flexions(there)[limb], atol=1e-5)
 
 
+def test_a_forearm_folded_onto_itself_stays_a_number():
+    """By a joint in its middle that the capture has turned over."""
+    motion = captured(standing(), 30.0)
+    wrist = ROLES["left_wrist"]
+    half = motion.offsets[wrist] / 2
+    parents = motion.parents + (motion.parents >= wrist)
+    rotvec = np.insert(motion.rotvec, wrist, 0, axis=1)
+    rotvec[7, wrist] = [0, 0, np.pi]
+    folded = replace(
+        motion,
+        joints=(*motion.joints[:wrist], "twist", *motion.joints[wrist:]),
+        parents=np.insert(parents, wrist, motion.parents[wrist]),
+        offsets=np.insert(motion.offsets, wrist, half, axis=0),
+        rotvec=rotvec,
+        trans=motion.trans + 1000,  # so far away that the wrist is exactly where the elbow is
+    )
+    folded.parents[wrist + 1], folded.offsets[wrist + 1] = wrist, half
+    (found,) = straightened(folded)
+    assert flexions(found)["left_arm"][8] < flexions(folded)["left_arm"][8] - 5
+    assert np.isfinite(found.rotvec).all()
+
+
 def test_what_is_no_person_is_left_to_whoever_reads_it_next():
     nobody = Motion(
         "x", "01", 30, ("a", "b"), [-1, 0], [(0, 0, 0), (0, 1, 0)], np.ones((9, 2, 3)), np.zeros((9, 3))

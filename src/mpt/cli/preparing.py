@@ -45,8 +45,8 @@ class PrepareMocap:
     up: Literal["y", "z", "y-down"] | None = None
     """The file's axis that points up. Default: told by rest pose and motion (AMASS: z, a camera: y-down)."""
     straighten: bool = True
-    """Give legs and arms that were fitted too long the length that the person's own standing and walking
-    shows, so that straight knees are straight; at most a few millimetres of wrists and ankles change."""
+    """Legs and arms that were fitted too long, and so never straight, get the length that their person's
+    standing and walking shows; ankles and wrists stay within millimetres. --no-straighten leaves them."""
     strict: bool = False
     """Stop at a file that cannot be read, instead of skipping it."""
 

@@ -40,7 +40,13 @@ shorter. At the smaller scales, where no run sees every pose, all are equally lo
 
 
 MANY_WIDTHS = replace(
-    HeatmapNoise(), clean_share=0.0, detector_share=0.0, limb_miss=0.0, limb_ghost=0.0, swap_share=0.0
+    HeatmapNoise(),
+    clean_share=0.0,
+    detector_share=0.0,
+    missing=0.0,
+    limb_miss=0.0,
+    limb_ghost=0.0,
+    swap_share=0.0,
 )
 """The paper's three kinds of noise on blobs 2 to 8 px wide and 0.25 to 1 high, as detectors draw them."""
 

@@ -120,7 +120,8 @@ def _less_bent(upper: np.ndarray, lower: np.ndarray, scale: float) -> tuple[np.n
     a, b = (np.linalg.norm(bone, axis=-1) for bone in (upper, lower))
     flexion = _flexion(upper, lower)
     v = 1 - np.cos(flexion)
-    own = (v - (1 - scale**2) * (a + b) ** 2 / (2 * a * b)) / scale**2
+    product = np.maximum(2 * a * b, 1e-9)  # no bone where a joint along it is turned back by half a turn
+    own = (v - (1 - scale**2) * (a + b) ** 2 / product) / scale**2
     eased = (own + np.sqrt(own**2 + 4 * EASED * v)) / 2
     bent = np.arccos(1 - np.minimum(eased, v))
 
