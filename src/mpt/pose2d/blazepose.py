@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -64,7 +63,6 @@ class BlazePose:
 
     skeleton = COCO29
     assets = ("blazepose",)
-    landmarks = "blazepose/pose_landmark_full.tflite"
 
     def __init__(
         self,
@@ -105,7 +103,7 @@ class BlazePose:
 
     def _figure(self, image: np.ndarray, detection: "_Detection") -> "_Figure | None":
         """The landmarks of a detection, looked at once more from the region that the first look proposes."""
-        first = self._landmarker(image, detection.roi, detection.score)
+        first = self._scout(image, detection.roi, detection.score)
         if first.presence < MIN_PRESENCE:
             return None
         second = self._landmarker(image, first.next_roi, detection.score, mirrored_look=self.mirrored_look)
@@ -116,21 +114,31 @@ class BlazePose:
         return _Detector(Network(assets.get("blazepose") / "pose_detection.tflite", self.num_threads))
 
     @cached_property
+    def _scout(self) -> "_Landmarker":
+        """Looks first."""
+        return _Landmarker(Network(assets.get("blazepose") / "pose_landmark_full.tflite", self.num_threads))
+
+    @cached_property
     def _landmarker(self) -> "_Landmarker":
-        return _Landmarker(Network(_located(self.landmarks), self.num_threads))
+        """Looks where the scout has proposed."""
+        return self._scout
 
 
 class BlazePoseHeavy(BlazePose):
-    """BlazePose with the largest landmark network that its makers publish."""
+    """BlazePose whose second look is the largest landmark network's that its makers publish.
+
+    It looks in a mirror as well, unless told otherwise: averaged, its looks are nearer to the truth.
+    """
 
     assets = ("blazepose", "blazepose-heavy")
-    landmarks = "blazepose-heavy/pose_landmark_heavy.tflite"
 
+    def __init__(self, *, mirrored_look: bool = True, **options: Any):
+        super().__init__(mirrored_look=mirrored_look, **options)
 
-def _located(network: str) -> Path:
-    """The file of an asset, by the names of both."""
-    asset, _, file = network.partition("/")
-    return assets.get(asset) / file
+    @cached_property
+    def _landmarker(self) -> "_Landmarker":
+        path = assets.get("blazepose-heavy") / "pose_landmark_heavy.tflite"
+        return _Landmarker(Network(path, self.num_threads))
 
 
 @dataclass(frozen=True)
