@@ -11,7 +11,7 @@ from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.images import read_image
 from mpt.pose2d import blazepose
-from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
 from mpt.skeletons import BLAZEPOSE33, COCO17, COCO29
 
 
@@ -107,6 +107,15 @@ def test_a_mirrored_look_finds_the_joints_where_people_put_them(skier, skier_px,
     [person] = BlazePose(mirrored_look=True)(skier)
     error = np.linalg.norm(person.joints2d_px[:17, :2] - skier_px, axis=1)
     assert np.median(error) < 0.03 * person.crop.side_px and error.max() < 0.12 * person.crop.side_px
+
+
+def test_the_heavy_network_finds_the_joints_as_well(skier, skier_px):
+    if not all(status.present for status in assets.status() if status.asset.name == "blazepose-heavy"):
+        pytest.skip("blazepose-heavy is not in the cache")
+    [person] = BlazePoseHeavy()(skier)
+    error = np.linalg.norm(person.joints2d_px[:17, :2] - skier_px, axis=1)
+    assert np.median(error) < 0.03 * person.crop.side_px and error.max() < 0.12 * person.crop.side_px
+    assert person.heatmaps.shape == (29, 224, 224)
 
 
 def test_an_empty_picture_has_nobody(network):

@@ -32,13 +32,14 @@ class AssetsStatus:
 
 @dataclass(frozen=True)
 class AssetsAdd:
-    """Take the 2D networks out of a mediapipe wheel that you got by hand.
+    """Take the 2D networks out of a package that you got by hand: mediapipe's wheel, or npm's tarball of its
+    pose solution.
 
     Example: mpt assets add mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """The wheel."""
+    """The wheel or tarball."""
 
     def __call__(self) -> int:
         from mpt import assets
@@ -49,7 +50,7 @@ class AssetsAdd:
 
 @dataclass(frozen=True)
 class AssetsFetch:
-    """Fetch the 2D networks now, with pip, instead of at the first photo.
+    """Fetch the 2D networks now instead of at the first photo.
 
     Example: mpt assets fetch
     """

@@ -115,7 +115,9 @@ class EvaluatePhotos:
     """The data set's folder, in its official layout."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder."""
-    pose2d: Literal["auto", "blazepose", "blazepalm", "higher-hrnet", "onnx", "truth"] = "auto"
+    pose2d: Literal["auto", "blazepose", "blazepose-heavy", "blazepalm", "higher-hrnet", "onnx", "truth"] = (
+        "auto"
+    )
     """What gives the heatmaps: blazepose (of hands blazepalm) searches around the set's box, networks look
     at the box itself, truth draws the set's own 2D joints. auto: the network that was fine-tuned with the
     model, where its run folder holds one, else blazepose or blazepalm."""

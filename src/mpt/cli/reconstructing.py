@@ -57,9 +57,10 @@ class Reconstruct:
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder of `mpt pretrain` or `mpt finetune`."""
-    pose2d: Literal["auto", "blazepose", "blazepalm", "higher-hrnet", "keypoints"] = "auto"
+    pose2d: Literal["auto", "blazepose", "blazepose-heavy", "blazepalm", "higher-hrnet", "keypoints"] = "auto"
     """What draws the people's 2D joints. auto: the network that was fine-tuned with the model, where its run
-    folder holds one, else BlazePose, which also finds the people for the others; of hands BlazePalm."""
+    folder holds one, else BlazePose, which also finds the people for the others; of hands BlazePalm.
+    blazepose-heavy has BlazePose's largest landmark network, fetched once (41 MB): surer, and slower."""
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """HigherHRNet's official COCO weights, for --pose2d higher-hrnet."""
     keypoints: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -233,15 +234,17 @@ def _load(
     from mpt import assets, reconstruct
     from mpt.pose2d.finders import FINDERS, finder_for
     from mpt.recipes import networks
+    from mpt.skeletons import begin_alike
 
     load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
     reconstructor = load(model, device=device)
     finder = finder_for(reconstructor.model.skeleton, reconstructor.model.name)
-    if pose2d in FINDERS and pose2d != finder:
+    if pose2d in FINDERS and not begin_alike(FINDERS[pose2d].skeleton, FINDERS[finder].skeleton):
         raise InputError(
             f"--pose2d {pose2d} finds those with the joints of {FINDERS[pose2d].skeleton.name}, the model "
             f"{reconstructor.model.name} reads {reconstructor.model.skeleton.name}: take {finder}, or auto"
         )
+    finder = pose2d if pose2d in FINDERS else finder
     if search:
         for asset in FINDERS[finder].assets:
             assets.get(asset)  # once for all photos, and before the first
@@ -250,6 +253,8 @@ def _load(
 
         size, where = reconstructor.heatmap_size, reconstructor.model.transformer.template_joints.device
         reconstructor.pose2d = HigherHRNetPose(weights, heatmap_size=size, device=where)
+    elif pose2d in FINDERS:
+        reconstructor.pose2d = FINDERS[finder](heatmap_size=reconstructor.heatmap_size)
     return reconstructor
 
 

@@ -2,10 +2,10 @@
 
 from mpt.errors import InputError
 from mpt.pose2d.blazepalm import BlazePalm
-from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
 from mpt.skeletons import Skeleton, begin_alike
 
-FINDERS = {"blazepose": BlazePose, "blazepalm": BlazePalm}
+FINDERS = {"blazepose": BlazePose, "blazepose-heavy": BlazePoseHeavy, "blazepalm": BlazePalm}
 
 
 def finder_for(skeleton: Skeleton, model: str = "given") -> str:
@@ -16,8 +16,8 @@ def finder_for(skeleton: Skeleton, model: str = "given") -> str:
     for name, finder in FINDERS.items():
         if begin_alike(finder.skeleton, skeleton):
             return name
+    found = dict.fromkeys(finder.skeleton.name for finder in FINDERS.values())
     raise InputError(
         f"the model {model} was made for the joints of {skeleton.name}, but photos give those of "
-        f"{' or '.join(finder.skeleton.name for finder in FINDERS.values())}: give another model, or a 2D "
-        "network of these joints"
+        f"{' or '.join(found)}: give another model, or a 2D network of these joints"
     )
