@@ -305,6 +305,28 @@ def test_noise_on_a_hand_moves_fingers_as_on_a_person_limbs():
     assert (drawn.peak[:, HAND21.index("index4"), 1] > 0).any()  # ... a tip may
 
 
+def test_a_detector_draws_foreshortened_limbs_too_long_and_flat_ones_right():
+    at = {"left_shoulder": (100, 60, 0), "left_elbow": (124, 60, 32), "left_wrist": (164, 60, 32)}
+    rest = torch.tensor([112.0, 112, 0]).repeat(29, 1)
+    for joint, place in at.items():
+        rest[COCO29.index(joint)] = torch.tensor(place, dtype=torch.float32)
+    points, depth = rest.expand(4000, -1, -1).split([2, 1], -1)
+    quiet = replace(DETECTOR, error_of_std=-9.0, limb_miss=0.0, swap_share=0.0, limb_ghost=0.0)
+    visible = torch.ones(4000, 29, dtype=torch.bool)
+    lengths = {}
+    for flattened in (0.35, 0.0):
+        noise = replace(quiet, flattened=flattened)
+        drawn, _ = perturb(points, visible, COCO29, noise, 224, seeded(), depth=depth[..., 0])
+        shoulder, elbow, wrist = (drawn.points[:, COCO29.index(joint), 0].mean(0) for joint in at)
+        lengths[flattened] = torch.stack([(elbow - shoulder).norm(), (wrist - elbow).norm()])
+    longer = (24**2 + (0.35 * 32) ** 2) ** 0.5 - 24  # 2.5 px of an upper arm of 24 that reaches 32 away
+    torch.testing.assert_close(lengths[0.35] - lengths[0.0], torch.tensor([longer, 0.0]), rtol=0, atol=0.15)
+    still, _ = perturb(points, visible, COCO29, quiet, 224, seeded())  # nothing is known of depth
+    torch.testing.assert_close(
+        still.points[:, :, 0].mean((0, 1)), drawn.points[:, :, 0].mean((0, 1)), rtol=0, atol=0.15
+    )
+
+
 def test_hands_go_with_their_wrists_and_ankles_are_surer_than_knees():
     points = uniform(4000, 29, 2, low=60, high=160, seed=9)
     drawn, _ = perturb(points, torch.ones(4000, 29, dtype=torch.bool), COCO29, DETECTOR, 224, seeded())

@@ -97,8 +97,9 @@ class HeatmapNoise:
     """How far synthetic heatmaps stray from perfect ones. Pixels are those of a 224 px crop.
 
     A sample is clean (the paper's blobs), or detector-like (measured on BlazePose's maps of real photos: a
-    low peak is a wide one, limbs have second peaks), or varied (any width and height: HigherHRNet's maps,
-    keypoint files). The paper names masking, Gaussian noise and jitter without magnitudes (Section 3.1.2).
+    low peak is a wide one, limbs have second peaks, foreshortened ones are too long), or varied (any width
+    and height: HigherHRNet's maps, keypoint files). The paper names masking, Gaussian noise and jitter without
+    magnitudes (Section 3.1.2).
     """
 
     clean_share: float = 0.15
@@ -118,6 +119,9 @@ class HeatmapNoise:
     """Detector-like samples: standard deviation of a blob's centre along an axis, as a share of its width, at
     a peak of 0.9; a lower peak is wrong by more (0.5 of its width at 0.7, 0.85 at 0.3). Limbs, which are
     sharper, err by a share of it: an ankle by half."""
+    flattened: float = 0.35
+    """Detector-like samples: what is foreshortened is found longer, as if this share of a bone's depth lay
+    across the line of sight (0.6 to 1.4 times this)."""
     limb_miss: float = 0.5
     """Joints from elbow and knee down found somewhere else, a third of them where the other side's is: this
     share of the faintest ones, half as many at a peak of 0.48, hardly any above 0.7. A hand is missed with
@@ -151,6 +155,7 @@ PAPER_NOISE = HeatmapNoise(
     stretch=0.0,
     peak=(1.0, 1.0),
     face_together=0.0,
+    flattened=0.0,
     limb_miss=0.0,
     limb_ghost=0.0,
     swap_share=0.0,
@@ -166,11 +171,14 @@ def perturb(
     noise: HeatmapNoise,
     size: int = 224,
     generator: torch.Generator | None = None,
+    *,
+    depth: Tensor | None = None,
 ) -> tuple[Blobs, Tensor]:
     """Draw noisy blobs for true points: the blobs and the floor level (N, J) of each map.
 
     ``points`` (N, J, 2) crop pixels; ``visible`` (N, J) bool: a joint outside the picture has no peak, or
-    where the sample is detector-like perhaps a guessed one, low and wide.
+    where the sample is detector-like perhaps a guessed one, low and wide. ``depth`` (N, J): how far away
+    joints are, in the same unit; without it no bone is known to be foreshortened.
     """
     n, joints = visible.shape
     device, unit = points.device, size / 224
@@ -184,7 +192,7 @@ def perturb(
     kind = uniform(n, 1)
     clean = kind < noise.clean_share  # (N, 1)
     detector = ~clean & (kind < noise.clean_share + noise.detector_share)
-    limb, arm, shin, face, confused, leader, error_share, handed_on, groups = _roles(skeleton, device)
+    limb, arm, shin, face, confused, leader, error_share, handed_on, groups, _ = _roles(skeleton, device)
 
     # Height and width. Detector-like: peak * std^2 is nearly constant, times a personal factor.
     spread = torch.where(arm, 0.74, torch.where(limb, 0.62, 0.35))
@@ -210,6 +218,9 @@ def perturb(
     # its own to what hangs on it, and the whole person is off by a pixel.
     swapped = shin & ~clean & (uniform(n, 1) < noise.swap_share)
     found = torch.where(swapped[..., None], points[:, confused], points)
+    if depth is not None and noise.flattened:
+        share = noise.flattened * (0.6 + 0.8 * uniform(n, 1))
+        found = found + detector[..., None] * _lengthened(points, depth, share, skeleton)
     size_of_error = torch.where(
         detector,
         (noise.error_of_std + 0.9 * (0.9 - low)).clamp_min(0.2)
@@ -256,6 +267,18 @@ def perturb(
     return noisy, ~clean * drawn * noise.floor * uniform(n, 1)
 
 
+def _lengthened(points: Tensor, depth: Tensor, share: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N, J, 2) by how much joints are moved where each bone from the shoulders down is drawn as long as if a
+    share (N, 1) of its depth lay in the picture; on average nothing moves.
+    """
+    above = [max(parent, 0) for parent in skeleton.parents]
+    bone, deep = points - points[:, above], share * (depth - depth[:, above])
+    length = bone.norm(dim=-1)
+    longer = (length.square() + deep.square()).sqrt() - length
+    moved = _roles(skeleton, points.device).beyond @ (bone * (longer / length.clamp_min(1e-3))[..., None])
+    return moved - moved.mean(1, keepdim=True)
+
+
 _FEET, _HANDS = ("toe", "heel"), ("knuckle",)
 _ARMS = ("elbow", "wrist", *_HANDS)
 _SHINS = ("knee", "ankle", *_FEET)
@@ -283,6 +306,7 @@ class _Roles(NamedTuple):
     error: Tensor  # (J,) its own error, over that of face and trunk
     handed_on: Tensor  # (J, J) what of each joint's error the others have besides
     groups: Tensor  # (1 + groups, J) joints that are not drawn together; first none
+    beyond: Tensor  # (J, J) whose bones, as long as they are no face's or shoulder's, lead to each joint
 
 
 @lru_cache
@@ -297,6 +321,11 @@ def _roles(skeleton: Skeleton, device: torch.device) -> _Roles:
         leader.append(parent if "knuckle" in name else joint)
         if parent >= 0:
             shares[joint] += handed_on * shares[parent]
+    beyond = torch.zeros(len(skeleton), len(skeleton))
+    for joint, parent in enumerate(skeleton.parents):
+        if parent >= 0 and (limb[joint] or "hip" in skeleton.joints[joint]):
+            beyond[joint] = beyond[parent]
+            beyond[joint, joint] = 1
     parts = (
         torch.tensor(limb),
         torch.tensor(named(_ARMS)),
@@ -307,6 +336,7 @@ def _roles(skeleton: Skeleton, device: torch.device) -> _Roles:
         torch.tensor(errors),
         shares - torch.eye(len(skeleton)),
         torch.tensor([named(words) for words in ((), *_GROUPS)]),
+        beyond,
     )
     return _Roles(*(part.to(device) for part in parts))
 

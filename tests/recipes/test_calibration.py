@@ -9,7 +9,7 @@ from mpt import bodies
 from mpt.datasets.synthetic import SyntheticConfig
 from mpt.losses import spread_nll
 from mpt.modeling.mesh_transformer import BALL, DISC, SMALL, MeshTransformer
-from mpt.recipes.calibration import calibrated, error_ratios
+from mpt.recipes.calibration import calibrated, sureness
 
 
 @pytest.mark.parametrize(("dimensions", "bound"), [(2, DISC), (3, BALL)])
@@ -35,10 +35,11 @@ def test_calibration_scales_spreads_until_68_percent_are_held_and_leaves_the_mod
     about = body, body.moving_bones, poses, SyntheticConfig()
     ready = calibrated(model, *about)
     assert model.training and (model.spread_scale == 1).all() and model.up_scale == 1
-    of_joints, of_up = error_ratios(ready, *about)
-    held = (of_joints <= 1).double().mean(0)
-    within = (ready.spread_scale > 0.5) & (ready.spread_scale < 2)  # no correction goes further
+    found = sureness(ready, *about)
+    held = (found.distance <= BALL * found.joints_std).double().mean(0)
+    within = (ready.spread_scale > 0.2) & (ready.spread_scale < 5)  # no correction goes further
     assert within.any() and ((held[within] - 0.68).abs() < 0.02).all()
-    assert ready.up_scale in (0.5, 2.0) or (of_up <= 1).double().mean() == pytest.approx(0.68, abs=0.02)
+    held = (found.angle <= DISC * found.up_std).double().mean()
+    assert ready.up_scale in (0.2, 5.0) or held == pytest.approx(0.68, abs=0.02)
     plain = MeshTransformer.for_body(body, replace(sizes, gravity=False, spread=False))
     assert calibrated(plain, *about) is plain

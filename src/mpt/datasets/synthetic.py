@@ -142,7 +142,13 @@ class Synthesizer:
         points = self._crop(projected, visible, generator)
         pixels = (points + 1) * (self.size / 2) - 0.5
         inside = visible & (pixels > -0.5).all(-1) & (pixels < self.size - 0.5).all(-1)
-        blobs, floor = perturb(pixels, inside, self.skeleton, self.config.noise, self.size, generator)
+        wide = (pixels - pixels.mean(1, keepdim=True)).square().sum((1, 2)).sqrt()
+        depth = (
+            joints[..., 2] * (wide / joints[..., :2].square().sum((1, 2)).sqrt())[:, None]
+        )  # in pixels, too
+        blobs, floor = perturb(
+            pixels, inside, self.skeleton, self.config.noise, self.size, generator, depth=depth
+        )
         match self.inputs:
             case "joints":
                 seen = add_floor_to_marginals(render_marginals(blobs, self.size), floor, generator)

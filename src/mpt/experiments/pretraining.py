@@ -11,7 +11,7 @@ from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import LossWeights, PosesConfig, PretrainConfig
 from mpt.skeletons import COCO17
 
-SMALL_AND_SURE = replace(SMALL, hidden=(256,), readout=160, gravity=True, spread=True)
+SMALL_AND_SURE = replace(SMALL, hidden=(256,), layers=6, readout=160, gravity=True, spread=True)
 """Says also which way is up and how far each joint may be off (ours)."""
 
 BY_KIND = PosesConfig(evenness=0.5)

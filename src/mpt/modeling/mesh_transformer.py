@@ -270,8 +270,8 @@ class MeshTransformer(nn.Module):
         if self._mirrors is None:
             return self(self.prepare(maps))
         joint_mirror, coarse_mirror = self._mirrors
-        mirrored = maps[:, joint_mirror].flip(-1)
-        tokens = self._encode(self.prepare(torch.cat([maps, mirrored])))
+        seen = self.prepare(maps)
+        tokens = self._encode(torch.cat([seen, self._mirrored(seen)[:, joint_mirror]]))
         heads = self._heads(tokens)
         one, other = (Heads(*(h if h is None else h.unflatten(0, (2, -1))[i] for h in heads)) for i in (0, 1))
         back = one.joints.new_tensor([-1.0, 1.0, 1.0])
@@ -284,6 +284,15 @@ class MeshTransformer(nn.Module):
             other.up_spread,
         )
         return self._mesh(Heads(*(a if a is None else (a + b) / 2 for a, b in zip(one, mirror))))
+
+    def _mirrored(self, seen: Tensor) -> Tensor:
+        """What :meth:`prepare` would make of mirrored maps; the joints stand in the order that they had."""
+        match self.config.inputs:
+            case "joints":
+                return torch.stack([seen[:, :, 0].flip(-1), seen[:, :, 1]], 2)
+            case "coordinates":
+                return seen * seen.new_tensor([-1.0, 1.0, 1.0])
+        return seen.flip(-1)
 
     @property
     def taught_by_mocap_alone(self) -> list[nn.Module]:

@@ -50,10 +50,10 @@ def quarters_to_upright(maps: Tensor, skeleton: Skeleton) -> Tensor:
     axis = maps.new_zeros(len(maps), 2)
     if "left_shoulder" not in skeleton.joints:
         return axis[:, 0].long()
-    found = decode(maps)
+    pairs = skeleton.indices(*(f"{side}_{joint}" for joint in AXIS for side in ("left", "right")))
+    found = decode(maps[:, pairs]).unflatten(1, (len(AXIS), 2))
     places, seen = [], []
-    for joint in AXIS:
-        both = found[:, skeleton.indices(f"left_{joint}", f"right_{joint}")]
+    for both in found.unbind(1):
         weight = (both[..., 2:] >= SEEN) * both[..., 2:]
         places.append((both[..., :2] * weight).sum(1) / weight.sum(1).clamp_min(1e-9))
         seen.append(weight.sum(1) > 0)  # (N, 1)

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from mpt.modeling.mesh_transformer import BALL, DISC, MeshTransformer
 from mpt.recipes.loop import batches
 
 HELD = 0.68
-BOUNDS = (0.5, 2.0)  # of a correction: beyond them it is no correction any more
+BOUNDS = (0.2, 5.0)  # of a correction; hips, from whose middle all is measured, are nearer than they say
 
 
 def calibrated(
@@ -26,19 +27,33 @@ def calibrated(
     if not (model.config.spread or model.config.gravity):
         return model
     model = copy.deepcopy(model)
-    for scale, ratios in zip(("spread_scale", "up_scale"), error_ratios(model, body, bones, rotvec, data)):
-        if ratios is not None:
-            getattr(model, scale).mul_(ratios.quantile(HELD, 0).clamp(*BOUNDS))
+    found = sureness(model, body, bones, rotvec, data)
+    if model.config.spread:
+        held = (found.distance / (BALL * found.joints_std)).quantile(HELD, 0)
+        model.spread_scale.mul_(held.clamp(*BOUNDS))
+    if model.config.gravity:
+        held = (found.angle / (DISC * found.up_std)).quantile(HELD)
+        model.up_scale.mul_(held.clamp(*BOUNDS))
     return model
 
 
+class Sureness(NamedTuple):
+    """How far a model is off, and what it says of that; (N, 0) of what it says nothing."""
+
+    distance: Tensor  # (N, K) metres, of joints about the root
+    joints_std: Tensor  # (N, K)
+    angle: Tensor  # (N,) radians, of up
+    up_std: Tensor  # (N,)
+
+
 @torch.no_grad()
-def error_ratios(
+def sureness(
     model: MeshTransformer, body: Body, bones: tuple[str, ...], rotvec: np.ndarray, data: SyntheticConfig
-) -> tuple[Tensor | None, Tensor | None]:
-    """Errors over what should hold 68 % of them: of joints about the root (N, K), and of up (N,)."""
+) -> Sureness:
+    """On poses (N, bones, 3), each once, on random people seen by cameras and through noise of ``data``."""
     was_training = model.training
     model.eval()
+    device = model.template_joints.device
     synthesize = Synthesizer(
         body,
         bones,
@@ -46,19 +61,22 @@ def error_ratios(
         inputs=model.config.inputs,
         coarse_vertices=model.config.coarse_vertices,
         heatmap_size=model.config.heatmap_size,
-        device=model.template_joints.device,
+        device=device,
     )
-    generator = torch.Generator(model.template_joints.device).manual_seed(54321)
-    of_joints, of_up = [], []
+    generator = torch.Generator(device).manual_seed(54321)
+    parts = []
     for some in batches(len(rotvec), 256):
         batch = synthesize(torch.from_numpy(rotvec[some]), generator)
         said = model(batch.seen, rows=batch.rows)
+        nothing = batch.up[:, :0]
+        part = Sureness(nothing, nothing, nothing, nothing)
         if said.joints_std is not None:
             root = said.regressed[:, body.skeleton.root].mean(1, keepdim=True)
             distance = (said.regressed - root - batch.joints).norm(dim=-1)
-            of_joints.append(distance / (BALL * said.joints_std))
+            part = part._replace(distance=distance, joints_std=said.joints_std)
         if said.up is not None and said.up_std is not None:
             angle = (said.up * batch.up).sum(-1).clamp(-1, 1).arccos()
-            of_up.append(angle / (DISC * said.up_std))
+            part = part._replace(angle=angle, up_std=said.up_std)
+        parts.append(part)
     model.train(was_training)
-    return torch.cat(of_joints) if of_joints else None, torch.cat(of_up) if of_up else None
+    return Sureness(*map(torch.cat, zip(*parts)))
