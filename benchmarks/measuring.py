@@ -22,7 +22,7 @@ LANDMARKS = remap(BLAZEPOSE33, COCO17)
 
 @torch.no_grad()
 def predict(model: Model, person: Person2D) -> tuple[np.ndarray, np.ndarray]:
-    """COCO's joints (17, 3) of the mesh, vertices (V, 3), metres about the mid-hip, in the network's axes.
+    """COCO's joints (17, 3) of the mesh, its vertices (V, 3), metres about the mid-hip, network's axes.
 
     The maps are read as `mpt reconstruct` reads them.
     """

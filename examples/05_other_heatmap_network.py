@@ -4,7 +4,8 @@ python 05_other_heatmap_network.py photo.jpg network.onnx
 
 A torch module goes in the same way, ``TopDown(module.eval(), input_size=256)``; one whose output is not
 (N, 17, h, w) maps in [0, 1] goes in as a function that makes it so:
-``TopDown(lambda images: module(images)["logits"].sigmoid(), input_size=256)``.
+``TopDown(lambda images: module(images)["logits"].sigmoid(), input_size=256)``. One that draws other joints
+says which: ``TopDown(module, skeleton=COCO29)``.
 """
 
 import sys

@@ -1,5 +1,6 @@
 """Models of COCO's 17 joints and of 29 with feet and hands, before networks and files of either."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from little_model import LITTLE, standing_joints, write_little_model
 
 import mpt
-from mpt import bodies, checkpoint, demo
+from mpt import bodies, checkpoint, cli, demo, experiments, portable
 from mpt.crops import Crop
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
@@ -21,7 +22,9 @@ from mpt.pose2d.keypoints import Keypoints
 from mpt.pose2d.small import SmallHeatmapNet
 from mpt.recipes.evaluate import evaluate_poses
 from mpt.recipes.eyes import CropEye, FinderEye
+from mpt.recipes.pretrain import body_for, take_weights
 from mpt.reconstruct import Reconstructor
+from mpt.render import Perspective, overlay_figure
 from mpt.results import Seconds, as_json
 from mpt.scenes import Subject
 from mpt.skeletons import (
@@ -221,6 +224,11 @@ def test_eyes_put_maps_in_the_model_s_order(whole):
     more = replace_skeleton(drawn, COCO29, 29)
     [seen] = CropEye(more, COCO17)([(sample, person.crop)])
     assert seen.heatmaps.shape == (17, 56, 56)
+    unsaid = replace_skeleton(drawn, COCO29, 17)  # of an ONNX file, which does not say whose its maps are
+    [seen] = CropEye(unsaid, COCO29)([(sample, person.crop)])
+    assert (seen.heatmaps[:17] > 0.99).all() and (seen.heatmaps[17:] == 0).all()
+    with pytest.raises(InputError, match=r"gave \(1, 18, 8, 8\) for 1 pictures, expected \(1, 29, height"):
+        CropEye(replace_skeleton(drawn, COCO29, 18), COCO29)([(sample, person.crop)])
 
 
 def replace_skeleton(network: TopDown, skeleton, count: int) -> TopDown:
@@ -250,6 +258,25 @@ def test_a_network_of_17_maps_is_tuned_before_a_transformer_of_29(body):
 # ----------------------------------------------------------------------------------------------- results
 
 
+def test_feet_and_hands_are_drawn_on_the_photo(whole):
+    dark, shown = np.zeros((*SIZE[::-1], 3), np.uint8), whole.copy()
+    shown[COCO29.index("left_small_toe"), 2] = 0.1
+    drawn = overlay_figure(dark, [], Perspective(FOCAL, (319.5, 239.5)), [shown])
+    of_17 = overlay_figure(dark, [], Perspective(FOCAL, (319.5, 239.5)), [shown[:17]])
+    for name, where in zip(COCO29.joints, whole[:, :2].round().astype(int)):
+        lit, before = (picture[where[1], where[0]].max() > 100 for picture in (drawn, of_17))
+        assert lit == (name != "left_small_toe"), name
+        assert before == (name in COCO17.joints), name
+
+
+def test_an_exported_model_says_whose_its_maps_are(models):
+    said = {count: portable.about(reconstructor.model, 1) for count, reconstructor in models.items()}
+    assert json.loads(said[29]["joint_names"]) == list(COCO29.joints)
+    assert said[29]["heatmaps"].startswith("(N, 29, 56, 56) ") and said[29]["joints"].startswith("(N, 29, 3)")
+    assert "of the box of the first 17 joints; of a joint that nobody draws a map of" in said[29]["heatmaps"]
+    assert "of the box of the joints;" in said[17]["heatmaps"]
+
+
 def test_a_result_names_every_joint_of_the_model(models, whole):
     people = models[29](PHOTO, keypoints=whole, focal_px=FOCAL)
     [said] = as_json("photo.png", "m", Seconds(0, 0, 0), people, [{}], size_wh=SIZE)["people"]
@@ -269,6 +296,23 @@ def test_a_checkpoint_carries_its_skeleton(models, tmp_path, body):
         loaded = checkpoint.load(path)
         assert loaded.skeleton == model.skeleton
         assert loaded.transformer.joint_count == len(model.skeleton)
+
+
+def test_a_run_has_the_joints_of_the_weights_that_it_begins_with_unless_told(tmp_path, body):
+    of_17 = write_little_model(tmp_path / "of17.safetensors")
+    assert body_for("anny").skeleton == body_for("anny", "coco29", of_17).skeleton == COCO29
+    assert body_for("anny", "", of_17).skeleton == body_for("anny", "coco17").skeleton == COCO17
+    with pytest.raises(InputError, match="its transformer reads 17 joints, this experiment's 29; start from"):
+        take_weights(MeshTransformer.for_body(body, LITTLE), of_17)
+    assert experiments.get("paper").skeleton == experiments.get("small-pretrain").skeleton == "coco17"
+    assert experiments.get("mpt-small").skeleton == ""
+
+
+def test_a_run_of_unknown_joints_is_refused(tmp_path, capsys):
+    run = ["--store", str(tmp_path / "poses.store"), "--out", str(tmp_path / "run")]
+    assert cli.main(["pretrain", "tiny", *run, "--skeleton", "coco18"]) == 2
+    assert "no skeleton is called 'coco18': there are coco17, coco29" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_errors_on_poses_are_those_of_coco_s_17(models, body):

@@ -117,7 +117,7 @@ def about(model: Model, looks: int) -> dict[str, str]:
         "joint_names": json.dumps(skeleton.joints),
         "heatmaps": f"(N, {len(skeleton)}, {size}, {size}) float32 in [0, 1], joints in the order of "
         "joint_names: of an upright square crop whose side is 1.25 times the longer side of the box of "
-        f"{'' if skeleton == framed else f'the first {len(framed)} '}joints; of a joint that "
+        f"{'the ' if skeleton == framed else f'the first {len(framed)} '}joints; of a joint that "
         "nobody draws a map of zeros",
         "joints": f"(N, {len(skeleton)}, 3) metres about {root}, by the body's regressor from the mesh",
         "vertices": "(N, V, 3) metres about the same point",

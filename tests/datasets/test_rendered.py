@@ -15,8 +15,10 @@ from mpt.datasets import check, rendered
 from mpt.datasets.loading import PhotoDataset
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
+from mpt.recipes.conventions import conventions
+from mpt.recipes.predictions import Predicted
 from mpt.scenes import Outfit, casting
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO17, COCO29
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,25 @@ def test_the_truth_fits_the_picture_s_camera(folder, body):
         regressed = body.regress(torch.from_numpy(sample.vertices_m)[None])[0].numpy()
         np.testing.assert_allclose(regressed, sample.joints.xyz_m, atol=5e-4)
         np.testing.assert_allclose(joints[COCO17.root].mean(0), 0, atol=1e-6)
+
+
+def test_pictures_that_know_coco_s_17_alone_are_the_same_samples(folder, body, tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "rendered.json").write_bytes((folder / "rendered.json").read_bytes())
+    for path in (folder / "train").iterdir():
+        if path.suffix == ".npz":
+            arrays = dict(np.load(path))
+            cut = {name: arrays[name][:17] for name in ("joints", "points")}
+            np.savez(tmp_path / "train" / path.name, **arrays | cut)
+        else:
+            (tmp_path / "train" / path.name).write_bytes(path.read_bytes())
+    [rule], _ = conventions("rendered", body)
+    for earlier, sample in zip(rendered.read(tmp_path, body=body), rendered.read(folder, body=body)):
+        assert (earlier.keypoints.skeleton, sample.keypoints.skeleton) == (COCO17, COCO29)
+        assert earlier.crop == sample.crop and rule.knows(earlier) and rule.knows(sample)
+        mesh = [Predicted(1.1 * sample.vertices_m, np.zeros(3), np.zeros((29, 2)), 500.0, (0.0, 0.0))]
+        found, expected = rule.errors([earlier], mesh), rule.errors([sample], mesh)
+        assert found == expected and found["mpjpe_mm"] > 10
 
 
 def test_the_camera_is_aimed_at_the_person_and_all_of_them_is_seen(folder):

@@ -30,7 +30,7 @@ def test_calibration_scales_spreads_until_68_percent_are_held_and_leaves_the_mod
     sizes = replace(SMALL, hidden=(16,), layers=1, heads=2, heatmap_size=48, gravity=True, spread=True)
     model = MeshTransformer.for_body(body, sizes).train()
     with torch.no_grad():
-        model.to_spread.bias.fill_(-1.0)
+        model.to_spread.bias.fill_(1.5)
     poses = 0.2 * torch.randn(64, len(body.moving_bones), 3).numpy()
     about = body, body.moving_bones, poses, SyntheticConfig()
     ready = calibrated(model, *about)

@@ -12,8 +12,9 @@ from mpt.cli.common import OK, OutFile
 class Export:
     """Write a model as ONNX (.onnx) or as torch's exported program (.pt2), for programs without mpt.
 
-    It takes heatmaps (N, 17, S, S), N free, and gives joints, vertices, camera and faces; what each of them
-    is stands in the file's own metadata. The file is run and compared before it is left there.
+    It takes heatmaps (N, J, S, S) of the model's J joints, N free, and gives joints, vertices, camera and
+    faces; what each of them is stands in the file's own metadata. The file is run and compared before it is
+    left there.
 
     Example: mpt export mpt-small --out mpt-small.onnx
     """

@@ -19,7 +19,7 @@ DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
 NUMBERS = ("samples", "batch_size", "accumulate", "learning_rate", "validation_samples", "validate_every")
 CHANGEABLE = ("body", *NUMBERS, "seed", "precision")
-OF_PRETRAINING = (*CHANGEABLE, "ahead", "skip_below")
+OF_PRETRAINING = (*CHANGEABLE, "skeleton", "ahead", "skip_below")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Pretrain:
     body: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """The body of the store's poses: anny, or a file that `mpt prepare body` wrote. Default: the
     experiment's."""
+    skeleton: Annotated[str | None, arg(metavar="NAME")] = None
+    """The joints that are read and predicted: coco17, or coco29 with feet and hands. Default: the
+    experiment's, which is all that the body has, or those of --start-from, where it says nothing."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
     """The run folder. Default: runs/EXPERIMENT-TIME."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None

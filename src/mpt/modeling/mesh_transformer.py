@@ -104,14 +104,14 @@ class MeshPrediction(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """What is read out of the tokens. A spread is the logarithm of a standard deviation."""
+    """What is read out of the tokens. A spread becomes a standard deviation by :func:`_spread`."""
 
     joints: Tensor  # (N, K, 3)
     coarse: Tensor  # (N, C, 3)
     camera: Tensor  # (N, 3)
-    spread: Tensor | None  # (N, K) of metres
+    spread: Tensor | None  # (N, K)
     up: Tensor | None  # (N, 3) a vector of any length
-    up_spread: Tensor | None  # (N,) of radians
+    up_spread: Tensor | None  # (N,)
 
 
 BALL = 1.873
@@ -365,9 +365,9 @@ class MeshTransformer(nn.Module):
             others = coarse[:, :0] if further is None else self.upsample.regressed(coarse, further)
         said = MeshPrediction(*(p.float() for p in (joints, coarse, vertices, regressed, camera, others)))
         if spread is not None:
-            said = said._replace(joints_std=spread.float().exp() * self.spread_scale)
+            said = said._replace(joints_std=_spread(spread.float(), TYPICAL_M) * self.spread_scale)
         if up is not None and up_spread is not None:
-            up_std = up_spread.float().exp() * self.up_scale
+            up_std = _spread(up_spread.float(), TYPICAL_RAD) * self.up_scale
             said = said._replace(up=F.normalize(up.float(), dim=-1), up_std=up_std)
         return said
 
@@ -427,11 +427,17 @@ class MeshTransformer(nn.Module):
             self.read_vertices.weight.mul_(0.1)
         self.to_camera.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
         self.to_camera.weight.mul_(0.1)
-        if self.config.spread:
-            self.to_spread.bias.fill_(math.log(0.05))
         if self.config.gravity:
             self.to_up.bias.copy_(torch.tensor([0.0, -1.0, 0.0]))
-            self.to_up_spread.bias.fill_(math.log(0.2))
+
+
+TYPICAL_M, TYPICAL_RAD = 0.05, 0.2
+"""Standard deviations before anything is learned."""
+
+
+def _spread(raw: Tensor, typical: float) -> Tensor:
+    """Any numbers -> standard deviations within a factor of twelve of a typical one."""
+    return typical * (2.5 * (raw / 2.5).tanh()).exp()
 
 
 class _Block(nn.Module):

@@ -133,7 +133,6 @@ class OnnxNetwork:
 
     Attributes:
         input_size: S where the file fixes it, else None.
-        joints: how many maps it draws, where the file fixes that, else None.
     """
 
     def __init__(self, path: str | os.PathLike, *, num_threads: int = 1):
@@ -168,8 +167,6 @@ class OnnxNetwork:
                 "export the network so"
             )
         self.input_size = sides.pop() if sides else None
-        drawn = self._session.get_outputs()[0].shape or []
-        self.joints = drawn[1] if len(drawn) == 4 and isinstance(drawn[1], int) else None
         self._input = first.name
         self._one_by_one = batch == 1
 

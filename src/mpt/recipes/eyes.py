@@ -69,7 +69,7 @@ class DrawnEye:
 @dataclass(frozen=True)
 class CropEye:
     """A heatmap network on the very crop; its detector is not asked. ``skeleton``: the joints that the model
-    reads, of which those that the network does not draw stay empty.
+    reads, of which those that the network does not draw stay empty: 17 and 29 maps are COCO's.
     """
 
     network: TopDown
@@ -81,7 +81,9 @@ class CropEye:
         shown = [(sample, self._shown(crop)) for sample, crop in looks]
         images = normalise(_pixels(shown, net.input_size, net.device), net.mean, net.std)
         maps = net.network(images)
-        drawn = net.skeleton if begin_alike(net.skeleton, self.skeleton) else self.skeleton
+        drawn = net.skeleton
+        if maps.shape[1:2] != (len(drawn),) or not set(drawn.joints) & set(self.skeleton.joints):
+            drawn = of_count(maps.shape[1] if maps.ndim == 4 else 0, self.skeleton)
         if maps.ndim != 4 or maps.shape[:2] != (len(looks), len(drawn)):
             raise InputError(
                 f"the heatmap network gave {tuple(maps.shape)} for {len(looks)} pictures, expected "
@@ -222,8 +224,7 @@ def eye_of(
         from mpt.pose2d.adapters import OnnxNetwork
 
         onnx = OnnxNetwork(weights)
-        drawn = of_count(onnx.joints or len(skeleton), skeleton)
         network = TopDown(
-            onnx, skeleton=drawn, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size
+            onnx, skeleton=skeleton, input_size=onnx.input_size or input_size, heatmap_size=heatmap_size
         )
     return CropEye(network, skeleton)
