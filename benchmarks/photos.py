@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from mpt import checkpoint
 from mpt.errors import InputError
 from mpt.images import read_image
 from mpt.pose2d.base import Person2D
-from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.finders import FINDERS
 from mpt.skeletons import COCO17
 
 OUTLIER_M = 0.08  # BlazePose is a few centimetres off; a view farther than this from a point is wrong
@@ -144,7 +145,8 @@ def main(
     model: str = "mpt-small",
     data: Path = Path("../shared/data"),
     json: Path | None = None,
-    mirrored_look: bool = False,
+    pose2d: Literal["blazepose", "blazepose-heavy"] = "blazepose",
+    mirrored_look: bool | None = None,
 ) -> None:
     """Score a model on photos from calibrated cameras.
 
@@ -152,15 +154,16 @@ def main(
         model: a name, a model file or a run folder.
         data: folder that holds images/pose2sim.
         json: also write the figures to this file.
-        mirrored_look: let BlazePose look at each person in a mirror as well.
+        pose2d: the 2D network that reads the photos.
+        mirrored_look: let it look at each person in a mirror as well; without it as it does by itself.
     """
     mesh_model = checkpoint.load(model)
     folder = data / "images" / "pose2sim"
     named = read_cameras(folder / "cameras.json")
     cameras = list(named.values())
     size = mesh_model.transformer.config.heatmap_size
-    pose2d = BlazePose(heatmap_size=size, mirrored_look=mirrored_look)
-    moments = read_moments(folder, list(named), pose2d)
+    looks = {} if mirrored_look is None else {"mirrored_look": mirrored_look}
+    moments = read_moments(folder, list(named), FINDERS[pose2d](heatmap_size=size, **looks))
 
     rows, all_four = [], []
     for moment in moments:
@@ -182,7 +185,7 @@ def main(
     ours_all, rival_all = np.mean(all_four, 0).tolist()
     rows.append(["truth from all four", ours_all, rival_all, f"{ours_all / rival_all:.2f}", None])
     table(
-        f"{model}: PA-MPJPE, mm, of twelve limb joints against the other three cameras",
+        f"{model}, {pose2d}: PA-MPJPE, mm, of twelve limb joints against the other three cameras",
         ["photo", "mesh", "BlazePose 3D", "ratio", "its 2D off the truth"],
         rows,
     )
@@ -191,6 +194,7 @@ def main(
         json,
         {
             "model": model,
+            "pose2d": pose2d,
             "pa_mpjpe_mm": ours,
             "blazepose_pa_mpjpe_mm": rival,
             "ratio": ours / rival,

@@ -13,6 +13,7 @@ import json as json_text
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ from mpt.images import read_image
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.finders import FINDERS
 from mpt.reconstruct import Reconstructor
 from mpt.scenes import random_scene
 from mpt.skeletons import COCO17, of_count
@@ -82,9 +84,9 @@ def pictures(folder: Path, store: PoseStore, body: Body, count: int) -> Iterator
         yield Truth(image, int(store.validation[pose]), vertices, joints, pixels[:, :2] / pixels[:, 2:], K)
 
 
-def detect(truth: Truth, pose2d: BlazePose) -> Person2D | None:
+def detect(truth: Truth, pose2d: BlazePose, name: str = "blazepose") -> Person2D | None:
     """The person whom the 2D network finds where the true one is, or None; kept beside the picture."""
-    drawn = f"blazepose{pose2d.heatmap_size}-{pose2d.skeleton.name}"
+    drawn = f"{name}{pose2d.heatmap_size}-{pose2d.skeleton.name}"
     path = truth.image.with_name(f"{truth.image.stem}-{drawn}.npz")
     if not path.exists():
         size = np.ptp(truth.joints2d_px, axis=0).max()
@@ -143,6 +145,7 @@ def main(
     cache: Path | None = None,
     count: int = 500,
     json: Path | None = None,
+    pose2d: Literal["blazepose", "blazepose-heavy"] = "blazepose",
 ) -> None:
     """Score a model on rendered photographs of validation poses.
 
@@ -152,15 +155,16 @@ def main(
         cache: folder for the pictures and maps; mpt's cache folder if not given.
         count: how many pictures.
         json: also write the figures to this file.
+        pose2d: the 2D network that reads the pictures.
     """
     mesh_model, body = checkpoint.load(model), bodies.load(skeleton=COCO17.name)
     poses = PoseStore(store, body=body)
-    pose2d = BlazePose(heatmap_size=mesh_model.transformer.config.heatmap_size)
-    reconstructor = Reconstructor(mesh_model, pose2d)
+    finder = FINDERS[pose2d](heatmap_size=mesh_model.transformer.config.heatmap_size)
+    reconstructor = Reconstructor(mesh_model, finder)
     errors: dict[str, list[float]] = {}
     shown = pictures(cache or assets.cache_dir() / "rendered", poses, body, count)
     for truth in track(shown, "pictures", total=count):
-        person = detect(truth, pose2d)
+        person = detect(truth, finder, pose2d)
         if person is None:
             continue
         root = truth.joints[HIPS].mean(0)
@@ -190,8 +194,8 @@ def main(
         for name, said in names.items()
         if found
     ]
-    table(f"{model}: {found} of {count} people found; mm", ["", "mean", "median", "95 %"], rows)
-    write_json(json, {"model": model, "pictures": count, "found": found} | means)
+    table(f"{model}, {pose2d}: {found} of {count} people found; mm", ["", "mean", "median", "95 %"], rows)
+    write_json(json, {"model": model, "pose2d": pose2d, "pictures": count, "found": found} | means)
 
 
 def _tensors(*arrays: np.ndarray) -> list[torch.Tensor]:

@@ -16,7 +16,7 @@ from mpt.cli import main, reconstructing
 from mpt.datasets import rendered
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.pose2d.adapters import TopDown
-from mpt.pose2d.blazepose import BlazePose
+from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
 from mpt.pose2d.higher_hrnet import HigherHRNet, HigherHRNetPose
 from mpt.recipes import networks
 from mpt.recipes.finetune import FinetuneConfig
@@ -106,7 +106,8 @@ def test_what_fine_tuning_cannot_use_is_said(pictures, place, capsys):
 
 
 def test_the_2d_network_of_a_run_is_used_with_its_model_and_another_when_asked(place, monkeypatch):
-    monkeypatch.setattr(assets, "get", lambda name: None)
+    asked = []
+    monkeypatch.setattr(assets, "get", asked.append)
     write_little_model(place / "run" / "model.safetensors")
     assert isinstance(reconstructing._load("run").pose2d, BlazePose)
     config = NetworkConfig("small", width=4, input_size=64)
@@ -115,7 +116,11 @@ def test_the_2d_network_of_a_run_is_used_with_its_model_and_another_when_asked(p
         assert type(own) is TopDown and (own.input_size, own.heatmap_size) == (64, 56)
     other = BlazePose()
     assert mpt.load("run", pose2d=other).pose2d is other
-    assert isinstance(reconstructing._load("run", pose2d="blazepose").pose2d, BlazePose)
+    assert type(reconstructing._load("run", pose2d="blazepose").pose2d) is BlazePose
+    asked.clear()
+    heavy = reconstructing._load("run", pose2d="blazepose-heavy").pose2d
+    assert type(heavy) is BlazePoseHeavy and (heavy.mirrored_look, heavy.heatmap_size) == (True, 56)
+    assert asked == ["blazepose", "blazepose-heavy"]  # before the first photo
     torch.save(HigherHRNet(4).state_dict(), "hrnet.pth")
     official_weights = reconstructing._load("run", pose2d="higher-hrnet", weights=Path("hrnet.pth")).pose2d
     assert isinstance(official_weights, HigherHRNetPose) and official_weights.heatmap_size == 56

@@ -115,6 +115,10 @@ def test_a_network_of_other_joints_is_refused(reconstructor, tmp_path, capsys):
     photo = tmp_path / "photo.png"
     write_picture(photo, PHOTO)
     out = ["--out", str(tmp_path / "out"), "--pose2d"]
-    for model, pose2d in (("mpt-hand", "blazepose"), ("mpt-small", "blazepalm")):
+    for model, pose2d in (
+        ("mpt-hand", "blazepose"),
+        ("mpt-hand", "blazepose-heavy"),
+        ("mpt-small", "blazepalm"),
+    ):
         assert main(["reconstruct", str(photo), "--model", model, *out, pose2d]) == 2
         assert f"--pose2d {pose2d} finds those with the joints of" in capsys.readouterr().err
