@@ -130,13 +130,15 @@ def _covered(one: np.ndarray, other: np.ndarray) -> float:
 
 def pairs(found: np.ndarray, true: np.ndarray) -> list[tuple[int, int]]:
     """Who (N, 17, 2) is whom (M, 17, 2), the nearest first; nobody is taken twice."""
+    if not len(found) or not len(true):
+        return []
     sizes = np.ptp(true, axis=1).max(-1)
-    off = np.median(np.linalg.norm(found[:, None] - true, axis=-1), -1) / sizes if len(found) else found[:, 0]
+    off = np.median(np.linalg.norm(found[:, None] - true, axis=-1), -1) / sizes
     matched: list[tuple[int, int]] = []
-    for f, t in np.stack(np.unravel_index(np.argsort(off, None), off.shape), 1) if off.size else ():
-        taken = {f for f, _ in matched}, {t for _, t in matched}
-        if off[f, t] < SAME and f not in taken[0] and t not in taken[1]:
-            matched.append((int(f), int(t)))
+    for f, t in np.stack(np.unravel_index(np.argsort(off, None), off.shape), 1).tolist():
+        free = all(f != other and t != taken for other, taken in matched)
+        if free and off[f, t] < SAME:
+            matched.append((f, t))
     return matched
 
 
