@@ -19,6 +19,7 @@ from mpt.skeletons import COCO17
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import finding
 import measuring
 import photos
 import standing
@@ -213,3 +214,20 @@ def test_who_waits_upright_with_both_feet_on_the_floor_stands_still(body, tmp_pa
             writer.add(about, rotvec=rotvec, frame=frame, kind=kind)
     found = standing.still(PoseStore(tmp_path / "poses.store", body=body), body)
     assert {who: index.tolist() for who, index in found.items()} == {"a": [2]}
+
+
+def test_everybody_found_is_one_true_person_and_the_nearest():
+    rng = np.random.default_rng(0)
+    one, two = rng.uniform(0, 100, (17, 2)), rng.uniform(300, 400, (17, 2))
+    true = np.stack([one, two])
+    found = np.stack([two + 10, one + 5, one + 1, two + 60])  # near; a double; nearest; too far off
+    assert sorted(finding.pairs(found, true)) == [(0, 1), (2, 0)]
+    assert finding.pairs(found[:0], true) == [] == finding.pairs(found, true[:0])
+
+
+def test_only_few_joints_far_off_leave_somebody_found():
+    true = np.random.default_rng(0).uniform(0, 100, (1, 17, 2))
+    for wrong, pairs in ((8, [(0, 0)]), (9, [])):
+        found = true.copy()
+        found[0, :wrong] += 1000
+        assert finding.pairs(found, true) == pairs

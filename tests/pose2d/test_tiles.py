@@ -8,9 +8,10 @@ from mpt.pose2d.tiles import shrunk, tiles, whole
 
 
 @pytest.mark.parametrize("height,width", [(300, 500), (500, 300), (400, 400), (100, 3000)])
-def test_tiles_cover_the_photo_and_stay_on_it(height, width):
+@pytest.mark.parametrize("overlap", [0.5, 0.25, 0.0])
+def test_tiles_cover_the_photo_and_stay_on_it(height, width, overlap):
     side = max(height, width) / 3
-    squares = tiles(np.zeros((height, width)), side)
+    squares = tiles(np.zeros((height, width)), side, overlap)
     covered = np.zeros((height, width), bool)
     for tile in squares:
         low, high = apply(tile.image_from_ndc, np.array([[-1.0, -1], [1, 1]])) + 0.5
@@ -18,6 +19,11 @@ def test_tiles_cover_the_photo_and_stay_on_it(height, width):
         covered[max(y0, 0) : y1, max(x0, 0) : x1] = True
         assert x0 >= 0 and x1 <= width
     assert covered.all()
+
+
+def test_less_overlap_makes_fewer_tiles():
+    counts = [len(tiles(np.zeros((300, 400)), 100, overlap)) for overlap in (0.5, 0.25, 0.0)]
+    assert counts == [5 * 7, 4 * 5, 3 * 4]
 
 
 def test_the_whole_is_the_square_that_holds_the_photo():

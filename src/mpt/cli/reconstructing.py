@@ -57,10 +57,14 @@ class Reconstruct:
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder of `mpt pretrain` or `mpt finetune`."""
-    pose2d: Literal["auto", "blazepose", "blazepose-heavy", "blazepalm", "higher-hrnet", "keypoints"] = "auto"
+    pose2d: Literal[
+        "auto", "blazepose", "blazepose-heavy", "blazepalm", "rtmlib", "higher-hrnet", "keypoints"
+    ] = "auto"
     """What draws the people's 2D joints. auto: the network that was fine-tuned with the model, where its run
     folder holds one, else BlazePose, which also finds the people for the others; of hands BlazePalm.
-    blazepose-heavy has BlazePose's largest landmark network, fetched once (41 MB): surer, and slower."""
+    blazepose-heavy has BlazePose's largest landmark network, fetched once (41 MB): surer, and slower.
+    rtmlib: RTMPose's whole-body network through the package of that name (pip install
+    'mesh-pretraining[rtmlib]'), which fetches weights itself, under their own terms."""
     weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """HigherHRNet's official COCO weights, for --pose2d higher-hrnet."""
     keypoints: Annotated[Path | None, arg(metavar="FILE")] = None

@@ -12,9 +12,8 @@ The networks are Apache-2.0 files of MediaPipe's packages (``mpt.assets``), run 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Any, Literal
 
 import cv2
@@ -31,11 +30,22 @@ DETECTOR_SIZE = 224
 LANDMARK_SIZE = 256
 ROI_FACTOR = 1.25
 MIN_DETECTION = 0.5  # detector score from which a person is looked at
+MIN_WEAK_DETECTION = 0.25  # the same in parts of the photo, where the landmarks alone then say who is one
+MIN_HINT = 0.03  # detector score from which somebody may be there whom a smaller part would show
+MIN_OPEN = 0.15  # the same where no more than one person was found, who mostly is alone
 MIN_PRESENCE = 0.5  # landmark network's score from which it is looked at once more
-MIN_SCORE = 0.38  # _Figure.score from which it is one
+MIN_FIRST_LIKENESS = 0.55  # _Figure.likeness from which it is, where the detection is weak
+MIN_SCORE, MIN_LIKENESS = 0.38, 0.6  # _Figure's, of which either makes it somebody
 MIN_SCORE_INSIDE = 0.5  # the same inside another person, where arms and folds look like little people
 MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
 SEARCH_SIZE = 700  # people are searched in a picture shrunk to no less than this: 224 pixels for each third
+LARGE = 0.35  # people's size over the photo's longer side from which the whole photo shows them
+LIKE_LARGE = 0.75  # and how much they look like people then
+HALF, HALVES_OVERLAP = (
+    0.44,
+    0.25,
+)  # side of a part over the photo's longer side, and of that what neighbours share
+THIRD, THIRDS_OVERLAP = 0.34, 0.0
 
 LANDMARKS = remap(BLAZEPOSE33, COCO29)
 DRAWN = LANDMARKS >= 0
@@ -50,10 +60,12 @@ class BlazePose:
     """Finds the people in a photo and their joint heatmaps; ``mpt.pose2d.base.Pose2D``.
 
     The detector was made for one or two people near the camera, so it is also run on parts of the photo:
-    on overlapping squares of half its longer side, and, where that found nobody or several, of a third.
+    on overlapping squares of nearly half its longer side unless the whole photo shows large people and no
+    trace of others, and, where that found several or left a trace, on those squares of a third that hold one.
+    A trace is a detection too weak to be looked at.
 
     Attributes:
-        search: "all", or "foreground" for those alone whom the whole photo shows (a third of the time).
+        search: "all", or "foreground" for those alone whom the whole photo shows.
         heatmap_size: side of the maps, pixels.
         num_threads: threads of each network.
         mirrored_look: look at each person in a mirror as well, and average what the two looks show.
@@ -83,31 +95,51 @@ class BlazePose:
         Raises:
             InputError: the network files are not there and cannot be fetched.
         """
-        found: list[_Figure] = []
-        step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
-        small = shrunk(image, step)
-        side = max(small.shape[:2])
-        for squares in ([whole(small)], tiles(small, side / 2), tiles(small, side / 3)):
-            for detection in chain.from_iterable(self._detector(small, tile) for tile in squares):
-                detection = _Detection(detection.score, detection.roi.resized(step))
-                if any(figure.explains(detection) for figure in found):
-                    continue
-                figure = self._figure(image, detection)
-                if figure and not any(figure.same_as(other) for other in found):
-                    found.append(figure)
-            found = [figure for figure in found if not any(figure.phantom_of(other) for other in found)]
-            if self.search == "foreground" or (len(squares) > 1 and len(found) == 1):
-                break
-        people = [figure.person(self.heatmap_size) for figure in found]
+        photo, crowd = _Photo.of(image), _Crowd()
+        seen = self._look_in(photo, [whole(photo.small)], MIN_DETECTION, crowd)
+        if self.search == "all" and not (crowd.is_large_in(image) and crowd.knows_all(seen, MIN_HINT)):
+            seen += self._look_in(photo, photo.parts(HALF, HALVES_OVERLAP), MIN_WEAK_DETECTION, crowd)
+            if len(crowd.people) > 1 or not crowd.knows_all(seen, MIN_OPEN):
+                traces = [photo.in_small(d.roi) for d in seen if not crowd.explains(d)]
+                thirds = photo.parts(THIRD, THIRDS_OVERLAP)
+                unclear = [third for third in thirds if any(_is_near(roi, third) for roi in traces)]
+                self._look_in(photo, unclear, MIN_WEAK_DETECTION, crowd)
+        people = [figure.person(self.heatmap_size) for figure in crowd.people]
         return sorted(people, key=lambda person: -person.score)
 
-    def _figure(self, image: np.ndarray, detection: "_Detection") -> "_Figure | None":
-        """The landmarks of a detection, looked at once more from the region that the first look proposes."""
+    def _look_in(
+        self, photo: "_Photo", squares: list[Crop], least: float, crowd: "_Crowd"
+    ) -> "list[_Detection]":
+        """Add to a crowd whom the squares show with a score of ``least``; returns every trace in them."""
+        seen = [photo.detection(d) for square in squares for d in self._detector(photo.small, square)]
+        seen.sort(key=lambda detection: -detection.score)
+        for detection in seen:
+            if detection.score >= least and not crowd.knows(detection):
+                self._look_at(photo.image, detection, crowd)
+        crowd.drop_phantoms()
+        return seen
+
+    def _look_at(self, image: np.ndarray, detection: "_Detection", crowd: "_Crowd") -> None:
+        """Add a detection's person, looked at once more where the first look proposes another region."""
         first = self._scout(image, detection.roi, detection.score)
-        if first.presence < MIN_PRESENCE:
-            return None
-        second = self._landmarker(image, first.next_roi, detection.score, mirrored_look=self.mirrored_look)
-        return second if second.score >= MIN_SCORE else None
+        if not (first.presence >= MIN_PRESENCE if detection.sure else first.likeness >= MIN_FIRST_LIKENESS):
+            crowd.nobody.append(detection)
+        elif not any(first.same_as(other) for other in crowd.people):
+            second = first if self._is_enough(first) else self._look_again(image, first)
+            if second.score < MIN_SCORE and second.likeness < MIN_LIKENESS:
+                crowd.nobody.append(detection)
+            elif not any(second.same_as(other) for other in crowd.people):
+                crowd.people.append(second)
+
+    def _is_enough(self, first: "_Figure") -> bool:
+        """The second look would see what the first has seen."""
+        plain = self._landmarker is self._scout and not self.mirrored_look
+        return plain and _alike(first.roi, first.next_roi)
+
+    def _look_again(self, image: np.ndarray, first: "_Figure") -> "_Figure":
+        return self._landmarker(
+            image, first.next_roi, first.detection_score, mirrored_look=self.mirrored_look
+        )
 
     @cached_property
     def _detector(self) -> "_Detector":
@@ -148,6 +180,34 @@ class _Detection:
     score: float
     roi: Crop
 
+    @property
+    def sure(self) -> bool:
+        return self.score >= MIN_DETECTION
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A photo and what the detector sees of it, ``step`` times smaller."""
+
+    image: np.ndarray
+    small: np.ndarray
+    step: int
+
+    @staticmethod
+    def of(image: np.ndarray) -> "_Photo":
+        step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
+        return _Photo(image, shrunk(image, step), step)
+
+    def parts(self, share: float, overlap: float) -> list[Crop]:
+        """Squares of the small one, their side this share of its longer one."""
+        return tiles(self.small, share * max(self.small.shape[:2]), overlap)
+
+    def detection(self, in_small: _Detection) -> _Detection:
+        return _Detection(in_small.score, in_small.roi.resized(self.step))
+
+    def in_small(self, roi: Crop) -> Crop:
+        return roi.resized(1 / self.step)
+
 
 @dataclass(frozen=True)
 class _Figure:
@@ -173,7 +233,12 @@ class _Figure:
     @property
     def score(self) -> float:
         """Both networks' scores times the mean of the eight highest peaks: half a person is one, too."""
-        return self.detection_score * self.presence * float(np.sort(self.body_px[:, 2])[-8:].mean())
+        return self.detection_score * self.likeness
+
+    @property
+    def likeness(self) -> float:
+        """The same by the landmark network alone."""
+        return self.presence * float(np.sort(self.body_px[:, 2])[-8:].mean())
 
     @property
     def hips_px(self) -> np.ndarray:
@@ -184,9 +249,10 @@ class _Figure:
         return float(np.ptp(self.body_px[:, :2], axis=0).max())
 
     def explains(self, detection: _Detection) -> bool:
-        """The detection lies on this person's hips and is of this person's size."""
-        distance = np.linalg.norm(self.hips_px - detection.roi.center_px)
-        return distance < 0.15 * self.roi.side_px and 0.5 < detection.roi.side_px / self.roi.side_px < 2
+        """The detection lies on this person's hips and is of this size; a weak one need not be as near."""
+        distance = np.linalg.norm(self.hips_px - detection.roi.center_px) / self.roi.side_px
+        size = detection.roi.side_px / self.roi.side_px
+        return (distance < 0.15 and 0.5 < size < 2) or (not detection.sure and distance < 0.2 and size < 2.5)
 
     def same_as(self, other: "_Figure") -> bool:
         distances = np.linalg.norm(self.body_px[:, :2] - other.body_px[:, :2], axis=1)
@@ -224,6 +290,35 @@ class _Figure:
         return warped
 
 
+@dataclass(frozen=True)
+class _Crowd:
+    """The people found so far, and the detections that were none."""
+
+    people: list[_Figure] = field(default_factory=list)
+    nobody: list[_Detection] = field(default_factory=list)
+
+    def explains(self, detection: _Detection) -> bool:
+        return any(figure.explains(detection) for figure in self.people)
+
+    def knows(self, detection: _Detection) -> bool:
+        """It is somebody's, or nobody's as was seen before."""
+        return self.explains(detection) or any(
+            _show_the_same(detection.roi, other.roi) for other in self.nobody
+        )
+
+    def knows_all(self, detections: list[_Detection], least: float) -> bool:
+        """Those with a score of ``least`` are known."""
+        return all(self.knows(detection) for detection in detections if detection.score >= least)
+
+    def is_large_in(self, image: np.ndarray) -> bool:
+        """It has people, each of whom the whole photo shows well."""
+        size = LARGE * max(image.shape[:2])
+        return bool(self.people) and all(f.size_px > size and f.likeness > LIKE_LARGE for f in self.people)
+
+    def drop_phantoms(self) -> None:
+        self.people[:] = [f for f in self.people if not any(f.phantom_of(other) for other in self.people)]
+
+
 class _Detector:
     """A single-shot detector: at each of 2254 anchors a score, a box and four points."""
 
@@ -233,15 +328,16 @@ class _Detector:
         self._anchors = anchor_centers(grids)
 
     def __call__(self, image: np.ndarray, tile: Crop) -> Iterator[_Detection]:
-        """The people whom a square part of the photo shows, overlapping boxes merged."""
+        """Whom a square part of the photo shows, overlapping boxes merged: the sure, then traces."""
         pixels = tile.warp(image, DETECTOR_SIZE).astype(np.float32) / 127.5 - 1
         raw, logits = self._network(pixels)
         scores = sigmoid(logits[:, 0])
-        sure = np.flatnonzero(scores >= MIN_DETECTION)
-        points = decode_boxes(raw[sure], self._anchors[sure], DETECTOR_SIZE)
-        points_px = apply(tile.image_from_ndc, points * 2 - 1)
-        for score, merged in merge_overlapping(scores[sure], points_px):
-            yield _Detection(score, _region(merged[2], merged[3]))
+        for low, high in ((MIN_DETECTION, np.inf), (MIN_HINT, MIN_DETECTION)):
+            some = np.flatnonzero((scores >= low) & (scores < high))
+            points = decode_boxes(raw[some], self._anchors[some], DETECTOR_SIZE)
+            points_px = apply(tile.image_from_ndc, points * 2 - 1)
+            for score, merged in merge_overlapping(scores[some], points_px):
+                yield _Detection(score, _region(merged[2], merged[3]))
 
 
 class _Landmarker:
@@ -324,6 +420,26 @@ def _region(center: np.ndarray, rim: np.ndarray) -> Crop:
     x, y = rim - center
     side = 2 * ROI_FACTOR * float(np.hypot(x, y))
     return Crop((float(center[0]), float(center[1])), max(side, 1.0), float(np.arctan2(x, -y)))
+
+
+def _show_the_same(one: Crop, other: Crop) -> bool:
+    """Two regions are about the same person, if about anybody."""
+    distance = np.linalg.norm(np.subtract(one.center_px, other.center_px))
+    return bool(distance < 0.15 * other.side_px and 0.5 < one.side_px / other.side_px < 2)
+
+
+def _alike(one: Crop, other: Crop) -> bool:
+    """Two regions are so near to each other that landmarks come out the same, but for noise."""
+    distance = np.linalg.norm(np.subtract(one.center_px, other.center_px))
+    turn = abs((one.rotation - other.rotation + np.pi) % (2 * np.pi) - np.pi)
+    return bool(
+        distance < 0.04 * other.side_px and abs(np.log(one.side_px / other.side_px)) < 0.1 and turn < 0.15
+    )
+
+
+def _is_near(roi: Crop, tile: Crop) -> bool:
+    """The middle of a region lies in an upright square, or hardly outside."""
+    return bool(np.abs(np.subtract(roi.center_px, tile.center_px)).max() < 0.6 * tile.side_px)
 
 
 def _peaks(maps: np.ndarray, reach: int = 2) -> tuple[np.ndarray, np.ndarray]:

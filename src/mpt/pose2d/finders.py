@@ -3,9 +3,15 @@
 from mpt.errors import InputError
 from mpt.pose2d.blazepalm import BlazePalm
 from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
+from mpt.pose2d.rtmlib import RtmLib
 from mpt.skeletons import Skeleton, begin_alike
 
-FINDERS = {"blazepose": BlazePose, "blazepose-heavy": BlazePoseHeavy, "blazepalm": BlazePalm}
+FINDERS = {
+    "blazepose": BlazePose,
+    "blazepose-heavy": BlazePoseHeavy,
+    "blazepalm": BlazePalm,
+    "rtmlib": RtmLib,
+}
 
 
 def finder_for(skeleton: Skeleton, model: str = "given") -> str:

@@ -19,13 +19,15 @@ def whole(image: np.ndarray) -> Crop:
     return Crop(((width - 1) / 2, (height - 1) / 2), max(height, width))
 
 
-def tiles(image: np.ndarray, side: float) -> list[Crop]:
-    """Squares that cover the photo, neighbours overlapping by at least half."""
+def tiles(image: np.ndarray, side: float, overlap: float = 0.5) -> list[Crop]:
+    """Squares that cover the photo, neighbours overlapping by at least this share of their side."""
     height, width = image.shape[:2]
 
     def centers(length: int) -> np.ndarray:
         if length <= side:
             return np.array([length / 2])
-        return np.linspace(side / 2, length - side / 2, int(np.ceil((length - side) / (side / 2))) + 1)
+        return np.linspace(
+            side / 2, length - side / 2, int(np.ceil((length - side) / (side * (1 - overlap)))) + 1
+        )
 
     return [Crop((x - 0.5, y - 0.5), side) for y in centers(height) for x in centers(width)]
