@@ -50,7 +50,7 @@ ALONE = {
     "no masked query": replace(QUERYING, mask_queries=0.0, **EASY),
     "every pair once": replace(PAIRS, model=replace(PAIRS.model, dropout=0.1), **EASY | {"epochs": 0.25}),
     # Few steps: normalised over small batches, rounding grows tenfold in each, on one process as well.
-    "photos": replace(PHOTOS, validation_samples=1, **EASY | {"batch_size": 4, "samples": 16 * 3}),
+    "photos": replace(PHOTOS, validation_samples=1, **EASY | {"batch_size": 4, "samples": 16 * 2}),
 }
 """What one process does in four micro-batches a step, and two processes in two each."""
 POSES = ALONE["poses"]
@@ -208,9 +208,7 @@ def by_deepspeed(folder):
 
 
 def assert_same_run(run: Path, alone: Path) -> None:
-    """Metrics to 1e-5 of their size, weights to 1e-5, Adam's moments to a thousandth of their largest, and
-    their squares to two.
-    """
+    """Metrics to 1e-5 of their size, weights to 1e-5, Adam's moments to a thousandth of their largest."""
     entries, expected = metrics(run), metrics(alone)
     assert [list(entry) for entry in entries] == [list(entry) for entry in expected]
     for entry, other in zip(entries, expected):
@@ -222,8 +220,7 @@ def assert_same_run(run: Path, alone: Path) -> None:
         if name.endswith("qkv.bias") and tensor.ndim:  # of keys it changes no output: Adam follows rounding
             tensor, other = (t.unflatten(0, (3, -1))[[0, 2]] for t in (tensor, other))
         weights = name.startswith(("model.", "optimizer.average."))
-        thousandths = 2e-3 if "exp_avg_sq" in name else 1e-3
-        scale = 1e-5 if weights else thousandths * float(other.abs().amax())
+        scale = 1e-5 if weights else 1e-3 * float(other.abs().amax())
         torch.testing.assert_close(
             tensor, other, rtol=1e-5, atol=scale, msg=lambda said, name=name: name + said
         )
