@@ -20,7 +20,6 @@ import numpy as np
 from mpt.errors import InputError
 from mpt.export import write_mesh, write_picture
 from mpt.render import Figure, Perspective, overlay_figure
-from mpt.views import level
 from mpt.writing import HIDDEN, Identities, hidden_in, same_as
 
 if TYPE_CHECKING:
@@ -188,6 +187,8 @@ def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
             weights.append(1 / max(person.up_std_deg, 1.0) ** 2)
     if not ups:
         return None
+    from mpt.views import level  # with it comes torch
+
     up = np.average(ups, axis=0, weights=weights)
     return level(up / max(np.linalg.norm(up), 1e-6))
 

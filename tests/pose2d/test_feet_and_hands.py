@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mutants import survive
 from pose2d.detections import PERSON, SIZE, dicts, flat, result
 
 from mpt.pose2d.keypoints import OPENPOSE18, ORDERS, read
@@ -156,3 +157,13 @@ def test_somebody_is_found_twice_by_the_body_whatever_the_feet(tmp_path):
     path.write_text(json.dumps([result(WHOLE), result(other, score=0.8)]))
     with pytest.warns(UserWarning, match="1 person found twice is left out"):
         assert len(read(path, COCO29).of("photo.png")(IMAGE)) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", ["... with hands", "COCO-WholeBody's parts"])
+def test_accidents_in_feet_and_hands_are_refused_in_a_sentence(layout, tmp_path):
+    def read_and_draw(path):
+        read(path, COCO29).of("photo.png", heatmap_size=8, alone=True)(IMAGE)
+
+    source = json.dumps(LAYOUTS[layout][0]).encode()
+    assert survive(read_and_draw, tmp_path / "photo.json", source, 400) > 0
