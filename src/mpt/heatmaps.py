@@ -98,8 +98,8 @@ class HeatmapNoise:
 
     A sample is clean (the paper's blobs), or detector-like (measured on BlazePose's maps of real photos: a
     low peak is a wide one, limbs have second peaks, foreshortened ones are too long), or varied (any width
-    and height: HigherHRNet's maps, keypoint files). The paper names masking, Gaussian noise and jitter without
-    magnitudes (Section 3.1.2).
+    and height: HigherHRNet's maps, keypoint files). The paper names masking, Gaussian noise and jitter,
+    and no magnitudes (Section 3.1.2).
     """
 
     clean_share: float = 0.15

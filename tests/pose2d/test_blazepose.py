@@ -139,7 +139,7 @@ def test_each_map_peaks_at_its_joint(network, skier):
     assert person.heatmaps.min() >= 0 and person.heatmaps.max() <= 1
     crop_px = apply(person.crop.crop_from_image(224), person.joints2d_px[:, :2])
     for joint, point in enumerate(crop_px):
-        if not blazepose.DRAWN[joint]:
+        if not blazepose.MAPPED[joint]:
             continue
         y, x = np.unravel_index(person.heatmaps[joint].argmax(), (224, 224))
         assert np.linalg.norm([x, y] - point) < 5
@@ -151,11 +151,13 @@ def test_the_crop_is_the_square_around_the_joints(network, skier):
     assert person.crop == Crop.around(person.joints2d_px[:17], 1.25)
 
 
-def test_the_small_toes_that_it_does_not_draw_are_empty(network, skier):
+def test_small_toes_are_not_known_and_knuckles_known_but_not_mapped(network, skier):
     [person] = network(skier)
     toes = COCO29.indices("left_small_toe", "right_small_toe")
-    assert np.flatnonzero(person.heatmaps.max((1, 2)) == 0).tolist() == toes
+    knuckles = [joint for joint, name in enumerate(COCO29.joints) if "knuckle" in name]
+    assert np.flatnonzero(person.heatmaps.max((1, 2)) == 0).tolist() == [*toes, *knuckles]
     np.testing.assert_array_equal(person.joints2d_px[toes], 0)
+    assert (person.joints2d_px[knuckles, 2] > 0.1).all()
 
 
 def test_feet_and_hands_lie_at_the_ends_of_the_limbs(network, skier):

@@ -7,7 +7,6 @@ what was read is turned back, so that a photo turned by 90 degrees gives the sam
 import torch
 from torch import Tensor
 
-from mpt.heatmaps import decode
 from mpt.modeling.mesh_transformer import MeshPrediction, MeshTransformer
 from mpt.skeletons import Skeleton
 
@@ -51,11 +50,12 @@ def quarters_to_upright(maps: Tensor, skeleton: Skeleton) -> Tensor:
     if "left_shoulder" not in skeleton.joints:
         return axis[:, 0].long()
     pairs = skeleton.indices(*(f"{side}_{joint}" for joint in AXIS for side in ("left", "right")))
-    found = decode(maps[:, pairs]).unflatten(1, (len(AXIS), 2))
+    peak, cell = maps[:, pairs].flatten(-2).max(-1)
+    at = torch.stack([cell % maps.shape[-1], cell // maps.shape[-1]], -1).to(maps.dtype)
     places, seen = [], []
-    for both in found.unbind(1):
-        weight = (both[..., 2:] >= SEEN) * both[..., 2:]
-        places.append((both[..., :2] * weight).sum(1) / weight.sum(1).clamp_min(1e-9))
+    for both, height in zip(at.unflatten(1, (len(AXIS), 2)).unbind(1), peak.unflatten(1, (-1, 2)).unbind(1)):
+        weight = ((height >= SEEN) * height)[..., None]
+        places.append((both * weight).sum(1) / weight.sum(1).clamp_min(1e-9))
         seen.append(weight.sum(1) > 0)  # (N, 1)
     for low, high, low_seen, high_seen in zip(places, places[1:], seen, seen[1:]):
         axis = axis + (high - low) * (low_seen & high_seen)

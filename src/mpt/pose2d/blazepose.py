@@ -5,8 +5,8 @@ size and direction. A second network looks at the square region of interest so d
 person is upright in it, and gives a heatmap for each landmark. Those maps are warped back to the upright crop
 that the transformer knows.
 
-Of COCO29's joints it draws 27: a small toe is none of its landmarks. Who is somebody, how large a person is
-and where the crop lies, COCO's 17 tell.
+Of COCO29's joints it finds 27 (a small toe is none of its landmarks) and gives maps of all but the knuckles.
+Who is somebody, how large a person is and where the crop lies, COCO's 17 tell.
 
 The networks are Apache-2.0 files of MediaPipe's packages (``mpt.assets``), run by LiteRT.
 """
@@ -49,6 +49,9 @@ THIRD, THIRDS_OVERLAP = 0.34, 0.0
 
 LANDMARKS = remap(BLAZEPOSE33, COCO29)
 DRAWN = LANDMARKS >= 0
+# Knuckles are found, and their maps kept back: it draws all three in the middle of the hand, and meshes of
+# photos are worse for them (docs/results.md).
+MAPPED = DRAWN & np.array(["knuckle" not in joint for joint in COCO29.joints])
 BODY = slice(len(COCO17))  # the joints by which people are told apart, measured and framed
 HIPS = COCO17.indices("left_hip", "right_hip")
 # Cell k of the 64 lies at pixel 4 k of the 256, counted from the region's edge: no half cell is added.
@@ -282,7 +285,7 @@ class _Figure:
     def _maps_in(self, crop: Crop, size: int) -> np.ndarray:
         cell_from_crop = compose(CELL_FROM_NDC, compose(self.roi.ndc_from_image, crop.image_from_crop(size)))
         warped = np.zeros((len(COCO29), size, size), np.float32)
-        for joint in np.flatnonzero(DRAWN):
+        for joint in np.flatnonzero(MAPPED):
             cv2.warpAffine(
                 np.ascontiguousarray(self.maps[..., joint]), cell_from_crop, (size, size), dst=warped[joint],
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
