@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -174,6 +174,10 @@ class Tally:
         share = [100 * self.right / max(many, 1) for many in (self.found, self.true)]
         return [self.found, *share, *each, 1000 * float(np.mean(self.seconds))]
 
+    def told(self) -> dict[str, float]:
+        names = ("found", "precision", "recall", "detector_calls", "landmark_calls", "ms")
+        return dict(zip(names, self.row()))
+
 
 def another(file: Path, **options) -> Finder:
     """The BlazePose of another file that is like ``mpt/pose2d/blazepose.py``."""
@@ -237,7 +241,7 @@ def main(
         for name, found in look(finders, read_image(path), rounds, tallies).items():
             score(found, true, tallies[name])
     table(f"{count} pictures of {tallies['installed'].true} people", columns, rows(tallies))
-    result = {"pictures": {name: asdict(tally) for name, tally in tallies.items()}}
+    result = {"pictures": {name: tally.told() for name, tally in tallies.items()}}
 
     if data is not None:
         tallies = {name: Tally() for name in finders}
@@ -248,7 +252,7 @@ def main(
                 score(found, everybody[reference], tallies[name])
         told = f"{len(tallies[reference].seconds)} photos; right is whom '{reference}' finds"
         table(told, columns, rows(tallies))
-        result["photos"] = {name: asdict(tally) for name, tally in tallies.items()}
+        result["photos"] = {name: tally.told() for name, tally in tallies.items()}
     write_json(json, result)
 
 
