@@ -38,11 +38,13 @@ from mpt.pose2d.litert import Network
 from mpt.scenes import Actor, Shot, photograph, random_outfit
 from mpt.scenes.backdrops import PLACES
 from mpt.scenes.photograph import pose_actor
+from mpt.skeletons import COCO17
 from mpt.writing import write_whole
 
 SEED = 20240612
 SAME = 0.25  # of a person's size: the median distance of the joints of somebody found
 MOST = 6  # people in a picture
+BODY = slice(len(COCO17))
 SIZES = [(720, 960), (960, 720), (1280, 720), (840, 840)]
 
 Finder = Callable[[np.ndarray], list[Person2D]]
@@ -76,7 +78,7 @@ def crowd(
         depth = 7.0 if name == "park" else -place.wall_z - 0.6  # metres from the nearest to the farthest
         cast = _cast(body, poses, shapes, count, shot, depth, rng)
     scene = photograph(body, cast, place, shot, rng)
-    return scene.image, np.stack([subject.joints2d_px for subject in scene.people])
+    return scene.image, np.stack([subject.joints2d_px[BODY] for subject in scene.people])
 
 
 def _cast(
@@ -197,7 +199,7 @@ def look(finders: dict[str, Finder], photo: np.ndarray, rounds: int, tallies: di
         with counted() as calls:
             people = finder(photo)
         tallies[name].calls += calls
-        found[name] = np.array([person.joints2d_px[:17, :2] for person in people]).reshape(-1, 17, 2)
+        found[name] = np.array([person.joints2d_px[BODY, :2] for person in people]).reshape(-1, 17, 2)
     jobs = {name: partial(finder, photo) for name, finder in finders.items()}
     for name, seconds in interleaved(jobs, rounds).items():
         tallies[name].seconds.append(seconds)
