@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -38,11 +38,13 @@ from mpt.pose2d.litert import Network
 from mpt.scenes import Actor, Shot, photograph, random_outfit
 from mpt.scenes.backdrops import PLACES
 from mpt.scenes.photograph import pose_actor
+from mpt.skeletons import COCO17
 from mpt.writing import write_whole
 
 SEED = 20240612
 SAME = 0.25  # of a person's size: the median distance of the joints of somebody found
 MOST = 6  # people in a picture
+BODY = slice(len(COCO17))
 SIZES = [(720, 960), (960, 720), (1280, 720), (840, 840)]
 
 Finder = Callable[[np.ndarray], list[Person2D]]
@@ -76,7 +78,7 @@ def crowd(
         depth = 7.0 if name == "park" else -place.wall_z - 0.6  # metres from the nearest to the farthest
         cast = _cast(body, poses, shapes, count, shot, depth, rng)
     scene = photograph(body, cast, place, shot, rng)
-    return scene.image, np.stack([subject.joints2d_px for subject in scene.people])
+    return scene.image, np.stack([subject.joints2d_px[BODY] for subject in scene.people])
 
 
 def _cast(
@@ -174,6 +176,10 @@ class Tally:
         share = [100 * self.right / max(many, 1) for many in (self.found, self.true)]
         return [self.found, *share, *each, 1000 * float(np.mean(self.seconds))]
 
+    def told(self) -> dict[str, float]:
+        names = ("found", "precision", "recall", "detector_calls", "landmark_calls", "ms")
+        return dict(zip(names, self.row()))
+
 
 def another(file: Path, **options) -> Finder:
     """The BlazePose of another file that is like ``mpt/pose2d/blazepose.py``."""
@@ -193,7 +199,7 @@ def look(finders: dict[str, Finder], photo: np.ndarray, rounds: int, tallies: di
         with counted() as calls:
             people = finder(photo)
         tallies[name].calls += calls
-        found[name] = np.array([person.joints2d_px[:17, :2] for person in people]).reshape(-1, 17, 2)
+        found[name] = np.array([person.joints2d_px[BODY, :2] for person in people]).reshape(-1, 17, 2)
     jobs = {name: partial(finder, photo) for name, finder in finders.items()}
     for name, seconds in interleaved(jobs, rounds).items():
         tallies[name].seconds.append(seconds)
@@ -237,7 +243,7 @@ def main(
         for name, found in look(finders, read_image(path), rounds, tallies).items():
             score(found, true, tallies[name])
     table(f"{count} pictures of {tallies['installed'].true} people", columns, rows(tallies))
-    result = {"pictures": {name: asdict(tally) for name, tally in tallies.items()}}
+    result = {"pictures": {name: tally.told() for name, tally in tallies.items()}}
 
     if data is not None:
         tallies = {name: Tally() for name in finders}
@@ -248,7 +254,7 @@ def main(
                 score(found, everybody[reference], tallies[name])
         told = f"{len(tallies[reference].seconds)} photos; right is whom '{reference}' finds"
         table(told, columns, rows(tallies))
-        result["photos"] = {name: asdict(tally) for name, tally in tallies.items()}
+        result["photos"] = {name: tally.told() for name, tally in tallies.items()}
     write_json(json, result)
 
 

@@ -231,3 +231,11 @@ def test_only_few_joints_far_off_leave_somebody_found():
         found = true.copy()
         found[0, :wrong] += 1000
         assert finding.pairs(found, true) == pairs
+
+
+def test_a_crowd_is_in_its_picture_and_has_coco_s_joints():
+    body = bodies.load()
+    poses = np.zeros((1, len(body.moving_bones), 3), np.float32)
+    picture, joints = finding.crowd(body, poses, body.sample_shapes(4), 2, np.random.default_rng(0))
+    assert joints.ndim == 3 and 1 <= len(joints) <= 2 and joints.shape[1:] == (len(COCO17), 2)
+    assert (joints > 0).all() and (joints < [picture.shape[1], picture.shape[0]]).all()
