@@ -113,7 +113,14 @@ def main(options: Options) -> None:
         rows.append(
             [name, 1000 * float(one.distance.mean()), 1000 * float(one.joints_std.mean()), joints, off, ups]
         )
-    columns = ["poses", "joints off, mm", "std said, mm", "% held (68)", "up off, median deg", "% held (68)"]
+    columns = [
+        "poses",
+        "joints off, mm",
+        "std said, mm",
+        "% of joints held (68)",
+        "up off, median deg",
+        "% of ups held (68)",
+    ]
     table(f"{model.name}: how sure", columns, rows)
     write_json(options.json, {row[0]: dict(zip(columns[1:], row[1:])) for row in rows})
     if options.plot is not None:
