@@ -23,7 +23,7 @@ from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.prepare import repair
 from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view
 from mpt.scenes import demo_hands, demo_scenes
-from mpt.skeletons import COCO17
+from mpt.skeletons import COCO29
 
 PICTURES = Path(__file__).parent / "pictures"
 POSES = (
@@ -113,8 +113,8 @@ def maps() -> None:
     in_crop = person.crop.crop_from_image(224)
     points = torch.from_numpy(scene.people[0].joints2d_px @ in_crop[:, :2].T + in_crop[:, 2]).float()[None]
     generator = torch.Generator().manual_seed(5)
-    seen = torch.ones(1, 17, dtype=torch.bool)
-    noisy, floor = heatmaps.perturb(points, seen, COCO17, heatmaps.DETECTOR, 224, generator)
+    seen = torch.ones(points.shape[:2], dtype=torch.bool)
+    noisy, floor = heatmaps.perturb(points, seen, COCO29, heatmaps.DETECTOR, 224, generator)
     shown = {
         "the paper's (Eq. 1)": heatmaps.render(heatmaps.blobs(points))[0],
         "synthetic, detector-like": heatmaps.add_floor(heatmaps.render(noisy), floor, generator)[0],
@@ -126,7 +126,7 @@ def maps() -> None:
         row[0].imshow(stack.amax(0), cmap="magma", vmin=0, vmax=1)
         row[0].set_title(name, fontsize=10)
         for axes, joint in zip(row[1:], joints):
-            axes.imshow(stack[COCO17.index(joint)], cmap="magma", vmin=0, vmax=1)
+            axes.imshow(stack[COCO29.index(joint)], cmap="magma", vmin=0, vmax=1)
             axes.set_title(joint.replace("_", " "), fontsize=9)
         for axes in row:
             axes.set_axis_off()

@@ -44,6 +44,7 @@ MANY_WIDTHS = replace(
     clean_share=0.0,
     detector_share=0.0,
     missing=0.0,
+    flattened=0.0,
     limb_miss=0.0,
     limb_ghost=0.0,
     swap_share=0.0,
