@@ -59,6 +59,28 @@ def test_onnx_gives_a_reconstruction_of_somebody_in_the_picture_s_middle(needs_o
     np.testing.assert_array_equal(found["faces"], person.faces)
 
 
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_a_graph_says_up_and_how_sure_it_is_where_the_model_does(ending, request, tmp_path):
+    model = made(replace(LITTLE, gravity=True, spread=True))
+    path, maps = tmp_path / f"sure.{ending}", portable.heatmaps_of(model, 3, seed=2)
+    if ending == "onnx":
+        request.getfixturevalue("needs_onnx")
+        import onnxruntime
+
+        portable.write(path, model)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, map(torch.from_numpy, session.run(names, {"heatmaps": maps.numpy()}))))
+    else:
+        portable.write(path, model)
+        names = portable.Portable(model).outputs
+        found = dict(zip(names, torch.export.load(path).module()(maps)))
+    assert list(found) == ["joints", "vertices", "camera", "faces", "joints_std", "up", "up_std"]
+    expected = model.transformer.look_twice(maps)
+    for name in ("joints_std", "up", "up_std"):
+        torch.testing.assert_close(found[name], getattr(expected, name), rtol=1e-4, atol=1e-5)
+
+
 def test_onnx_says_what_its_numbers_are(needs_onnx, tmp_path):
     import onnx
 
@@ -72,7 +94,7 @@ def test_onnx_says_what_its_numbers_are(needs_onnx, tmp_path):
     sizes = {
         v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.input
     }
-    assert sizes == {"heatmaps": ["N", 17, 32, 32]}
+    assert sizes == {"heatmaps": ["N", 29, 32, 32]}
     maps = portable.heatmaps_of(model, 4, seed=9)
     expected, found = model.transformer(maps), outputs_of(tmp_path / "patches.onnx", maps)
     root = expected.regressed[:, model.skeleton.root].mean(1, keepdim=True)
