@@ -123,21 +123,18 @@ class BlazePose:
         return seen
 
     def _look_at(self, image: np.ndarray, detection: "_Detection", crowd: "_Crowd") -> None:
-        """Add a detection's person, looked at once more where the first look proposes another region."""
+        """Add a detection's person, looked at once more where the first look proposes: so the same person
+        lies alike in the region, wherever the detector found them.
+        """
         first = self._scout(image, detection.roi, detection.score)
         if not (first.presence >= MIN_PRESENCE if detection.sure else first.likeness >= MIN_FIRST_LIKENESS):
             crowd.nobody.append(detection)
         elif not any(first.same_as(other) for other in crowd.people):
-            second = first if self._is_enough(first) else self._look_again(image, first)
+            second = self._look_again(image, first)
             if second.score < MIN_SCORE and second.likeness < MIN_LIKENESS:
                 crowd.nobody.append(detection)
             elif not any(second.same_as(other) for other in crowd.people):
                 crowd.people.append(second)
-
-    def _is_enough(self, first: "_Figure") -> bool:
-        """The second look would see what the first has seen."""
-        plain = self._landmarker is self._scout and not self.mirrored_look
-        return plain and _alike(first.roi, first.next_roi)
 
     def _look_again(self, image: np.ndarray, first: "_Figure") -> "_Figure":
         return self._landmarker(
@@ -429,15 +426,6 @@ def _show_the_same(one: Crop, other: Crop) -> bool:
     """Two regions are about the same person, if about anybody."""
     distance = np.linalg.norm(np.subtract(one.center_px, other.center_px))
     return bool(distance < 0.15 * other.side_px and 0.5 < one.side_px / other.side_px < 2)
-
-
-def _alike(one: Crop, other: Crop) -> bool:
-    """Two regions are so near to each other that landmarks come out the same, but for noise."""
-    distance = np.linalg.norm(np.subtract(one.center_px, other.center_px))
-    turn = abs((one.rotation - other.rotation + np.pi) % (2 * np.pi) - np.pi)
-    return bool(
-        distance < 0.04 * other.side_px and abs(np.log(one.side_px / other.side_px)) < 0.1 and turn < 0.15
-    )
 
 
 def _is_near(roi: Crop, tile: Crop) -> bool:
