@@ -284,6 +284,7 @@ def test_a_run_goes_on_from_any_folder_with_the_body_that_it_was_begun_with(
     for wrong, said in (
         (["--body", "nobody.safetensors"], "nobody.safetensors: cannot read the body file"),
         (["--validate-every", "0"], "--validate-every is 0: give a number above 0"),
+        (["--ahead", "0"], "--ahead is 0: give a number above 0"),
         (["--resume", "run", "--body", "anny"], "--body was given beside --resume run"),
     ):
         assert main(["pretrain", "--store", store, *wrong]) == 2

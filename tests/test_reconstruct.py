@@ -127,6 +127,7 @@ def test_glb_and_side_view_stand_upright_though_the_camera_looked_down(reconstru
     turn = level_of([tilted, other])  # of whom one does not know
     np.testing.assert_allclose(turn @ tilted.up, [0, -1, 0], atol=1e-12)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert level_of([tilted, replace(tilted, up=-tilted.up)]) is None  # they cannot both be right
     assert level_of([person]) is None and level_of([other]) is None and level_of([]) is None
     write_files(tmp_path, PHOTO, [tilted], ["glb", "npz"])
     [mesh] = trimesh.load(tmp_path / "person0.glb").geometry.values()

@@ -331,10 +331,9 @@ def side_view(
 ) -> np.ndarray:
     """The figures, each turned 90 degrees about its own vertical axis, in a row on a light floor.
 
-    ``level`` (3, 3) turns camera axes to a level camera's.
-
     They stand from left to right as in the photo, all at one scale, seen from a little above: what was at
-    the camera's right comes to the front. Returns (height_px, W, 3) uint8.
+    the camera's right comes to the front. ``level`` (3, 3) turns camera axes to a level camera's before.
+    Returns (height_px, W, 3) uint8.
     """
     bearing = [np.median(f.vertices[:, 0]) / np.median(f.vertices[:, 2]) for f in figures]
     row, right_edge = [], 0.0
@@ -403,8 +402,8 @@ def overlay_figure(
     """Photo with meshes on the left, the same people from the side on the right: HWC uint8.
 
     ``joints2d`` are pixels (x, y[, score]), (17, 2 or 3) of COCO, or (29, 2 or 3) with feet and hands, drawn
-    where given. A photo with a longer
-    side than ``max_side_px`` is shown smaller.
+    where given. A photo with a longer side than ``max_side_px`` is shown smaller. ``level`` as in
+    :func:`side_view`.
     """
     factor = max_side_px / max(photo.shape[:2])
     if factor < 1:

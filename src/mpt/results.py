@@ -178,7 +178,7 @@ def draw(image: np.ndarray, people: "Sequence[Reconstruction]") -> np.ndarray:
 
 def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
     """(3, 3) from camera axes to a level camera's, by where the people's model says that up is, the surer the
-    more; None where it says nothing, or is too unsure.
+    more; None where it says nothing, is too unsure, or says opposite things of different people.
     """
     ups, weights = [], []
     for person in people:
@@ -190,7 +190,8 @@ def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
     from mpt.views import level  # with it comes torch
 
     up = np.average(ups, axis=0, weights=weights)
-    return level(up / max(np.linalg.norm(up), 1e-6))
+    agreed = float(np.linalg.norm(up))
+    return level(up / agreed) if agreed > 0.5 else None
 
 
 def _shrunk(image: np.ndarray, longest: int) -> np.ndarray:

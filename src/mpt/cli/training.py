@@ -235,7 +235,7 @@ def _changed(config: Any, changes: dict) -> Any:
     from mpt import bodies
 
     for name, value in changes.items():
-        if name in NUMBERS and not 0 < value < math.inf:
+        if name in (*NUMBERS, "ahead") and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
     if "samples" in changes:
         changes = changes | {"epochs": 0.0}

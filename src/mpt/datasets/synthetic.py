@@ -143,9 +143,8 @@ class Synthesizer:
         pixels = (points + 1) * (self.size / 2) - 0.5
         inside = visible & (pixels > -0.5).all(-1) & (pixels < self.size - 0.5).all(-1)
         wide = (pixels - pixels.mean(1, keepdim=True)).square().sum((1, 2)).sqrt()
-        depth = (
-            joints[..., 2] * (wide / joints[..., :2].square().sum((1, 2)).sqrt())[:, None]
-        )  # in pixels, too
+        px_per_m = wide / joints[..., :2].square().sum((1, 2)).sqrt()
+        depth = joints[..., 2] * px_per_m[:, None]
         blobs, floor = perturb(
             pixels, inside, self.skeleton, self.config.noise, self.size, generator, depth=depth
         )

@@ -20,7 +20,9 @@ the average, what most stand and walk like half as often."""
 
 
 def mpt_small() -> PretrainConfig:
-    """The model in the package: one token for each joint, trained in hours on two CPU cores.
+    """The model in the package: one token for each joint, so many samples as a CPU core takes in hours.
+
+    The weights in the package saw 54 M on a GPU (docs/model_card.md).
 
     Its store: `mpt prepare mocap cmu cmu2 ual reactidle o3de_mm snu_tiling snu_woody snu_basket --validation
     02 05 127 131 014 rin mmk s_010 --out all.store`.
@@ -44,7 +46,7 @@ def mpt_hand() -> PretrainConfig:
         mpt_small(),
         name="mpt-hand",
         body="anny-hand",
-        model=replace(SMALL, hidden=(128,), coarse_vertices=195, spread=True),
+        model=replace(SMALL, hidden=(128,), coarse_vertices=195),
         data=SyntheticConfig(random_cameras=HAND_CAMERAS),
         poses=PosesConfig(),
         weights=LossWeights(vertices=8, joints=8, regressed=8),  # metres: a hand is a ninth of a body
