@@ -5,9 +5,12 @@ Pixels are (x, y) and (0, 0) is the centre of the first one. A crop's own coordi
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,50 @@ def invert(affine: np.ndarray) -> np.ndarray:
     """The inverse of a 2x3 affine map."""
     linear = np.linalg.inv(affine[:, :2])
     return np.column_stack([linear, -linear @ affine[:, 2]])
+
+
+# ------------------------------------------------------------------------------------- many at once, in torch
+
+
+class Squares(NamedTuple):
+    """N squares of pictures, each turned clockwise by ``rotation`` radians: Crop, batched."""
+
+    center: Tensor  # (N, 2)
+    side: Tensor  # (N,)
+    rotation: Tensor  # (N,)
+
+    @property
+    def picture_from_ndc(self) -> Tensor:
+        """(N, 2, 3) from their [-1, 1] to the picture's coordinates."""
+        c, s = self.side / 2 * self.rotation.cos(), self.side / 2 * self.rotation.sin()
+        x, y = self.center.unbind(-1)
+        return torch.stack([c, -s, x, s, c, y], -1).unflatten(-1, (2, 3))
+
+    def pixels(self, size: int) -> Tensor:
+        """(N, 2, 3) from the picture's coordinates to pixels of a square drawn with so many."""
+        back = inverse(self.picture_from_ndc) * (size / 2)
+        return back + back.new_tensor([[0, 0, (size - 1) / 2], [0, 0, (size - 1) / 2]])
+
+
+def applied(affine: Tensor, points: Tensor) -> Tensor:
+    """Affine maps (N, 2, 3) of points (N, P, 2)."""
+    return points @ affine[:, :, :2].mT + affine[:, None, :, 2]
+
+
+def then(first: Tensor, second: Tensor) -> Tensor:
+    """The (N, 2, 3) maps that do ``first``, then ``second``."""
+    linear = second[:, :, :2] @ first[:, :, :2]
+    return torch.cat([linear, second[:, :, :2] @ first[:, :, 2:] + second[:, :, 2:]], -1)
+
+
+def inverse(affine: Tensor) -> Tensor:
+    """The inverses of (N, 2, 3) affine maps."""
+    linear = torch.linalg.inv(affine[:, :, :2])
+    return torch.cat([linear, -linear @ affine[:, :, 2:]], -1)
+
+
+def pixel_grid(size: int, device: torch.device | str = "cpu") -> Tensor:
+    """(size^2, 2) x, y of a square's pixels, row by row."""
+    along = torch.arange(size, device=device, dtype=torch.float32)
+    y, x = torch.meshgrid(along, along, indexing="ij")
+    return torch.stack([x, y], -1).flatten(0, 1)

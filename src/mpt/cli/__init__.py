@@ -39,6 +39,7 @@ from mpt.cli.preparing import (
     PrepareMeshes,
     PrepareMocap,
     PrepareRendered,
+    PrepareSightings,
 )
 from mpt.cli.reconstructing import Demo, Reconstruct
 from mpt.cli.serving import Serve
@@ -76,6 +77,7 @@ COMMANDS = {
         body=PrepareBody,
         dataset=PrepareDataset,
         rendered=PrepareRendered,
+        sightings=PrepareSightings,
     ),
     "pretrain": Pretrain,
     "finetune": Finetune,

@@ -48,6 +48,8 @@ class Pretrain:
     """Go on with this run, by its own configuration."""
     start_from: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """Begin with the weights of a model of the same sizes, instead of random ones."""
+    sightings: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Learn from these as well: what a 2D network saw of drawn people; `mpt prepare sightings` makes them."""
     samples: Annotated[int | None, arg(metavar="N")] = None
     """Poses to learn from in all, instead of the experiment's."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
@@ -82,15 +84,16 @@ class Pretrain:
             _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
         else:
-            config = _changed(_pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
+            config = _changed(pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
             out = self.out or new_run(config.name)
         if self.parallel is not None:
             config = replace(config, parallel=self.parallel)
         start = {"resume": self.resume is not None, "start_from": self.start_from}
-        return run_pretraining(config, self.store, out, device=self.device, **start)
+        start["sightings_path"] = self.sightings
+        return runpretraining(config, self.store, out, device=self.device, **start)
 
 
-def run_pretraining(config: "PretrainConfig", store: Path, out: Path, **how: Any) -> int:
+def runpretraining(config: "PretrainConfig", store: Path, out: Path, **how: Any) -> int:
     from mpt.recipes.pretrain import pretrain
 
     pretrain(config, store, out, **how)
@@ -106,7 +109,7 @@ def _run_config(run: Path) -> "PretrainConfig":
     return read_config(run, PretrainConfig)
 
 
-def _pretraining(name: str) -> "PretrainConfig":
+def pretraining(name: str) -> "PretrainConfig":
     from mpt import experiments
     from mpt.recipes.pretrain import PretrainConfig
 

@@ -10,7 +10,7 @@ Letters: N samples, B bones, K joints, V vertices, S heatmap size.
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import roma
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mpt.bodies import Body
 from mpt.cameras import Cameras, RandomCameras, aim, h36m_s1
+from mpt.datasets.sightings import Sightings
 from mpt.datasets.widening import Widening, widener_of
 from mpt.heatmaps import HeatmapNoise, add_floor, add_floor_to_marginals, perturb, render, render_marginals
 from mpt.skeletons import core
@@ -56,12 +57,25 @@ class SyntheticBatch:
     points: Tensor  # (N, K, 2) true 2D joints in the crop
     up: Tensor  # (N, 3) unit vector: where up is, as a pose stood before it was tilted
 
+    def mixed_with(self, other: "SyntheticBatch", order: Tensor) -> "SyntheticBatch":
+        """Both batches' samples, of the same ``rows``, in an order (N + M,)."""
+        mixed = {k: torch.cat([v, getattr(other, k)])[order] for k, v in vars(self).items() if k != "rows"}
+        return SyntheticBatch(rows=self.rows, **mixed)
+
     def part(self, number: int, parts: int) -> "SyntheticBatch":
         """One of so many parts of equal size; ``rows`` are all parts'."""
         if parts == 1:
             return self
         cut = {name: value.chunk(parts)[number] for name, value in vars(self).items() if name != "rows"}
         return SyntheticBatch(rows=self.rows, **cut)
+
+
+class People(NamedTuple):
+    """N people about to be seen."""
+
+    rotations: Tensor  # (N, B, 3, 3) local
+    shape: Tensor  # (N, S)
+    up: Tensor  # (N, 3) where up is for each, world axes
 
 
 class Synthesizer:
@@ -100,19 +114,40 @@ class Synthesizer:
 
         shape: (N, S), drawn where it is NaN; view: (N,) camera of the rig that looks, drawn where None.
         """
-        config, n = self.config, len(rotvec)
+        people = self.people(rotvec, generator, shape)
+        rows = torch.randperm(len(self.body.template), generator=generator, device=self.device)[
+            : self.config.fine_vertices
+        ]
+        vertices, joints = self._compared(people.rotations, people.shape, rows)
+        return self.look(vertices, joints, rows, generator, view, up=people.up)
+
+    def people(
+        self, rotvec: Tensor, generator: torch.Generator | None = None, shape: Tensor | None = None
+    ) -> "People":
+        """(N, B, 3) stored local rotations -> widened, tilted, and of somebody's shape."""
+        n = len(rotvec)
         rotvec = self.widen(rotvec.to(self.device)[:, self.column], generator)
         rotations = roma.rotvec_to_rotmat(rotvec)
         tilt = self._tilt(n, generator)
         rotations[:, 0] = tilt @ rotations[:, 0]
         drawn = self.body.sample_shapes(n, generator)
         shape = drawn if shape is None else torch.where(shape.isnan(), drawn, shape)
+        return People(rotations, shape, tilt[:, :, 1])
 
-        rows = torch.randperm(len(self.body.template), generator=generator, device=self.device)[
-            : config.fine_vertices
-        ]
+    def recalled(self, sightings: Sightings, rows: Tensor) -> SyntheticBatch:
+        """What a 2D network saw of people before, and again what they are; ``rows`` as in SyntheticBatch."""
+        rotations = roma.rotvec_to_rotmat(sightings.rotvec)
+        vertices, joints = self._compared(rotations, sightings.shape, rows)
+        root = joints[:, self.skeleton.root].mean(1, keepdim=True)
+        joints, vertices = (joints - root) @ sightings.turn, (vertices - root) @ sightings.turn
+        coarse, fine = vertices.split([len(self.coarse_index), len(rows)], 1)
+        seen = sightings.seen.to(joints)
+        return SyntheticBatch(seen, joints, coarse, fine, rows, sightings.points, sightings.up)
+
+    def _compared(self, rotations: Tensor, shape: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Coarse vertices followed by ``rows``, and joints, in world axes."""
         posed = self.body.subset(torch.cat([self.coarse_index, rows]))(rotations, shape)
-        return self.look(posed.vertices, posed.joints, rows, generator, view, up=tilt[:, :, 1])
+        return posed.vertices, posed.joints
 
     def look(
         self,
@@ -130,7 +165,7 @@ class Synthesizer:
         world's y, where not given.
         """
         n = len(joints)
-        cameras = self._cameras(n, generator, view)
+        cameras = self.cameras(n, generator, view)
         root = joints[:, self.skeleton.root].mean(1, keepdim=True)
         joints, vertices = joints - root, vertices - root
         projected = cameras.project(cameras.world_to_camera(joints))
@@ -160,7 +195,8 @@ class Synthesizer:
         coarse, fine = vertices.split([len(self.coarse_index), len(rows)], 1)
         return SyntheticBatch(seen, joints, coarse, fine, rows, points, up)
 
-    def _cameras(self, n: int, generator: torch.Generator | None, view: Tensor | None = None) -> Cameras:
+    def cameras(self, n: int, generator: torch.Generator | None, view: Tensor | None = None) -> Cameras:
+        """Who looks, one for each of n people."""
         if view is not None:
             return self.rig[view]
         if self.config.cameras == "random":

@@ -15,6 +15,8 @@ from torch import Tensor
 from mpt import bodies, checkpoint
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
+from mpt.datasets import sightings
+from mpt.datasets.sightings import Sightings
 from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
 from mpt.errors import InputError
@@ -53,6 +55,8 @@ class PretrainConfig:
     model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
     data: SyntheticConfig = field(default_factory=SyntheticConfig)
     poses: PosesConfig = field(default_factory=PosesConfig)
+    sightings_share: float = 0.15
+    """Where sightings are given: this share of the samples is what a 2D network saw of drawn people."""
     weights: LossWeights = field(default_factory=LossWeights)
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
@@ -90,11 +94,13 @@ def pretrain(
     *,
     resume: bool = False,
     start_from: str | os.PathLike | None = None,
+    sightings_path: str | os.PathLike | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> Path:
     """Run a pre-training; the run folder.
 
     ``resume`` continues the run that ``out`` holds; ``start_from`` begins a new one with a model's weights.
+    ``sightings_path``: what a 2D network saw of drawn people, to learn from as well.
     """
     if not resume:
         check_new(Path(out), config)
@@ -129,6 +135,8 @@ def pretrain(
     )
     views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
     every_pair = config.every_pair and config.data.cameras == "h36m_s1" and not config.poses.evenness
+    witnessed = sightings_for(config, body, sightings_path, device, resume)
+    config = replace(config, sightings_share=config.sightings_share if witnessed else 0.0)
     from_store = (store, body, config.poses, config.seed, device)
     poses = PairDraw(*from_store, views=views) if every_pair else PoseDraw(*from_store)
     if config.epochs:
@@ -141,8 +149,14 @@ def pretrain(
 
     def make(generator: torch.Generator, steps: range, number: int) -> SyntheticBatch:
         firsts = [(step * micro_batches + number) * config.batch_size for step in steps]
-        drawn = joined([poses(config.batch_size, generator, first) for first in firsts])
-        return synthesize(drawn.rotvec, generator, shape=drawn.shape, view=drawn.view)
+        seen = round(config.sightings_share * config.batch_size)
+        drawn = joined([poses(config.batch_size - seen, generator, first) for first in firsts])
+        batch = synthesize(drawn.rotvec, generator, shape=drawn.shape, view=drawn.view)
+        if not seen:
+            return batch
+        at = torch.randint(len(witnessed), (seen * len(steps),), generator=generator, device=device)
+        order = torch.randperm(len(drawn.rotvec) + len(at), generator=generator, device=device)
+        return batch.mixed_with(synthesize.recalled(witnessed[at], batch.rows), order)
 
     draw = Ahead(make, config.ahead, config.seed)
 
@@ -236,6 +250,28 @@ def validation_samples(learned: int) -> int:
     return max(1, min(512, learned // 10))
 
 
+def sightings_for(
+    config: PretrainConfig, body: Body, path: str | os.PathLike | None, device: torch.device, resume: bool
+) -> Sightings | None:
+    """The sightings of a file on the device, or None where there is none.
+
+    Raises InputError for sightings of another body, a model that does not read their marginals, or where a
+    run that is resumed began otherwise.
+    """
+    if path is None:
+        if resume and config.sightings_share:
+            raise InputError("this run learns from sightings as well: give --sightings FILE again")
+        return None
+    if resume and not config.sightings_share:
+        raise InputError(f"{path}: this run began without sightings; leave --sightings out")
+    if config.model.inputs != "joints":
+        raise InputError(
+            f"{path}: holds marginals of maps, and {config.name} reads {config.model.inputs}: leave "
+            "--sightings out, or train a model that reads one token for each joint, as mpt-small"
+        )
+    return sightings.read(path, body, config.model.heatmap_size).to(device)
+
+
 def body_for(body: str, skeleton: str = "", start_from: str | os.PathLike | None = None) -> Body:
     """The body of a configuration with the joints that it names, or else those of the model that it starts
     from, or else all its own.
@@ -286,11 +322,7 @@ def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[s
 def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerator:
     """One process by default; ``torchrun`` for more."""
     check_installed(parallel)
-    cuda = torch.cuda.is_available() and device != "cpu"
-    if device == "cuda" and not cuda:
-        raise InputError(
-            "--device cuda: this torch sees no CUDA device; use --device cpu, or install torch for CUDA"
-        )
+    cuda = device_for(device).type == "cuda"
     if precision == "auto":
         precision = "bfloat16" if cuda else "float32"
     AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
@@ -298,3 +330,12 @@ def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerato
     if accelerator.num_processes > 1:
         atexit.register(leave)
     return accelerator
+
+
+def device_for(name: str) -> torch.device:
+    """auto, cpu or cuda. Raises InputError where there is no CUDA device, and one was asked for."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--device cuda: this torch sees no CUDA device; use --device cpu, or install torch for CUDA"
+        )
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

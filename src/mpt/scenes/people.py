@@ -152,12 +152,16 @@ def _membership(body: Body, word: str) -> np.ndarray:
 def dress(vertices: np.ndarray, faces: np.ndarray, where: Chart, outfit: Outfit) -> np.ndarray:
     """Posed vertices (V, 3) with hair and cloth over them, which stand off the skin."""
     shirt, trousers, _ = _garments(where.fields, outfit, soft=0.03)
-    cloth = np.maximum(shirt, trousers)
-    dressed = _stretched(vertices, faces, cloth, rounds=60)
+    dressed = _stretched(vertices, faces, np.maximum(shirt, trousers), rounds=60)
+    return dressed + thickness(where, outfit)[:, None] * vertex_normals(dressed, faces)
+
+
+def thickness(where: Chart, outfit: Outfit) -> np.ndarray:
+    """(V,) metres by which hair and cloth stand off the skin."""
+    shirt, trousers, _ = _garments(where.fields, outfit, soft=0.03)
     loose = 0.006 + 0.007 * smooth(-where.fields[:, Chart.Y], 0.45, 0.75)
     hair = outfit.hair_volume_m * smooth(where.hair, 0, 0.05)
-    off = hair + np.maximum(shirt * loose, trousers * 0.009)
-    return dressed + off[:, None] * vertex_normals(dressed, faces)
+    return hair + np.maximum(shirt * loose, trousers * 0.009)
 
 
 def _stretched(vertices: np.ndarray, faces: np.ndarray, weight: np.ndarray, rounds: int) -> np.ndarray:

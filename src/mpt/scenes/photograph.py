@@ -1,6 +1,6 @@
 """Actors in a place before a camera -> a picture and its truth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -110,6 +110,12 @@ def photograph(
     return Scene(name, _develop(image, shot, rng), shot.K, tuple(people), shot.rotation[:, 1])
 
 
+def empty(place: Backdrop, shot: Shot, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the place without anybody."""
+    unshaded = lambda x, z: (np.ones_like(x), np.ones_like(x))  # noqa: E731
+    return _develop(_scenery(place, shot, shot.distance_m, unshaded), shot, rng)
+
+
 @dataclass(frozen=True)
 class Posed:
     """An actor's naked body in the world."""
@@ -175,7 +181,12 @@ def _picture(
         return colour
 
     layer = rasterize(meshes, shot.view, shot.size_wh, shade)
-    return layer.over(_scenery(meshes, posed, place, shot, key_directions, sky_directions))
+    focus = np.mean([shot.to_camera(p.joints[: len(COCO17)]).mean(0)[2] for p in posed])
+
+    def shadow(x, z):
+        return _shadow(meshes, posed, shot, key_directions, sky_directions, x, z)
+
+    return layer.over(_scenery(place, shot, focus, shadow))
 
 
 def _light(place: Backdrop, normals, gaze, key_seen, sky_seen, surface: Surface) -> np.ndarray:
@@ -242,16 +253,15 @@ def _wood(fields: np.ndarray) -> Surface:
 
 
 def _scenery(
-    meshes: Meshes,
-    posed: Sequence[Posed],
     place: Backdrop,
     shot: Shot,
-    key_directions: np.ndarray,
-    sky_directions: np.ndarray,
+    focus_m: float,
+    shadow: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]],
 ) -> np.ndarray:
-    """Floor and wall (H, W, 3), with everybody's shadow, sharp at the people's feet and blurred far off.
+    """Floor and wall (H, W, 3), sharp at a depth and blurred far off.
 
-    Traced at half size: nothing in it is as sharp as a pixel.
+    ``shadow`` tells of floor points x, z (N,) what shares (N,) of lamp and sky they see. Traced at half size:
+    nothing in it is as sharp as a pixel.
     """
     width, height = shot.size_wh
     w, h = (width + 1) // 2, (height + 1) // 2
@@ -267,18 +277,17 @@ def _scenery(
 
     light = np.empty((w * h, 3), np.float32)
     x, z = point[on_floor][:, 0], point[on_floor][:, 2]
-    key_seen, sky_seen = _shadow(meshes, posed, shot, key_directions, sky_directions, x, z)
+    key_seen, sky_seen = shadow(x, z)
     lit = place.key.towards[1] * key_seen[:, None] * place.key.colour + sky_seen[:, None] ** 1.3 * place.sky
     light[on_floor] = place.floor(x, z) * lit
     light[~on_floor] = place.wall(point[~on_floor][:, 0], point[~on_floor][:, 1])
 
     picture = light.reshape(h, w, 3)
-    focus = np.mean([shot.to_camera(p.joints[: len(COCO17)]).mean(0)[2] for p in posed])
     far = place.blur * max(w, h)
     blurred = cv2.GaussianBlur(picture, (0, 0), far)
     halfway = cv2.GaussianBlur(picture, (0, 0), far / 3)
     beyond = np.clip(
-        1 - focus / depth.reshape(h, w, 1), 0, 1
+        1 - focus_m / depth.reshape(h, w, 1), 0, 1
     )  # circle of confusion, as a share of infinity's
     beyond = cv2.GaussianBlur(beyond, (0, 0), 2)[..., None]
     picture = picture + smooth(beyond, 0.05, 0.25) * (halfway - picture)

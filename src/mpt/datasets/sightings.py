@@ -1,0 +1,98 @@
+"""What a 2D network saw of people drawn in motion-captured poses, kept in one file to learn from.
+
+    FILE    safetensors: the tensors of Sightings; metadata: of which body, joints, networks, poses
+
+Their truth is kept as pose, shape and camera, from which a training step poses the vertices that it compares.
+Their maps are kept as marginals (``mpt.heatmaps.marginals``), which a model with one token for each joint
+reads: a hundredth of the maps' size.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mpt.bodies import Body
+from mpt.errors import InputError
+from mpt.writing import check_output, write_whole
+
+FORMAT = "mpt-sightings-1"
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """N people as a 2D network saw them. Letters as in ``mpt.datasets.synthetic``."""
+
+    seen: Tensor  # (N, K, 2, S) float16 marginals of their maps, in a crop about what was found
+    rotvec: Tensor  # (N, B, 3) local rotations of the body's moving bones, radians
+    shape: Tensor  # (N, shapes)
+    turn: Tensor  # (N, 3, 3) world points @ turn are in the axes in which the network answers
+    points: Tensor  # (N, K, 2) true 2D joints in the crop's [-1, 1]
+    up: Tensor  # (N, 3) where up is, in those axes
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def __getitem__(self, index) -> "Sightings":
+        return Sightings(*(value[index] for value in vars(self).values()))
+
+    def to(self, device: torch.device | str) -> "Sightings":
+        return Sightings(*(value.to(device) for value in vars(self).values()))
+
+    @staticmethod
+    def joined(parts: Iterable["Sightings"]) -> "Sightings":
+        return Sightings(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
+
+
+def write(path: str | os.PathLike, sightings: Sightings, body: Body, about: dict[str, str]) -> None:
+    """``about``: what else the file should say of itself, in words."""
+    own = {"format": FORMAT, "body": body.name, "body_hash": body.hash, "skeleton": body.skeleton.name}
+    tensors = {name: value.cpu().contiguous() for name, value in vars(sightings).items()}
+    write_whole(path, save(tensors, about | own), "choose another --out")
+
+
+def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Sightings:
+    """The sightings of a file, to be learned from by a model of this body that reads maps of this size.
+
+    Raises InputError for a file that holds none, or others than that.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            if about.get("format") != FORMAT:
+                raise ValueError(f"its format is {about.get('format', 'none')}, expected {FORMAT}")
+            sightings = Sightings(*(file.get_tensor(field.name) for field in fields(Sightings)))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"{path}: holds no sightings ({error}); make them with `mpt prepare sightings`"
+        ) from None
+    if about.get("body_hash") != body.hash or about.get("skeleton") != body.skeleton.name:
+        raise InputError(
+            f"{path}: its sightings are of the body {about.get('body')} with the joints of "
+            f"{about.get('skeleton')}, not of {body.name} with those of {body.skeleton.name}; make them "
+            "again with `mpt prepare sightings`"
+        )
+    if sightings.seen.shape[-1] != heatmap_size:
+        raise InputError(
+            f"{path}: its sightings are of maps of {sightings.seen.shape[-1]} pixels, the model reads "
+            f"{heatmap_size}; make them again with `mpt prepare sightings`"
+        )
+    return sightings
+
+
+def check_sightings_output(path: str | os.PathLike, store: str | os.PathLike) -> None:
+    """Refuse to write over anything but earlier sightings."""
+    check_output(path, "sightings", _is_ours, inputs=[store])
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False
