@@ -30,7 +30,7 @@ class TorchNetwork(nn.Module):
 
         names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
         try:
-            model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+            model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
             graph = model.subgraphs[0]
         except Exception as error:  # a damaged flatbuffer raises whatever it stumbles over
             raise InputError(f"{path}: is no .tflite network ({error}); fetch it again") from None
