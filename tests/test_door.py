@@ -103,7 +103,7 @@ def test_a_full_disk_behind_stdout_is_said():
     if not os.path.exists("/dev/full"):
         pytest.skip("a device of Linux")
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "mpt", "experiments", "list"]
+        command = [sys.executable, "-m", "mpt", "assets", "status"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -142,10 +142,11 @@ def test_a_signal_that_comes_while_a_module_is_imported_is_not_lost(name, code, 
     (place / "library.py").write_text("try:\n    import part\nexcept BaseException:\n    part = None\n")
     program = (
         "import sys, time\nfrom mpt.cli import assets, main\n"
-        "def run(self):\n    import library\n    assert library.part\n    time.sleep(5)\n    return 0\n"
+        "def run(self):\n    import library\n    assert library.part\n    time.sleep(60)\n    return 0\n"
         "assets.AssetsStatus.__call__ = run\nsys.exit(main(['assets', 'status']))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr) == (code, "")
 
 

@@ -24,7 +24,7 @@ from mpt.recipes.pretrain import PretrainConfig
 from mpt.skeletons import H36M17
 
 WIDTH, STEPS, BATCH = 4, 3, 2
-SIZES = {"hidden": (16, 8), "layers": 1, "heads": 2, "heatmap_size": 64}
+SIZES = {"hidden": (16, 8), "layers": 1, "heads": 2, "heatmap_size": 64, "upsampler": "sparse"}
 COMMANDS = {
     "table1": ("human36m", "muco3dhp", "up3d", "coco", "mpii", "3dpw"),
     "table2": ("human36m", "muco3dhp", "up3d", "coco", "mpii"),
@@ -151,6 +151,9 @@ def test_the_stage_that_several_processes_may_train(prepared, tmp_path, monkeypa
 
 def test_hands_are_pre_trained_on_complement_and_tuned_on_freihand(prepared, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for scales in (shared.BASE, tuning.TUNED):
+        dense = replace(scales["full"], model=replace(scales["full"].model, upsampler="dense"))
+        monkeypatch.setitem(scales, "full", dense)
     official.write_pickle(prepared / "MANO_RIGHT.pkl", official.as_published(official.mano()))
     body, store, hands = (str(prepared / name) for name in ("mano.safetensors", "hands.store", "freihand"))
     assert main(["prepare", "body", "mano", str(prepared / "MANO_RIGHT.pkl"), "--out", body]) == 0

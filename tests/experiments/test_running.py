@@ -1,4 +1,4 @@
-"""Every cell runs: twenty steps at the scale tiny, its stages once, its result beside the paper's numbers.
+"""Every cell runs: eight steps at the scale tiny, its stages once, its result beside the paper's numbers.
 
 At this scale all fine-tuning is on rendered pictures. The way to the field's benchmarks is tried with made-up
 files in their official layout.
@@ -84,7 +84,7 @@ def test_every_cell_runs_and_is_measured(cell, root):
         cell.label,
     )
     assert list(found["stages"]) == [stage.name for stage in cell.stages]
-    assert all(about["steps"] == 20 for about in found["stages"].values())
+    assert all(about["steps"] == 8 for about in found["stages"].values())
     assert found["measured"]["rendered"]["samples"] == 2
     for numbers in found["measured"].values():
         assert 0 < numbers["pa_mpjpe_mm"] <= numbers["mpjpe_mm"] < 1000
@@ -123,7 +123,7 @@ def test_a_broken_off_stage_goes_on_and_another_configuration_is_refused(given, 
 
     def break_off(*args):
         steps.append(args)
-        if len(steps) == 8:
+        if len(steps) == 4:
             raise KeyboardInterrupt
         return original(*args)
 
@@ -132,12 +132,12 @@ def test_a_broken_off_stage_goes_on_and_another_configuration_is_refused(given, 
     with pytest.raises(KeyboardInterrupt):
         run_stage(cell.stage, 0, tmp_path, given)
     run_stage(cell.stage, 0, tmp_path, given)
-    assert len(steps) == 8 + 20 - 7
+    assert len(steps) == 4 + 8 - 3
     folder = tmp_path / "stages" / "tiny-pretrain-views-8-seed0"
     whole = run_stage(cell.stage, 0, tmp_path / "whole", given)
     assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    message = refusal(lambda: run_stage(cell.stage, 0, tmp_path, replace(given, samples=80)))
-    assert "holds a run with another samples (160, now 80); choose another --out" in message
+    message = refusal(lambda: run_stage(cell.stage, 0, tmp_path, replace(given, samples=32)))
+    assert "holds a run with another samples (64, now 32); choose another --out" in message
     other = run_stage(cell.stage, 1, tmp_path, given)
     assert (
         other != folder
@@ -159,7 +159,7 @@ def test_a_stage_is_refused_where_what_it_began_with_was_trained_anew(root, give
     shutil.copytree(root / "stages", tmp_path / "stages")
     run_stage(cell.stage, 0, tmp_path, given)
     shutil.rmtree(tmp_path / "stages" / "tiny-pretrain-seed0")
-    run_stage(cell.stage.start_from, 0, tmp_path, replace(given, samples=80))
+    run_stage(cell.stage.start_from, 0, tmp_path, replace(given, samples=32))
     message = refusal(lambda: run_stage(cell.stage, 0, tmp_path, given))
     assert "was begun with the weights of another tiny-pretrain; remove it" in message
 
@@ -229,10 +229,10 @@ def test_the_report_prints_both_numbers_and_draws_the_figure(root, tmp_path, cap
     assert main(["experiments", "report", str(root), "--out", str(tmp_path / "report.md")]) == 0
     printed = capsys.readouterr().out
     assert (tmp_path / "report.md").read_text() in printed
-    assert "Twenty steps, which show that everything runs and nothing else" in printed
+    assert "Eight steps, which show that everything runs and nothing else" in printed
     ours = result(root, "table6-views-2")["measured"]["rendered"]
     assert f"| 2 views | 89.5 / 61.4 | {ours['mpjpe_mm']:.1f} / {ours['pa_mpjpe_mm']:.1f} |" in printed
-    assert "Measured on 2 rendered pictures and 4 poses, after runs of 160 samples." in printed
+    assert "Measured on 2 rendered pictures and 4 poses, after runs of 64 samples." in printed
     for half in "ab":
         assert (tmp_path / f"figure4{half}-tiny.png").read_bytes().startswith(b"\x89PNG")
 

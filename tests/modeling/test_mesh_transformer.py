@@ -327,3 +327,22 @@ def test_looking_twice_at_a_mirrored_picture_gives_the_mirrored_person():
     assert_close(mirrored.joints_std, seen.joints_std[:, flip])
     once = model(model.prepare(maps))
     assert not torch.allclose(seen.joints, once.joints, atol=1e-4)  # the network alone is not symmetric
+
+
+def test_a_model_that_learns_no_more_says_the_same_and_follows_its_weights():
+    """Its upsampler is then worked out once, and joints are read off the coarse mesh."""
+    model = build(SMALL_LIKE).eval()
+    seen = random_input(model, 2)
+
+    def both():
+        with torch.no_grad():
+            learning = model.requires_grad_(True)(seen)
+            return learning, model.requires_grad_(False)(seen)
+
+    for _ in range(2):
+        learning, settled = both()
+        assert_close(settled.vertices, learning.vertices)
+        assert_close(settled.regressed, learning.regressed)
+        with torch.no_grad():
+            model.upsample.change.normal_(std=20)
+    assert_close(settled.regressed, torch.einsum("kv,nvc->nkc", model.regressor, settled.vertices))

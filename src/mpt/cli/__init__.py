@@ -178,7 +178,7 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         if _importing(frame):  # some libraries take any exception for a part of theirs that is missing
-            threading.Timer(0.1, signal.raise_signal, [number]).start()
+            threading.Timer(0.1, _signal_again, [number]).start()
             return
         raise Ended(number)
 
@@ -193,6 +193,14 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
+
+
+def _signal_again(number: int) -> None:
+    """From another thread: the main one is woken, too, where it waits and the system knows how."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _importing(frame: FrameType | None) -> bool:

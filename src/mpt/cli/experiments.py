@@ -59,7 +59,7 @@ class ExperimentsRun:
     """Tables or single cells; see `mpt experiments list`."""
     scale: Literal["full", "small", "tiny"] = "full"
     """full: the paper's, with the licensed files. small: the same on what is free, hours of one core.
-    tiny: twenty steps, to see that it runs."""
+    tiny: eight steps, to see that it runs."""
     seed: Annotated[tuple[int, ...], arg(metavar="N...")] = (0,)
     """Of weights and draws; several run one after another."""
     store: Annotated[Path | None, arg(metavar="STORE")] = None

@@ -1,7 +1,7 @@
 """What an experiment of the paper is: a cell of a table, the runs that lead to it, what is measured at last.
 
 Scales: ``full`` is the paper's own, with the licensed files. ``small`` is the same experiment on what is
-free, minutes of one core; its numbers are not the paper's and say so. ``tiny`` is small in twenty steps: it
+free, minutes of one core; its numbers are not the paper's and say so. ``tiny`` is small in eight steps: it
 shows that everything runs.
 """
 

@@ -34,7 +34,7 @@ METRICS = {
 SAYS = {
     "full": "With the paper's data.",
     "small": "Not with the paper's data: the same experiment on what is free, much shorter (scale small).",
-    "tiny": "Twenty steps, which show that everything runs and nothing else (scale tiny).",
+    "tiny": "Eight steps, which show that everything runs and nothing else (scale tiny).",
 }
 
 

@@ -27,11 +27,11 @@ FREE = PretrainConfig(
 TINY = replace(
     FREE,
     model=replace(SMALL, hidden=(16,), layers=1, heads=2, heatmap_size=56),
-    samples=20 * 8,
+    samples=8 * 8,
     batch_size=8,
     precision="float32",
     validation_samples=8,
-    log_every=5,
+    log_every=2,
 )
 BASE = {"full": FULL, "small": FREE, "tiny": TINY}
 """An epoch of the paper's is every pair of mesh and view once: with fewer views, or less motion, its run is

@@ -29,11 +29,11 @@ TINY = replace(
     FREE,
     model=BASE["tiny"].model,
     network=NetworkConfig("small", width=8, input_size=64, std_cells=1.5),
-    samples=20 * 2,
+    samples=8 * 2,
     batch_size=2,
     validation_samples=2,
-    validate_every=10,
-    log_every=5,
+    validate_every=4,
+    log_every=2,
 )
 POSE2D = {"small": 8, "tiny": 1}
 """How much longer the 2D network alone is trained: a weak one would decide every number behind it."""

@@ -36,7 +36,8 @@ class EncoderLayer(nn.Module):
         return self.ffn_norm(x + self._transform(x))
 
     def _attend(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (N, H, T, D/H)
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, N, H, T, D/H)
+        q, k, v = qkv.contiguous()  # as the products want them: one copy instead of three
         dropout = self.dropout if self.training else 0.0
         y = attention(q, k, v, keep, dropout).transpose(1, 2).flatten(2)
         return self._drop(self.attention_out(y))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mpt.bodies import Body
 from mpt.heatmaps import decode, marginals
 from mpt.modeling.attention import EncoderLayer, Norm
+from mpt.modeling.once import Once, settled
 from mpt.modeling.upsampling import DenseUpsampler, SparseUpsampler
 
 Inputs = Literal["patches", "joints", "coordinates", "features"]
@@ -209,6 +210,7 @@ class MeshTransformer(nn.Module):
             if config.upsampler == "sparse"
             else DenseUpsampler(self.coarse_count, middle_vertices, len(near))
         )
+        self._joints_of_coarse = Once()
         self._start_at_the_template()
 
     @classmethod
@@ -367,10 +369,7 @@ class MeshTransformer(nn.Module):
         joints, coarse, camera, spread, up, up_spread = heads
         with torch.autocast(coarse.device.type, enabled=False):
             vertices = self.upsample(coarse, rows)
-            if rows is None:
-                regressed = torch.einsum("kv,nvc->nkc", self.regressor, vertices)
-            else:
-                regressed = self.upsample.regressed(coarse, self.regressor)
+            regressed = self._regressed(coarse, vertices if rows is None else None)
             others = coarse[:, :0] if further is None else self.upsample.regressed(coarse, further)
         said = MeshPrediction(*(p.float() for p in (joints, coarse, vertices, regressed, camera, others)))
         if spread is not None:
@@ -379,6 +378,20 @@ class MeshTransformer(nn.Module):
             up_std = _spread(up_spread.float(), TYPICAL_RAD) * self.up_scale
             said = said._replace(up=F.normalize(up.float(), dim=-1), up_std=up_std)
         return said
+
+    def _regressed(self, coarse: Tensor, vertices: Tensor | None) -> Tensor:
+        """(N, K, 3) joints of the full mesh, of which all ``vertices`` (N, V, 3) are there, or only some."""
+        upsample = self.upsample
+        if isinstance(upsample, SparseUpsampler) and settled((upsample.change, self.regressor)):
+            sources = upsample.start, upsample.change, self.regressor
+            return self._joints_of_coarse(lambda: self._folded(upsample), sources) @ coarse
+        if vertices is None:
+            return upsample.regressed(coarse, self.regressor)
+        return torch.einsum("kv,nvc->nkc", self.regressor, vertices)
+
+    def _folded(self, upsample: SparseUpsampler) -> Tensor:
+        """(K, C); summed in double precision, for thousands of vertices make a joint."""
+        return upsample.folded(self.regressor.double(), self.coarse_count).to(self.regressor.dtype)
 
     def kept_tokens(self, maps: Tensor) -> int:
         """How many patch tokens a batch of heatmaps (N, J, S, S) takes: as many as its fullest sample keeps,

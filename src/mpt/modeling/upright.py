@@ -46,19 +46,16 @@ def quarters_to_upright(maps: Tensor, skeleton: Skeleton) -> Tensor:
     The axis goes from ankles over hips and shoulders to ears, as far as they are seen: who bends forward on
     straight legs stands. A hand has none.
     """
-    axis = maps.new_zeros(len(maps), 2)
     if "left_shoulder" not in skeleton.joints:
-        return axis[:, 0].long()
+        return torch.zeros(len(maps), dtype=torch.long, device=maps.device)
     pairs = skeleton.indices(*(f"{side}_{joint}" for joint in AXIS for side in ("left", "right")))
-    peak, cell = maps[:, pairs].flatten(-2).max(-1)
+    highest = [maps[:, joint].flatten(-2).max(-1) for joint in pairs]  # without a copy of the maps
+    peak, cell = (torch.stack(part, 1) for part in zip(*highest))
     at = torch.stack([cell % maps.shape[-1], cell // maps.shape[-1]], -1).to(maps.dtype)
-    places, seen = [], []
-    for both, height in zip(at.unflatten(1, (len(AXIS), 2)).unbind(1), peak.unflatten(1, (-1, 2)).unbind(1)):
-        weight = ((height >= SEEN) * height)[..., None]
-        places.append((both * weight).sum(1) / weight.sum(1).clamp_min(1e-9))
-        seen.append(weight.sum(1) > 0)  # (N, 1)
-    for low, high, low_seen, high_seen in zip(places, places[1:], seen, seen[1:]):
-        axis = axis + (high - low) * (low_seen & high_seen)
-    x, y = axis.unbind(-1)
+    weight = ((peak >= SEEN) * peak).unflatten(1, (len(AXIS), 2))[..., None]  # of both sides
+    whole = weight.sum(2)
+    place = (at.unflatten(1, (len(AXIS), 2)) * weight).sum(2) / whole.clamp_min(1e-9)  # (N, 4, 2)
+    seen = (whole[:, 1:] > 0) & (whole[:, :-1] > 0)
+    x, y = (place.diff(dim=1) * seen).sum(1).unbind(-1)
     lies = x.abs() > y.abs()
     return torch.where(lies, torch.where(x > 0, 1, 3), torch.where(y > 0, 2, 0))

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpt.modeling.once import Once
+
 
 class DenseUpsampler(nn.Module):
     """The paper's: coarse -> middle -> full, full matrices over the vertex axis, from each of a body's meshes
@@ -65,11 +67,15 @@ class SparseUpsampler(nn.Module):
         self.register_buffer("near", near.int())
         self.register_buffer("start", weight.clone().float())
         self.change = nn.Parameter(torch.zeros_like(self.start))
+        self._weight = Once()
 
     @property
     def weight(self) -> Tensor:
         """(V, k), rows sum to what the interpolation's do."""
-        return self.start + 0.01 * (self.change - self.change.mean(1, keepdim=True))
+        return self._weight(
+            lambda: self.start + 0.01 * (self.change - self.change.mean(1, keepdim=True)),
+            (self.start, self.change),
+        )
 
     def forward(self, vertices: Tensor, rows: Tensor | None = None) -> Tensor:
         """(N, coarse, 3) -> (N, V, 3), or (N, len(rows), 3)."""
@@ -80,7 +86,11 @@ class SparseUpsampler(nn.Module):
 
     def regressed(self, vertices: Tensor, regressor: Tensor) -> Tensor:
         """(N, K, 3): a joint regressor (K, V) applied to the full mesh, which is never made."""
-        matrix = regressor.new_zeros(len(regressor), vertices.shape[1])
+        return self.folded(regressor, vertices.shape[1]) @ vertices
+
+    def folded(self, regressor: Tensor, coarse: int) -> Tensor:
+        """(K, coarse): a joint regressor (K, V) that reads the coarse mesh and means the full one."""
+        matrix = regressor.new_zeros(len(regressor), coarse)
         for near, weight in zip(self.near.long().T, self.weight.T):
             matrix = matrix.index_add(1, near, regressor * weight)
-        return matrix @ vertices
+        return matrix
