@@ -20,7 +20,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load as load_tensors
 from test_finetune import TINY as PHOTOS
-from test_finetune import Numbers, body, pictures  # noqa: F401 - fixtures
+from test_finetune import Numbers, given_body, given_pictures  # noqa: F401 - fixtures
 from test_pretrain import PAIRS, QUERYING, TINY, write_store
 
 from mpt import bodies, checkpoint, cli
@@ -179,7 +179,7 @@ def two_processes(task: str, folder: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def folder(body, pictures, tmp_path_factory):  # noqa: F811
+def folder(body, pictures, tmp_path_factory):
     """Poses, pictures, the runs of one process, and one that it broke off after two steps."""
     folder = tmp_path_factory.mktemp("distributed")
     write_store(folder / "poses.store", body)
