@@ -15,7 +15,7 @@ from mpt.datasets import (
     muco3dhp,
 )
 from mpt.errors import InputError
-from mpt.recipes.finetune import read_set
+from mpt.recipes.photos import read_set
 from mpt.skeletons import COCO17, H36M17, LSP14
 
 PEOPLE = [layouts.People(seed) for seed in range(3)]

@@ -33,8 +33,9 @@ from mpt.recipes import parallel
 from mpt.recipes import pretrain as recipe
 from mpt.recipes.draws import Poses
 from mpt.recipes.evaluate import evaluate_poses
-from mpt.recipes.finetune import FinetuneConfig, finetune, step_order
+from mpt.recipes.finetune import FinetuneConfig, finetune
 from mpt.recipes.loop import LoopConfig, Run
+from mpt.recipes.photos import step_order
 from mpt.recipes.pretrain import pretrain
 
 EASY = {"batch_size": 2, "accumulate": 4, "samples": 8 * 5, "validate_every": 5}

@@ -23,7 +23,7 @@ from mpt.datasets.mixture import Mixture
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import SMALL
 from mpt.recipes import finetune as recipe
-from mpt.recipes import networks
+from mpt.recipes import networks, photos
 from mpt.recipes.configs import read_config
 from mpt.recipes.conventions import convention_of
 from mpt.recipes.finetune import FinetuneConfig, finetune
@@ -228,11 +228,11 @@ class Numbers:
 @pytest.mark.parametrize("mixed", [None, (3.0, 1.0)])
 def test_a_step_s_samples_follow_from_its_number_whoever_takes_it(mixed):
     mixture = Mixture([Numbers("a", 7), Numbers("b", 4)], mixed, seed=5)
-    alone = list(recipe.step_order(mixture, 6, range(9)))
+    alone = list(photos.step_order(mixture, 6, range(9)))
     epochs = [pair for number in range(3) for pair in mixture.epoch(number)]
     assert list(chain(*alone[:5])) == epochs[:30]
-    assert list(recipe.step_order(mixture, 6, range(4, 9))) == alone[4:]
-    ranks = [list(recipe.step_order(mixture, 2, range(9), rank=r, processes=3)) for r in range(3)]
+    assert list(photos.step_order(mixture, 6, range(4, 9))) == alone[4:]
+    ranks = [list(photos.step_order(mixture, 2, range(9), rank=r, processes=3)) for r in range(3)]
     assert [list(chain(*parts)) for parts in zip(*ranks)] == alone
 
 
@@ -253,7 +253,7 @@ def test_a_share_of_the_samples_is_the_same_one_in_every_run(pictures, body):
 
 
 def test_perfect_predictions_have_no_error(pictures, body):
-    held_out = recipe.read_set("rendered", "validation", {"rendered": pictures}, body)
+    held_out = photos.read_set("rendered", "validation", {"rendered": pictures}, body)
     examples = recipe.photo_dataset(held_out, TINY, body)
     truth = truth_of(next(iter(DataLoader(examples, batch_size=2))), body)
     model = recipe.build(TINY, body)
@@ -297,10 +297,10 @@ def test_a_photo_that_is_missing_is_said_in_a_sentence_by_workers_too(pictures, 
     samples = rendered.RenderedSamples(tmp_path, ["000000"])
     whole = (pictures / "train" / "000000.npz").read_bytes()
     (tmp_path / "000000.npz").write_bytes(whole)
-    photos = recipe.photo_dataset(samples, TINY, body)
+    shown = recipe.photo_dataset(samples, TINY, body)
     for workers in (0, 1):
-        loaded = iter(recipe._loader(photos, workers, batch_size=1))
-        message = refusal(lambda loaded=loaded: recipe._next(loaded))
+        loaded = iter(photos.loader(shown, workers, batch_size=1))
+        message = refusal(lambda loaded=loaded: photos.next_batch(loaded))
         assert message == f"{tmp_path / '000000.jpg'}: this photo is missing; put it there"
 
 
@@ -324,5 +324,5 @@ def test_a_broken_network_file_is_refused(finished, tmp_path):
 
 def test_the_first_samples_of_an_epoch_differ_from_the_next(pictures, body):
     mixture = Mixture(recipe.read_sets(TINY, {"rendered": pictures}, body))
-    drawn = list(chain(*recipe.step_order(mixture, 6, range(2))))
+    drawn = list(chain(*photos.step_order(mixture, 6, range(2))))
     assert len(set(drawn)) == 12 and sorted(index for index, _ in drawn) == sorted([*range(6)] * 2)
