@@ -119,7 +119,7 @@ class Body:
         )
 
     def bone_transforms(self, rotations: Tensor, shape: Tensor, translation: Tensor | None = None) -> Tensor:
-        """(N, B, 4, 4) from each bone's frame, at its head and parallel to the rest pose's axes, to the world.
+        """(N, B, 4, 4) from the frame of each bone, parallel to the world at rest, to the world.
 
         Of what ``forward`` is given.
         """

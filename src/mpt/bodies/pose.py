@@ -1,4 +1,4 @@
-"""One body's pose: what a rigged file, an animation program or another pose of the same person starts from."""
+"""One body's pose: what a rigged file, or another pose of the same person, starts from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,9 +17,7 @@ class Posed(NamedTuple):
     """A posed body in the axes of its pose, metres, float32."""
 
     vertices: np.ndarray  # (V, 3)
-    transforms: (
-        np.ndarray
-    )  # (B, 4, 4) from each bone's frame, at its head and parallel to the rest pose's axes
+    transforms: np.ndarray  # (B, 4, 4) from each bone, whose frame is parallel to the rest pose's axes
     joints: np.ndarray  # (K, 3) of the body's skeleton
 
 
