@@ -15,14 +15,14 @@ import numpy as np
 
 from mpt.errors import InputError
 from mpt.render import vertex_normals
-from mpt.rigs.gltf import baked
+from mpt.rigs.gltf import FACING, baked
 from mpt.writing import write_whole
 
 ADVICE = "choose another folder"
 
 
 def _glb(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
-    return baked(vertices * np.float32([1, -1, -1]), faces)  # a half turn: triangles keep their outward side
+    return baked(vertices * FACING, faces)  # a half turn: triangles keep their outward side
 
 
 def _obj(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:

@@ -6,11 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from mpt.rigs.gltf import FACING
 from mpt.views import level
 
-FACING = np.array([1.0, -1, -1])  # a level camera's axes, y down, z forward -> y up, z towards the camera
 DEPTH_ERROR = 0.05  # of a person's distance: how far off it may be, which lifts the feet along their ray
 CONTACT_M = 0.03  # how far the lowest skin is off the floor where distances are right
+UNSURE_DEG = 25.0  # a model that is less sure of up does not level anything
 ASSUMED_UP_DEG = 10.0  # how far photos are off level that are only taken to be
 ROUNDS = 5
 
@@ -40,7 +41,7 @@ class World:
 def world_of(
     meshes: Sequence[np.ndarray],
     up: np.ndarray | None,
-    up_std_deg: float = ASSUMED_UP_DEG,
+    up_std_deg: float | None = None,
     *,
     standing: bool = True,
 ) -> World:
@@ -52,7 +53,7 @@ def world_of(
         nearly as the lowest skin of several allows. Who stands elsewhere moves it little.
     """
     said = np.array([0.0, -1, 0]) if up is None else np.asarray(up, float)
-    std = np.radians(ASSUMED_UP_DEG if up is None else max(up_std_deg, 1.0))
+    std = np.radians(ASSUMED_UP_DEG if up is None or up_std_deg is None else max(up_std_deg, 1.0))
     up_from = "assumed" if up is None else "model"
     middle = np.mean([mesh.mean(0) for mesh in meshes], 0) if len(meshes) else np.zeros(3)
     if not standing or not len(meshes):
@@ -61,7 +62,7 @@ def world_of(
     lowest = np.stack([mesh[(mesh @ said).argmin()] for mesh in meshes]).astype(float)
     rotation = _upright(_normal(lowest, said, std) if len(meshes) > 1 else said)
     heights = np.array([(mesh @ rotation[1]).min() for mesh in meshes], float)
-    floor = _height(heights, _errors(lowest, rotation[1]))
+    floor = _height(heights, _error(lowest, rotation[1]))
     shift = -rotation @ middle
     shift[1] = -floor
     return World(rotation, shift, up_from, tuple(float(height) for height in heights - floor))
@@ -71,9 +72,11 @@ def _upright(up: np.ndarray) -> np.ndarray:
     return FACING[:, None] * level(up)
 
 
-def _errors(lowest: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """(N,) metres by which points (N, 3) that stand on the floor are off it, along up."""
-    return CONTACT_M + DEPTH_ERROR * np.abs(lowest @ up)
+def _error(lowest: np.ndarray, up: np.ndarray) -> float:
+    """Metres by which points (N, 3) that stand on the floor are off it, along up; for all that of the lowest,
+    or somebody high up would be believed most.
+    """
+    return CONTACT_M + DEPTH_ERROR * float(np.abs(lowest @ up).max())
 
 
 def _normal(lowest: np.ndarray, up: np.ndarray, std: float) -> np.ndarray:
@@ -87,28 +90,25 @@ def _normal(lowest: np.ndarray, up: np.ndarray, std: float) -> np.ndarray:
     east /= np.linalg.norm(east)
     north = np.cross(east, up)
     columns = np.column_stack([lowest @ east, lowest @ north, -np.ones(len(lowest))])
-    errors, weight = _errors(lowest, up), np.ones(len(lowest))
-    tilt = np.zeros(3)
+    heights, error = lowest @ up, _error(lowest, up)
+    tilt = np.array([0.0, 0.0, _height(heights, error)])
     for _ in range(ROUNDS):
-        rows = np.concatenate([columns * (weight / errors)[:, None], np.eye(2, 3) / std])
-        wanted = np.concatenate([-(lowest @ up) * weight / errors, np.zeros(2)])
-        tilt = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-        weight = _trust((columns @ tilt + lowest @ up) / errors)
+        weight = _trust((columns @ tilt + heights) / error) / error
+        rows = np.concatenate([columns * weight[:, None], np.eye(2, 3) / std])
+        tilt = np.linalg.lstsq(rows, np.concatenate([-heights * weight, np.zeros(2)]), rcond=None)[0]
     normal = up + tilt[0] * east + tilt[1] * north
     return normal / np.linalg.norm(normal)
 
 
-def _height(heights: np.ndarray, errors: np.ndarray) -> float:
+def _height(heights: np.ndarray, error: float) -> float:
     """The height that most share: those who are far off, on a chair or in the air, hardly count."""
-    order = np.argsort(heights)
-    share = np.cumsum((1 / errors**2)[order])
-    found = float(heights[order][np.searchsorted(share, share[-1] / 2)])  # the weighted median
+    found = float(np.sort(heights)[(len(heights) - 1) // 2])
     for _ in range(ROUNDS):
-        weight = (_trust((heights - found) / errors) / errors) ** 2
+        weight = _trust((heights - found) / error) ** 2
         found = float(weight @ heights / weight.sum())
     return found
 
 
 def _trust(off: np.ndarray) -> np.ndarray:
-    """Weights of residuals, in their own spread: one near zero, less beyond (Cauchy)."""
-    return 1 / np.sqrt(1 + (off / 2) ** 2)
+    """Weights of residuals, in their own spread: one near zero, less and less beyond (Geman and McClure)."""
+    return 1 / (1 + (off / 2) ** 2)

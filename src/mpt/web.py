@@ -21,9 +21,9 @@ import numpy as np
 
 from mpt import demo, results
 from mpt.errors import InputError
-from mpt.export import write_mesh, write_picture
-from mpt.images import read_image
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.export import write_picture
+from mpt.images import read_picture
+from mpt.reconstruct import Reconstructor
 from mpt.skeletons import COCO17, Skeleton
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Answer:
 
     Attributes:
         overlay: the bodies over the photo, and from the side.
-        together: a GLB of everybody where they stand, about their middle; None where nobody was found.
+        together: a GLB of everybody where they stand, on the floor; None where nobody was found.
         files: all that can be downloaded.
         words: a sentence or two.
     """
@@ -69,12 +69,12 @@ def answer(
 
     Raises InputError for what is no picture, or a focal length that no camera has, or two.
     """
-    image = read_image(photo)
+    image, exif_mm = read_picture(photo)
     start = time.perf_counter()
     found = reconstructor.pose2d(image)
     found_at = time.perf_counter()
     size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm)
+    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm, exif_mm=exif_mm)
     lifted_at = time.perf_counter()
     folder.mkdir(parents=True)
     meshes = results.write_files(folder, image, people, ("glb",))
@@ -86,21 +86,7 @@ def answer(
     words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
     if len(people) > 1:
         files.append(folder / "everybody.glb")
-        write_mesh(files[-1], *_together(people))
     return Answer(files[0], files[-1] if people else None, tuple(files), words)
-
-
-def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in axes of a level camera,
-    as far as the model knows it; faces.
-    """
-    middle = np.mean([person.translation_m for person in people], 0)
-    before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
-    vertices = [person.vertices + (person.translation_m - middle) for person in people]
-    turn = results.level_of(people)
-    together = np.concatenate(vertices)
-    together = together if turn is None else (together @ turn.T).astype(np.float32)
-    return together, np.concatenate([p.faces + n for p, n in zip(people, before)])
 
 
 def _words(count: int, seconds: results.Seconds, one: str, more: str) -> str:

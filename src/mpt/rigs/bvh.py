@@ -46,7 +46,7 @@ def bvh(rig: Rig, scale: Scale = "m") -> bytes:
 
     write(0, 0)
     angles = roma.rotmat_to_euler("ZXY", torch.from_numpy(rig.turns[order]), degrees=True)
-    frame = np.concatenate([rig.root_m * unit, angles.numpy().ravel()])
+    frame = np.concatenate([rig.root_m * unit, np.ravel(np.asarray(angles))])
     lines += ["MOTION", "Frames: 1", f"Frame Time: {FRAME_S:.6f}", _words(frame)]
     return ("\n".join(lines) + "\n").encode()
 

@@ -8,26 +8,21 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import roma
-import torch
 
 from mpt.render import vertex_normals
-from mpt.rigs.rig import Place, Rig
+
+if TYPE_CHECKING:
+    from mpt.rigs.rig import Place, Rig  # with it comes torch, which no baked mesh needs
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 KINDS = {np.dtype(np.float32): 5126, np.dtype(np.uint32): 5125, np.dtype(np.uint16): 5123}
 SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
-SKIN = {
-    "name": "skin",
-    "pbrMetallicRoughness": {
-        "baseColorFactor": [0.31, 0.5, 0.76, 1.0],
-        "metallicFactor": 0.0,
-        "roughnessFactor": 0.7,
-    },
-}
+FACING = np.array([1, -1, -1], np.float32)
+"""Camera axes (y down, z forward) -> y up, facing the viewer: a half turn about x."""
+BLUE = (0.31, 0.5, 0.76, 1.0)
 
 
 class Lens(NamedTuple):
@@ -37,18 +32,21 @@ class Lens(NamedTuple):
     size_wh: tuple[int, int]
 
 
-def baked(vertices: np.ndarray, faces: np.ndarray) -> bytes:
-    """A mesh (V, 3), (F, 3) as it stands."""
+def baked(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None) -> bytes:
+    """A mesh (V, 3), (F, 3) as it stands; colours (V, 3) of its vertices, sRGB in [0, 1], if it has any."""
     file = _File()
-    file.nodes.append({"mesh": file.mesh(vertices, faces), "name": "person"})
+    attributes = {} if colours is None else {"COLOR_0": _linear(colours)}
+    if colours is not None:
+        file.skin_colour = [1.0, 1.0, 1.0, 1.0]  # by which they are multiplied
+    file.nodes.append({"mesh": file.mesh(vertices, faces, **attributes), "name": "person"})
     return file.content([0])
 
 
-def rigged(rigs: Mapping[str, Rig], place: Place, lens: Lens | None = None) -> bytes:
+def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens | None = None) -> bytes:
     """Rigs by their names, each an armature and its skin, whose pose stands in the joints' nodes.
 
-    An armature's own node stands on y = 0 below its root. ``lens`` adds the camera, at ``place`` of the
-    origin of camera axes (x right, y down, z forward).
+    An armature's own node stands on y = 0 below its root. ``lens`` adds the photo's camera, where ``camera``
+    puts the origin of camera axes (x right, y down, z forward).
     """
     file, scene = _File(), []
     for name, rig in rigs.items():
@@ -70,17 +68,17 @@ def rigged(rigs: Mapping[str, Rig], place: Place, lens: Lens | None = None) -> b
         )
         scene.append(len(file.nodes))
         file.nodes.append({"mesh": mesh, "skin": len(file.skins) - 1, "name": f"{name} skin"})
-    if lens is not None:
+    if lens is not None and camera is not None:
         scene.append(len(file.nodes))
         file.cameras.append(_camera(lens))
-        turn = _quaternions((place.rotation * [1, -1, -1])[None])[0]  # glTF's cameras look along -z
+        turn = _quaternions((camera.rotation * FACING)[None])[0]  # glTF's cameras look along -z
         file.nodes.append(
-            {"camera": 0, "name": "camera", "translation": _plain(place.shift), "rotation": _plain(turn)}
+            {"camera": 0, "name": "camera", "translation": _plain(camera.shift), "rotation": _plain(turn)}
         )
     return file.content(scene)
 
 
-def _joint_nodes(rig: Rig, first: int, root: np.ndarray) -> list[dict]:
+def _joint_nodes(rig: "Rig", first: int, root: np.ndarray) -> list[dict]:
     """A node for each joint; ``first`` is the number of the first one, ``root`` where it is."""
     nodes: list[dict] = []
     for name, offset, turn in zip(rig.joints, rig.offsets, _quaternions(rig.turns)):
@@ -110,6 +108,7 @@ class _File:
     accessors: list[dict] = field(default_factory=list)
     views: list[dict] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
+    skin_colour: Sequence[float] = BLUE
 
     def accessor(self, array: np.ndarray, target: int | None = None, *, bounds: bool = False) -> int:
         """The number under which an array is kept."""
@@ -140,13 +139,14 @@ class _File:
 
     def content(self, scene: list[int]) -> bytes:
         """The file's bytes; ``scene`` numbers the nodes that no other node holds."""
+        matt = {"baseColorFactor": self.skin_colour, "metallicFactor": 0.0, "roughnessFactor": 0.7}
         header = {
             "asset": {"version": "2.0", "generator": "mpt"},
             "scene": 0,
             "scenes": [{"nodes": scene}],
             "nodes": self.nodes,
             "meshes": self.meshes,
-            "materials": [SKIN],
+            "materials": [{"name": "skin", "pbrMetallicRoughness": matt}],
             "skins": self.skins,
             "cameras": self.cameras,
             "accessors": self.accessors,
@@ -166,8 +166,17 @@ class _File:
         )
 
 
+def _linear(colours: np.ndarray) -> np.ndarray:
+    """sRGB -> linear light, both in [0, 1]: what glTF's vertices have."""
+    bright = ((colours + 0.055) / 1.055) ** 2.4
+    return np.where(colours <= 0.04045, colours / 12.92, bright).astype(np.float32)
+
+
 def _quaternions(turns: np.ndarray) -> np.ndarray:
     """(N, 3, 3) -> (N, 4) unit quaternions x, y, z, w."""
+    import roma
+    import torch
+
     return roma.rotmat_to_unitquat(torch.from_numpy(turns)).numpy()
 
 

@@ -63,7 +63,6 @@ def mixamo(body: Body) -> dict[str, str]:
 
 def _mixamo_name(part: str) -> str:
     side, _, limb = part.rpartition("_")
-    if finger := re.fullmatch(r"([a-z]+)(\d)", limb):
-        if finger[1] in FINGERS:
-            return f"mixamorig:{side.title()}Hand{finger[1].title()}{finger[2]}"
+    if (finger := re.fullmatch(r"([a-z]+)(\d)", limb)) and finger[1] in FINGERS:
+        return f"mixamorig:{side.title()}Hand{finger[1].title()}{finger[2]}"
     return f"mixamorig:{side.title()}{MIXAMO[limb]}"
