@@ -127,7 +127,9 @@ def focal_mm_of(photo: Image.Image, name: str) -> float | None:
     note says so.
     """
     try:
-        exif = photo.getexif().get_ifd(PRIVATE)
+        whole = photo.getexif()
+        with warnings.catch_warnings(action="ignore"):  # of damaged tags, which are then left out
+            exif = whole.get_ifd(PRIVATE)
         focal = _equivalent(exif)
         taken = sorted(_positive(exif, tag) for tag in (WIDTH, HEIGHT))
     except Exception:  # of any kind, where EXIF is damaged
