@@ -47,10 +47,9 @@ def test_a_photo_is_answered_with_everybody_where_they_stand(two, tmp_path):
     people = [trimesh.load(file, process=False, force="mesh").vertices for file in found.files[2:4]]
     result = json.loads((tmp_path / "answer" / "result.json").read_text())
     first, second = (np.array(person["camera"]["translation_m"]) for person in result["people"])
-    for place, standing in enumerate(people):
-        where = (together[place] - standing) * [1, -1, -1]  # GLB is y up, facing the viewer
-        np.testing.assert_allclose(where - where[0], 0, atol=1e-5)
-        np.testing.assert_allclose(where[0], (first - second) / 2 * (1 - 2 * place), atol=1e-4)
+    assert min(together[..., 1].min(1)) == pytest.approx(min(result["world"]["above_floor_m"]), abs=2e-3)
+    apart = [there.mean(0) - alone.mean(0) for there, alone in zip(together, people)]
+    assert np.linalg.norm(apart[1] - apart[0]) == pytest.approx(np.linalg.norm(second - first), abs=0.01)
 
 
 def test_one_person_is_their_own_mesh_and_nobody_none(tmp_path_factory, tmp_path):
@@ -69,8 +68,12 @@ def test_a_model_that_says_how_sure_it_is_colours_everybody_s_skin(tmp_path_fact
     sure.model.transformer.spread_scale.mul_(0.02 / sure(PHOTO)[0].joints3d_std_m.mean()).mul_(scale)
     found = web.answer(sure, PHOTO, tmp_path / "answer")
     assert [file.name for file in found.files][-2:] == ["everybody.glb", "how-sure.glb"]
-    plain, coloured = (trimesh.load(file, process=False, force="mesh") for file in found.files[-2:])
-    np.testing.assert_array_equal(coloured.vertices, plain.vertices)
+    standing = glb_attribute(found.how_sure, "POSITION").reshape(2, -1, 3)
+    floor = min(json.loads((tmp_path / "answer" / "result.json").read_text())["world"]["above_floor_m"])
+    assert standing[..., 1].min() == pytest.approx(floor, abs=1e-3)
+    for person, alone in zip(standing, sure(PHOTO)):
+        sizes = (np.linalg.norm(mesh - mesh[0], axis=1) for mesh in (person, alone.vertices))
+        np.testing.assert_allclose(*sizes, atol=1e-4)
     hand = bodies.load().parts["hand.L"].numpy()
     shown = glb_attribute(found.how_sure, "COLOR_0").reshape(2, -1, 3)  # linear light
     for person in shown:  # viridis: yellow where the model is sure, violet where it is not

@@ -21,9 +21,10 @@ import numpy as np
 
 from mpt import demo, results, sureness
 from mpt.errors import InputError
-from mpt.export import write_coloured, write_mesh, write_picture
-from mpt.images import read_image
+from mpt.export import write_coloured, write_picture
+from mpt.images import read_picture
 from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.rigs.gltf import FACING
 from mpt.skeletons import COCO17, Skeleton
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Answer:
 
     Attributes:
         overlay: the bodies over the photo, and from the side.
-        together: a GLB of everybody where they stand, about their middle; None where nobody was found.
+        together: a GLB of everybody where they stand, on the floor; None where nobody was found.
         how_sure: the same, coloured by how sure the model is; None where it does not say.
         files: all that can be downloaded.
         words: a sentence or two.
@@ -75,12 +76,12 @@ def answer(
 
     Raises InputError for what is no picture, or a focal length that no camera has, or two.
     """
-    image = read_image(photo)
+    image, exif_mm = read_picture(photo)
     start = time.perf_counter()
     found = reconstructor.pose2d(image)
     found_at = time.perf_counter()
     size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm)
+    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm, exif_mm=exif_mm)
     lifted_at = time.perf_counter()
     folder.mkdir(parents=True)
     meshes = results.write_files(folder, image, people, ("glb",))
@@ -92,11 +93,10 @@ def answer(
     words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
     if len(people) > 1:
         files.append(folder / "everybody.glb")
-        write_mesh(files[-1], *_together(people))
     together, how_sure = files[-1] if people else None, None
     if people and says_how_sure(reconstructor):
         how_sure = folder / "how-sure.glb"
-        write_coloured(how_sure, *_together(people), _colours(reconstructor, people))
+        _write_coloured(how_sure, reconstructor, people)
         files.append(how_sure)
     return Answer(files[0], together, how_sure, tuple(files), words)
 
@@ -105,23 +105,14 @@ def says_how_sure(reconstructor: Reconstructor) -> bool:
     return reconstructor.model.transformer.config.spread
 
 
-def _colours(reconstructor: Reconstructor, people: list[Reconstruction]) -> np.ndarray:
-    """(V, 3) sRGB of everybody's vertices, one person's after the other's."""
-    shares = sureness.skin_shares(reconstructor.model.transformer)
-    return sureness.colours(np.concatenate([shares @ person.joints3d_std_m for person in people]))
-
-
-def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in axes of a level camera,
-    as far as the model knows it; faces.
-    """
-    middle = np.mean([person.translation_m for person in people], 0)
+def _write_coloured(path: Path, reconstructor: Reconstructor, people: list[Reconstruction]) -> None:
+    """A GLB of everybody in the world, each vertex coloured by how sure the model is there."""
+    world, shares = results.world_of_people(people), sureness.skin_shares(reconstructor.model.transformer)
     before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
-    vertices = [person.vertices + (person.translation_m - middle) for person in people]
-    turn = results.level_of(people)
-    together = np.concatenate(vertices)
-    together = together if turn is None else (together @ turn.T).astype(np.float32)
-    return together, np.concatenate([p.faces + n for p, n in zip(people, before)])
+    vertices = np.concatenate([world(person.vertices + person.translation_m) for person in people])
+    faces = np.concatenate([person.faces + first for person, first in zip(people, before)])
+    colours = sureness.colours(np.concatenate([shares @ person.joints3d_std_m for person in people]))
+    write_coloured(path, vertices * FACING, faces, colours)  # it turns them back
 
 
 def _words(count: int, seconds: results.Seconds, one: str, more: str) -> str:
