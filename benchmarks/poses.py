@@ -22,7 +22,7 @@ from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.heatmaps import DETECTOR
 from mpt.recipes.evaluate import evaluate_poses, spread
-from mpt.recipes.prepare import pose_kind
+from mpt.recipes.poses import pose_kind
 
 LEAST = 200
 METRICS = ("mpjpe", "pa_mpjpe", "mpve")

@@ -7,19 +7,16 @@ own 3D landmarks are the rival. The pictures and the maps are made once and kept
 model is measured in seconds; 500 of them take about half an hour of one core.
 """
 
-import hashlib
 import io
-import json as json_text
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 import tyro
-from measuring import HIPS, LANDMARKS, body_px, limb_pa_mpjpe, table, write_json
+from measuring import HIPS, LANDMARKS, as_jpeg, body_px, keep_to, limb_pa_mpjpe, table, write_json
 from PIL import Image
 from rich.progress import track
 
@@ -27,7 +24,6 @@ from mpt import assets, bodies, checkpoint
 from mpt.bodies import Body
 from mpt.crops import Crop
 from mpt.datasets.store import PoseStore
-from mpt.errors import InputError
 from mpt.images import read_image
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.pose2d.base import Person2D
@@ -59,12 +55,7 @@ def pictures(folder: Path, store: PoseStore, body: Body, count: int) -> Iterator
     Raises InputError for a folder that holds pictures of other poses or another body.
     """
     poses = store.rotvec(store.validation)
-    about = {"body": body.hash, "poses": hashlib.sha256(poses.tobytes()).hexdigest(), "seed": SEED}
-    said = folder / "about.json"
-    if not said.exists():
-        write_whole(said, json_text.dumps(about).encode())
-    elif json_text.loads(said.read_text()) != about:
-        raise InputError(f"{folder}: its pictures show other poses or another body; give another --cache")
+    keep_to(folder, body, poses, SEED)
 
     order = np.random.default_rng(SEED).permutation(len(poses))
     people = body.sample_shapes(4096, torch.Generator().manual_seed(SEED))
@@ -74,8 +65,7 @@ def pictures(folder: Path, store: PoseStore, body: Body, count: int) -> Iterator
             shape = people[k % len(people)].numpy()
             scene = random_scene(body, poses[pose], shape, np.random.default_rng([SEED, k]))
             (subject,) = scene.people
-            jpeg = cv2.imencode(".jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-            write_whole(image, jpeg.tobytes())
+            write_whole(image, as_jpeg(scene.image).tobytes())
             write_whole(truth, _npz(vertices=subject.vertices, K=scene.K))
         with np.load(truth) as arrays:
             vertices, K = arrays["vertices"], arrays["K"]

@@ -12,9 +12,7 @@ A knee's flexion is told by the mesh's hip, knee and ankle; 0 is a straight line
 The pictures are made once and kept in a folder. Models that tell no up are measured by their knees alone.
 """
 
-import hashlib
 import io
-import json as json_text
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,7 +22,7 @@ import numpy as np
 import roma
 import torch
 import tyro
-from measuring import table, write_json
+from measuring import as_jpeg, keep_to, table, write_json
 from rich.progress import track
 from torch import Tensor
 
@@ -36,7 +34,6 @@ from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.datasets.widening import NO_WIDENING
 from mpt.demo import match
-from mpt.errors import InputError
 from mpt.heatmaps import DETECTOR, PERFECT, HeatmapNoise
 from mpt.modeling.upright import look_upright
 from mpt.recipes.evaluate import spread
@@ -212,12 +209,7 @@ def pictures(folder: Path, body: Body, count: int) -> Iterator[Scene]:
     Raises InputError for a folder that holds pictures of other poses or another body.
     """
     poses = standing(body)
-    about = {"body": body.hash, "poses": hashlib.sha256(poses.tobytes()).hexdigest(), "seed": SEED}
-    said = folder / "about.json"
-    if not said.exists():
-        write_whole(said, json_text.dumps(about).encode())
-    elif json_text.loads(said.read_text()) != about:
-        raise InputError(f"{folder}: its pictures show other poses or another body; give another --cache")
+    keep_to(folder, body, poses, SEED)
     people = body.sample_shapes(4096, torch.Generator().manual_seed(SEED)).numpy()
     for k in range(count):
         path = folder / f"{k:03d}.npz"
@@ -233,9 +225,8 @@ def pictures(folder: Path, body: Body, count: int) -> Iterator[Scene]:
 
 def _packed(scene: Scene) -> bytes:
     (person,) = scene.people
-    jpeg = cv2.imencode(".jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
     buffer = io.BytesIO()
-    np.savez(buffer, image=jpeg, K=scene.K, up=scene.up, **vars(person))
+    np.savez(buffer, image=as_jpeg(scene.image), K=scene.K, up=scene.up, **vars(person))
     return buffer.getvalue()
 
 

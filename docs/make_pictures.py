@@ -20,7 +20,7 @@ from mpt.cameras import h36m_s1
 from mpt.crops import Crop
 from mpt.export import write_picture
 from mpt.pose2d.blazepose import BlazePose
-from mpt.recipes.prepare import repair
+from mpt.recipes.poses import repair
 from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view
 from mpt.scenes import demo_hands, demo_scenes
 from mpt.skeletons import COCO29

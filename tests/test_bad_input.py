@@ -379,7 +379,7 @@ def test_an_unknown_experiment_names_the_nearest(capsys):
     ("args", "words"),
     [
         (["reconstruct", "photo.jpg", "--ouput", "there"], ["--ouput", "--out"]),
-        (["reconstruct", "photo.jpg", "--format", "fbx"], ["'fbx'", "'glb'"]),
+        (["reconstruct", "photo.jpg", "--format", "stl"], ["'stl'", "'glb'"]),
         (["reconstruct", "photo.jpg", "--focal", "wide"], ["--focal", "'wide'"]),
         (["prepare", "mocap", "clips"], ["--out"]),
         (["prepare", "body", "smplx"], ["smplx", "anny", "mano"]),

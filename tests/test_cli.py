@@ -53,13 +53,15 @@ def reconstruct(*args: str, model: str) -> int:
 def test_a_photo_gets_a_folder_with_all_results(place, model, capsys):
     assert reconstruct("two.jpg", "--focal", "400", model=model) == 0
     assert sorted(p.name for p in Path("mpt-out/two").iterdir()) == [
+        "everybody.glb",
         "overlay.png",
         "person0.glb",
         "person1.glb",
         "result.json",
     ]
     result = json.loads(Path("mpt-out/two/result.json").read_text())
-    assert list(result) == ["image", "width", "height", "model", "seconds", "people"]
+    assert list(result) == ["image", "width", "height", "model", "seconds", "people", "everybody", "world"]
+    assert result["everybody"] == "everybody.glb"
     assert list(result["seconds"]) == ["pose2d", "mesh", "total"]
     person = result["people"][0]
     assert list(person) == [
@@ -83,7 +85,7 @@ def test_a_focal_length_of_millimetres_given_as_pixels_is_asked_about(place, mod
         capsys.readouterr().err
     )
     assert reconstruct("two.jpg", "--focal-mm", "26", model=model) == 0
-    assert capsys.readouterr().err == ""
+    assert "focal length" not in capsys.readouterr().err
     camera = json.loads(Path("mpt-out/two/result.json").read_text())["people"][0]["camera"]
     assert camera["focal_px"] == pytest.approx(26 / 43.2666 * np.hypot(*SIZE), rel=1e-4)
 

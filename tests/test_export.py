@@ -1,14 +1,13 @@
 """Meshes and pictures survive the way to a file and back."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
 import trimesh
+from glb import glb_attribute, glb_header
 
 from mpt.errors import InputError
-from mpt.export import WRITERS, write_mesh, write_picture
+from mpt.export import WRITERS, write_coloured, write_mesh, write_picture
 from mpt.render import vertex_normals
 
 
@@ -21,16 +20,6 @@ def ball():
 
 def load(path):
     return trimesh.load(path, process=False, force="mesh")
-
-
-def glb_attribute(path, name):
-    """(V, 3) vertex attribute of a GLB's only mesh, read by the format's own rules."""
-    data = path.read_bytes()
-    size = int.from_bytes(data[12:16], "little")
-    header, binary = json.loads(data[20 : 20 + size]), data[28 + size :]
-    accessor = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"][name]]
-    start = header["bufferViews"][accessor["bufferView"]].get("byteOffset", 0) + accessor.get("byteOffset", 0)
-    return np.frombuffer(binary, np.float32, 3 * accessor["count"], start).reshape(-1, 3)
 
 
 def test_glb_keeps_vertices_with_y_up_facing_the_viewer(tmp_path, ball):
@@ -47,6 +36,22 @@ def test_glb_carries_smooth_outward_normals(tmp_path, ball):
     normals = glb_attribute(tmp_path / "person.glb", "NORMAL")
     np.testing.assert_allclose(normals, vertex_normals(vertices, faces) * [1, -1, -1], atol=1e-5)
     assert load(tmp_path / "person.glb").volume > 0
+
+
+def test_a_coloured_glb_is_the_same_mesh_with_colours_in_linear_light(tmp_path, ball):
+    vertices, faces = ball
+    colours = np.linspace(0, 1, vertices.size).reshape(vertices.shape)
+    write_coloured(tmp_path / "coloured.glb", vertices, faces, colours)
+    write_mesh(tmp_path / "plain.glb", vertices, faces)
+    coloured, plain = load(tmp_path / "coloured.glb"), load(tmp_path / "plain.glb")
+    np.testing.assert_array_equal(coloured.vertices, plain.vertices)
+    np.testing.assert_array_equal(coloured.faces, plain.faces)
+    light = glb_attribute(tmp_path / "coloured.glb", "COLOR_0")
+    back = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clip(1e-9) ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(back, colours, atol=1e-5)
+    factor = glb_header(tmp_path / "coloured.glb")["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"]
+    assert factor == [1, 1, 1, 1]
+    assert "COLOR_0" not in glb_header(tmp_path / "plain.glb")["meshes"][0]["primitives"][0]["attributes"]
 
 
 @pytest.mark.parametrize("kind", ["obj", "ply"])

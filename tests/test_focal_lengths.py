@@ -1,14 +1,16 @@
 """A focal length is known by the view that it makes, whichever unit it came in."""
 
+import io
 import math
 import re
 import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mpt.errors import InputError
-from mpt.focal_lengths import focal_in_px, principal_in_px
+from mpt.focal_lengths import focal_in_px, focal_mm_of, principal_in_px
 
 SIZE = (200, 300)
 DIAGONAL = math.hypot(*SIZE)
@@ -99,3 +101,48 @@ def test_a_principal_point_is_inside_its_picture_or_asked_about():
     for none in ((math.nan, 3), (1, 2, 3), "xy", 4):
         with pytest.raises(InputError, match=r"^the principal point is .*: give its x and y in pixels"):
             principal_in_px(SIZE, none)
+
+
+def photo(focal: dict[int, object] | None = None, size=(400, 300)) -> Image.Image:
+    """A JPEG with these tags of EXIF, as Pillow opens it."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif.get_ifd(0x8769).update(focal or {})
+    Image.new("RGB", size, "grey").save(file, "JPEG", exif=exif)
+    return Image.open(file)
+
+
+TAKEN = {0xA002: 4000, 0xA003: 3000}  # PixelXDimension, PixelYDimension
+
+
+def test_exif_tells_the_35_mm_equivalent():
+    assert focal_mm_of(photo({0xA405: 26}), "photo") == 26
+    assert focal_mm_of(photo({0xA405: 26} | TAKEN), "photo") == 26  # made smaller since
+    assert focal_mm_of(photo({0xA405: 26} | TAKEN, (300, 400)), "photo") == 26  # and turned
+    for nothing in ({}, {0xA405: 0}, {0xA405: 65535}, {0x920A: 4.25}):
+        assert focal_mm_of(photo(nothing), "photo") is None
+
+
+def test_exif_tells_it_by_the_lens_and_the_density_of_the_sensor():
+    sensor = {0x920A: 50.0, 0xA20E: 4000 / 36, 0xA20F: 3000 / 24, 0xA210: 4}  # pixels to a millimetre
+    assert focal_mm_of(photo(sensor | TAKEN), "photo") == pytest.approx(50, rel=1e-3)
+    half = sensor | {0xA20E: 4000 / 18, 0xA20F: 3000 / 12}
+    assert focal_mm_of(photo(half | TAKEN), "photo") == pytest.approx(100, rel=1e-3)
+    inches = sensor | {0xA20E: 4000 / 36 * 25.4, 0xA20F: 3000 / 24 * 25.4, 0xA210: 2}
+    assert focal_mm_of(photo(inches | TAKEN), "photo") == pytest.approx(50, rel=1e-3)
+
+
+def test_a_cropped_photo_has_another_view_than_its_exif_says():
+    with pytest.warns(UserWarning, match=r"^photo: .* 26 mm .* of 4000 x 3000 pixels, and it has 300 x 300"):
+        assert focal_mm_of(photo({0xA405: 26} | TAKEN, (300, 300)), "photo") is None
+
+
+def test_a_view_is_from_corner_to_corner():
+    assert focal_in_px((300, 400), fov_deg=90) == pytest.approx(250)
+    assert focal_in_px(SIZE, fov_deg=math.degrees(2 * math.atan(0.5))) == pytest.approx(DIAGONAL)
+    for none in (0, -3, 180, math.nan, "wide"):
+        with pytest.raises(InputError, match=r"^the view is .*: give it in degrees from corner to corner"):
+            focal_in_px(SIZE, fov_deg=none)
+    with pytest.warns(UserWarning, match=r"a view of 1.05 degrees .* radians\? Then it is 60 degrees"):
+        focal_in_px(SIZE, fov_deg=1.05)
+    with pytest.raises(InputError, match=r"given three times, as 400 pixels and as 26 mm and as 50 degrees"):
+        focal_in_px(SIZE, 400, 26, 50)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.request import url2pathname
 
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mpt.bit_depth import MAX_AREA, rare_tiff, shallow, to_eight_bits
 from mpt.errors import InputError
+from mpt.focal_lengths import focal_mm_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,19 @@ MIN_SIDE = 32  # pixels; nobody can be recognised in less
 FORMATS = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
 
+class Picture(NamedTuple):
+    """A photo's pixels, HWC uint8 RGB; the focal length that its file tells, 35 mm equivalent, or None."""
+
+    pixels: np.ndarray
+    focal_mm: float | None = None
+
+
 def read_image(source: "Photo") -> np.ndarray:
+    """A photo's pixels alone; see :func:`read_picture`."""
+    return read_picture(source).pixels
+
+
+def read_picture(source: "Photo") -> Picture:
     """A photo as HWC uint8 RGB, upright (EXIF), transparent parts over white.
 
     Takes a file by its path; its content as bytes, or an open binary file; a PIL image; an array: (H, W),
@@ -40,22 +53,22 @@ def read_image(source: "Photo") -> np.ndarray:
     Raises:
         InputError: no such file, not a picture, a broken one, or one with a side under 32 pixels.
     """
-    name, image = _named(source)
-    height, width = image.shape[:2]
+    name, picture = _named(source)
+    height, width = picture.pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise InputError(
             f"{name} is {width} x {height} pixels, too small or too thin to show a person: "
             f"give a picture of at least {MIN_SIDE} pixels on each side"
         )
-    return image
+    return picture
 
 
-def _named(source: "Photo") -> tuple[str, np.ndarray]:
-    """What to call a photo, and its pixels."""
+def _named(source: "Photo") -> tuple[str, Picture]:
+    """What to call a photo, and what it shows."""
     torch = sys.modules.get("torch")  # who has a tensor has imported it
     match source:
         case np.ndarray():
-            return "the array", _from_array(source)
+            return "the array", Picture(_from_array(source))
         case Image.Image():
             with _broken_is_said("the PIL image"):
                 return "the PIL image", _to_rgb(source, "the PIL image", lambda: _file_of(source))
@@ -69,7 +82,7 @@ def _named(source: "Photo") -> tuple[str, np.ndarray]:
                 f"a {type(source).__name__} of {len(source)} was given: give one photo at a time"
             )
     if torch is not None and isinstance(source, torch.Tensor):
-        return "the tensor", _from_array(_array_of(source))
+        return "the tensor", Picture(_from_array(_array_of(source)))
     if callable(getattr(source, "read", None)):
         return _from_open_file(source)
     raise InputError(
@@ -120,7 +133,7 @@ def matching(name: str) -> list[Path]:
     return found
 
 
-def _from_file(path: Path) -> np.ndarray:
+def _from_file(path: Path) -> Picture:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -144,7 +157,7 @@ def _from_file(path: Path) -> np.ndarray:
         ) from None
 
 
-def _from_open_file(file: Any) -> tuple[str, np.ndarray]:
+def _from_open_file(file: Any) -> tuple[str, Picture]:
     name = str(getattr(file, "name", "the open file"))
     try:
         content = file.read()
@@ -163,7 +176,7 @@ def _file_of(picture: Image.Image) -> bytes:
         return b""
 
 
-def _decoded(file: BinaryIO, name: str) -> np.ndarray:
+def _decoded(file: BinaryIO, name: str) -> Picture:
     """The picture in a file that can be read from any place."""
 
     def content() -> bytes:
@@ -265,7 +278,8 @@ KINDS = {
 """First bytes, in small letters, of files that are taken for photos -> what they are, and what to do."""
 
 
-def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> np.ndarray:
+def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> Picture:
+    focal_mm = focal_mm_of(picture, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         picture = shallow(picture, name, content)
@@ -273,7 +287,7 @@ def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> np
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return np.array(picture.convert("RGB"))
+    return Picture(np.array(picture.convert("RGB")), focal_mm)
 
 
 def _array_of(tensor: Any) -> np.ndarray:

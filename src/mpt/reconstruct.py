@@ -8,24 +8,31 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from mpt import checkpoint
+from mpt.bodies.pose import BodyPose
 from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
 from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.focal_lengths import focal_in_px, principal_in_px
-from mpt.images import read_image
+from mpt.floor import UNSURE_DEG, world_of
+from mpt.focal_lengths import FocalFrom, focal_in_px, principal_in_px
+from mpt.images import read_picture
 from mpt.modeling.upright import look_upright
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints
+from mpt.rigs.bvh import Scale
+from mpt.rigs.names import Names
+from mpt.rigs.rig import Rest
+from mpt.saving import Saving, save
 from mpt.skeletons import Skeleton
-from mpt.views import Pinhole, camera_from_network
+from mpt.views import Pinhole, camera_from_network, level
 
 if TYPE_CHECKING:
     from mpt.images import Photo
@@ -62,6 +69,9 @@ class Reconstruction:
         up: (3,) unit vector against gravity, in camera axes, where the model says it; (0, -1, 0) in a photo
             taken level.
         up_std_deg: how sure that is: the standard deviation along either horizontal direction.
+        focal_from: who says the focal length: the caller, the photo's EXIF, or nobody ("assumed").
+        pose: the body that is laid on the mesh, in the same axes, about the same root; None where the model's
+            body is not here.
     """
 
     skeleton: Skeleton
@@ -81,10 +91,43 @@ class Reconstruction:
     joints3d_std_m: np.ndarray | None = None
     up: np.ndarray | None = None
     up_std_deg: float | None = None
+    focal_from: FocalFrom = "given"
+    pose: BodyPose | None = None
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) in the axes of ``vertices`` -> pixels (..., 2) of the photo."""
         return Pinhole((self.focal_px,) * 2, self.principal_px).project(points + self.translation_m)
+
+    def save(
+        self,
+        path: str | os.PathLike,
+        *,
+        static: bool = False,
+        rest: Rest | None = None,
+        names: Names = "anny",
+        scale: Scale = "m",
+        world: bool | None = None,
+    ) -> None:
+        """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz.
+
+        static: GLB without bones.
+        rest: the rest pose of bones, "t-pose" (in BVH where nothing is said) or "a-pose", the body's own.
+        names: of bones, the body's own ("anny") or "mixamo".
+        scale: the unit of BVH, "m" or "cm".
+        world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs do
+            where nothing is said, other meshes do not.
+
+        Raises InputError for an unknown ending or option, what this body cannot give, no ``bpy`` for FBX, and
+        a folder that cannot be written. A file appears whole or not at all.
+        """
+        path = Path(path)
+        how = Saving(static, rest, names, scale, world is True)
+        sure = self.up is not None and self.up_std_deg is not None and self.up_std_deg < UNSURE_DEG
+        up, std = (self.up, self.up_std_deg) if sure else (None, None)
+        placed = [self.vertices + self.translation_m]
+        own = world_of(placed, up, std, standing=self.skeleton.two_sided)
+        turn = None if up is None else level(up)
+        save(path, self, how, world=None if world is False else own, level=turn)
 
 
 class Reconstructor:
@@ -118,6 +161,7 @@ class Reconstructor:
         mirrored: bool | Sequence[bool] = False,
         focal_px: float | None = None,
         focal_mm: float | None = None,
+        fov_deg: float | None = None,
         principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
         """Everybody in a photo, the surest first; an empty list where nobody is.
@@ -127,24 +171,34 @@ class Reconstructor:
         keypoints: (people, J, 3) joints known from elsewhere (17 of COCO, or 29 with feet and hands; 21 of a
             hand), x, y in pixels and score in 0-1 (0 is missing); nobody is searched then.
         mirrored: which hands of ``keypoints`` are left ones, or whether all are.
-        focal_px: the camera's focal length in pixels; without it the picture's diagonal is assumed, a view of
-            53 degrees from corner to corner. It moves people nearer or farther, and hardly bends them.
+        focal_px: the camera's focal length in pixels. Without it the photo's EXIF is asked; without that the
+            picture's diagonal is assumed, a view of 53 degrees from corner to corner. It moves people nearer
+            or farther, and hardly bends them.
         focal_mm: instead of it, the 35 mm equivalent in millimetres, as phones tell it (26, of an uncropped
             photo).
+        fov_deg: or the view from corner to corner, in degrees.
         principal_px: (x, y) where the optical axis meets the picture; its middle, if not given.
 
         Raises:
             InputError: no picture, keypoints of another shape or picture, a focal length that no camera has,
-                or both, a principal point that is none.
+                or several, a principal point that is none.
         """
-        image = read_image(image)
+        image, exif_mm = read_picture(image)
         if keypoints is None:
             people = self.pose2d(image)
         else:
             skeleton, size = self.model.skeleton, self.heatmap_size
             people = Keypoints(keypoints, skeleton=skeleton, mirrored=mirrored, heatmap_size=size)(image)
         size_wh = image.shape[1], image.shape[0]
-        return self.lift(people, size_wh, focal_px=focal_px, focal_mm=focal_mm, principal_px=principal_px)
+        return self.lift(
+            people,
+            size_wh,
+            focal_px=focal_px,
+            focal_mm=focal_mm,
+            fov_deg=fov_deg,
+            exif_mm=exif_mm,
+            principal_px=principal_px,
+        )
 
     @torch.inference_mode()
     def lift(
@@ -154,14 +208,22 @@ class Reconstructor:
         *,
         focal_px: float | None = None,
         focal_mm: float | None = None,
+        fov_deg: float | None = None,
+        exif_mm: float | None = None,
         principal_px: tuple[float, float] | None = None,
     ) -> list[Reconstruction]:
         """People found in a photo of ``size_wh`` pixels -> their meshes, all in one batch.
 
+        exif_mm: the focal length that the photo's file tells (``mpt.images.read_picture``), where none is
+            given.
+
         Their maps are read by the joints' names: those that the 2D network does not draw are empty, and those
         that the model does not read are left aside.
         """
-        focal_px = focal_in_px(size_wh, focal_px, focal_mm)
+        focal_px, focal_from = focal_in_px(size_wh, focal_px, focal_mm, fov_deg), "given"
+        if focal_px is None:
+            focal_px = focal_in_px(size_wh, focal_mm=exif_mm)
+            focal_from = "assumed" if exif_mm is None else "exif"
         if not people:
             return []
         transformer, skeleton = self.model.transformer, self.model.skeleton
@@ -228,6 +290,7 @@ class Reconstructor:
                     joints3d_std_m=_numpy(prediction.joints_std, i),
                     up=None if up is None else (turn @ up[i].numpy()).astype(np.float32),
                     up_std_deg=None if prediction.up_std is None else math.degrees(prediction.up_std[i]),
+                    focal_from=focal_from,
                 )
             )
         return reconstructions

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,17 +19,19 @@ import cv2
 import numpy as np
 
 from mpt.errors import InputError
-from mpt.export import write_mesh, write_picture
+from mpt.export import write_picture
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.writing import HIDDEN, Identities, hidden_in, same_as
 
 if TYPE_CHECKING:
+    from mpt.floor import World
     from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
+    from mpt.saving import Saving
 
-UNSURE_DEG = 25.0  # a model that is less sure of up does not level anything
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 NAME_BYTES = 255  # of a file or folder, at most
-MESH = re.compile(r"person\d+\.(glb|obj|ply|npz)")
+MESH = re.compile(r"person\d+\.(glb|obj|ply|npz|bvh|fbx)")
+EVERYBODY = "everybody.glb"
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def _files_of(folder: Path) -> list[str]:
         meshes = [name for person in result["people"] for name in person["meshes"].values()]
         if not {"image", "model", "seconds"} <= result.keys() or not all(map(MESH.fullmatch, meshes)):
             raise _NoResultError
+        meshes += [EVERYBODY] * (result.get("everybody") == EVERYBODY)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise _NoResultError from None
     names = dict.fromkeys(["overlay.png", "result.json", *meshes])
@@ -150,18 +154,55 @@ def _check_free(folder: Path, new: Sequence[str], earlier: Sequence[str], inputs
 
 
 def write_files(
-    folder: Path, image: np.ndarray, people: "Sequence[Reconstruction]", formats: Sequence[str]
+    folder: Path,
+    image: np.ndarray,
+    people: "Sequence[Reconstruction]",
+    formats: Sequence[str],
+    how: "Saving | None" = None,
 ) -> list[dict[str, str]]:
-    """Write overlay.png and each person's meshes; each person's files by format."""
+    """Write overlay.png, each person's meshes, and of several people a GLB of all where one of each is asked
+    for; each person's files by format.
+    """
+    from mpt.rigs.gltf import Lens
+    from mpt.saving import RIGGED, Saving, save, save_together  # with it comes torch
+
+    how, size_wh = how or Saving(), (image.shape[1], image.shape[0])
     write_picture(folder / "overlay.png", draw(image, people))
-    meshes, turn = [], level_of(people)
+    if not people:
+        return []
+    world, turn = world_of_people(people), level_of(people)
+    centred = np.allclose(people[0].principal_px, [(side - 1) / 2 for side in size_wh])
+    lens = Lens(people[0].focal_px, size_wh) if centred else None  # no other can be told in a GLB
+    rigged = not how.static and set(formats) & set(RIGGED) and any(person.pose for person in people)
+    if world.above_floor_m is not None and world.up_from == "assumed" and (rigged or how.world):
+        warnings.warn(
+            "the model does not say which way is up: the camera is taken to have been held level, and the "
+            "floor to lie so",
+            stacklevel=2,
+        )
+    meshes = []
     for number, person in enumerate(people):
         names = {ending: f"person{number}.{ending}" for ending in formats}
-        for ending, name in names.items():
-            vertices = person.vertices if turn is None or ending != "glb" else person.vertices @ turn.T
-            write_mesh(folder / name, vertices, person.faces, joints=person.joints3d)
+        for name in names.values():
+            save(folder / name, person, how, world=world, level=turn, lens=lens)
         meshes.append(names)
+    if _together(meshes):
+        save_together(folder / EVERYBODY, people, how, world, lens)
     return meshes
+
+
+def _together(meshes: Sequence[dict[str, str]]) -> bool:
+    """Whether there is a file of everybody besides."""
+    return len(meshes) > 1 and all("glb" in names for names in meshes)
+
+
+def world_of_people(people: "Sequence[Reconstruction]") -> "World":
+    """The world in which the people of a photo stand on its floor, apart as they were photographed."""
+    from mpt.floor import world_of  # with it comes torch
+
+    placed = [person.vertices + person.translation_m for person in people]
+    standing = all(person.skeleton.two_sided for person in people)
+    return world_of(placed, *_up_of(people), standing=standing)
 
 
 def draw(image: np.ndarray, people: "Sequence[Reconstruction]") -> np.ndarray:
@@ -180,18 +221,29 @@ def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
     """(3, 3) from camera axes to a level camera's, by where the people's model says that up is, the surer the
     more; None where it says nothing, is too unsure, or says opposite things of different people.
     """
-    ups, weights = [], []
+    from mpt.views import level  # with it comes torch
+
+    up, _ = _up_of(people)
+    return None if up is None else level(up)
+
+
+def _up_of(people: "Sequence[Reconstruction]") -> tuple[np.ndarray | None, float | None]:
+    """(3,) unit vector against gravity as the people's model tells it, and its standard deviation in degrees;
+    None where nothing is known.
+    """
+    from mpt.floor import UNSURE_DEG  # with it comes torch
+
+    ups, stds = [], []
     for person in people:
         if person.up is not None and person.up_std_deg is not None and person.up_std_deg < UNSURE_DEG:
             ups.append(person.up)
-            weights.append(1 / max(person.up_std_deg, 1.0) ** 2)
+            stds.append(max(person.up_std_deg, 1.0))
     if not ups:
-        return None
-    from mpt.views import level  # with it comes torch
-
-    up = np.average(ups, axis=0, weights=weights)
+        return None, None
+    up = np.average(ups, axis=0, weights=1 / np.square(stds))
     agreed = float(np.linalg.norm(up))
-    return level(up / agreed) if agreed > 0.5 else None
+    # Of one photo all are wrong alike, so that several are no surer than the surest.
+    return (up / agreed, min(stds)) if agreed > 0.5 else (None, None)
 
 
 def _shrunk(image: np.ndarray, longest: int) -> np.ndarray:
@@ -220,6 +272,19 @@ def as_json(
         "model": model,
         "seconds": {name: round(value, 4) for name, value in vars(seconds).items()},
         "people": [_person(person, files) for person, files in zip(people, meshes, strict=True)],
+        **({"everybody": EVERYBODY} if _together(meshes) else {}),
+        **({"world": _world(world_of_people(people))} if people else {}),
+    }
+
+
+def _world(world: "World") -> dict:
+    """Of a world: x_world = rotation @ x_camera + translation_m."""
+    above = world.above_floor_m
+    return {
+        "rotation": [_rounded(row, 6) for row in world.rotation],
+        "translation_m": _rounded(world.shift, 5),
+        "up_from": world.up_from,
+        **({} if above is None else {"above_floor_m": _rounded(above, 3)}),
     }
 
 
@@ -242,6 +307,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
             "translation_m": _rounded(person.translation_m, 5),
             "focal_px": round(person.focal_px, 3),
             "focal_assumed": person.focal_assumed,
+            "focal_from": person.focal_from,
             "principal_px": _rounded(person.principal_px, 3),
         },
         "meshes": files,

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpt import demo, results
+from mpt import demo, results, sureness
 from mpt.errors import InputError
-from mpt.export import write_mesh, write_picture
-from mpt.images import read_image
+from mpt.export import write_coloured, write_picture
+from mpt.images import read_picture
 from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.rigs.gltf import FACING
 from mpt.skeletons import COCO17, Skeleton
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 KEPT = 8  # answers whose files are still there
 EXAMPLES = 3
 HOUR_S = 3600  # after it, gradio deletes its copies of photos and answers
+HOW_SURE = (
+    "Colours the body by the standard deviation of its joints along any axis, about the middle of the hips: "
+    "68 % of joints lie within 1.87 times this of the true ones."
+)
 ABOUT = """\
 # A posed 3D body from a photo
 
@@ -46,13 +51,15 @@ class Answer:
 
     Attributes:
         overlay: the bodies over the photo, and from the side.
-        together: a GLB of everybody where they stand, about their middle; None where nobody was found.
+        together: a GLB of everybody where they stand, on the floor; None where nobody was found.
+        how_sure: the same, coloured by how sure the model is; None where it does not say.
         files: all that can be downloaded.
         words: a sentence or two.
     """
 
     overlay: Path
     together: Path | None
+    how_sure: Path | None
     files: tuple[Path, ...]
     words: str
 
@@ -69,12 +76,12 @@ def answer(
 
     Raises InputError for what is no picture, or a focal length that no camera has, or two.
     """
-    image = read_image(photo)
+    image, exif_mm = read_picture(photo)
     start = time.perf_counter()
     found = reconstructor.pose2d(image)
     found_at = time.perf_counter()
     size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm)
+    people = reconstructor.lift(found, size_wh, focal_px=focal_px, focal_mm=focal_mm, exif_mm=exif_mm)
     lifted_at = time.perf_counter()
     folder.mkdir(parents=True)
     meshes = results.write_files(folder, image, people, ("glb",))
@@ -86,21 +93,26 @@ def answer(
     words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
     if len(people) > 1:
         files.append(folder / "everybody.glb")
-        write_mesh(files[-1], *_together(people))
-    return Answer(files[0], files[-1] if people else None, tuple(files), words)
+    together, how_sure = files[-1] if people else None, None
+    if people and says_how_sure(reconstructor):
+        how_sure = folder / "how-sure.glb"
+        _write_coloured(how_sure, reconstructor, people)
+        files.append(how_sure)
+    return Answer(files[0], together, how_sure, tuple(files), words)
 
 
-def _together(people: list[Reconstruction]) -> tuple[np.ndarray, np.ndarray]:
-    """One mesh of everybody where they stand, about their middle: vertices (V, 3) in axes of a level camera,
-    as far as the model knows it; faces.
-    """
-    middle = np.mean([person.translation_m for person in people], 0)
+def says_how_sure(reconstructor: Reconstructor) -> bool:
+    return reconstructor.model.transformer.config.spread
+
+
+def _write_coloured(path: Path, reconstructor: Reconstructor, people: list[Reconstruction]) -> None:
+    """A GLB of everybody in the world, each vertex coloured by how sure the model is there."""
+    world, shares = results.world_of_people(people), sureness.skin_shares(reconstructor.model.transformer)
     before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
-    vertices = [person.vertices + (person.translation_m - middle) for person in people]
-    turn = results.level_of(people)
-    together = np.concatenate(vertices)
-    together = together if turn is None else (together @ turn.T).astype(np.float32)
-    return together, np.concatenate([p.faces + n for p, n in zip(people, before)])
+    vertices = np.concatenate([world(person.vertices + person.translation_m) for person in people])
+    faces = np.concatenate([person.faces + first for person, first in zip(people, before)])
+    colours = sureness.colours(np.concatenate([shares @ person.joints3d_std_m for person in people]))
+    write_coloured(path, vertices * FACING, faces, colours)  # it turns them back
 
 
 def _words(count: int, seconds: results.Seconds, one: str, more: str) -> str:
@@ -144,7 +156,9 @@ def page(answers: Answers) -> "gradio.Blocks":
     """The page. Raises InputError where gradio is not installed."""
     gr = gradio_or_advice()
 
-    def show(photo: str | None, focal_px: float | None, focal_mm: float | None = None):
+    def show(
+        photo: str | None, focal_px: float | None, focal_mm: float | None = None, how_sure: bool = False
+    ):
         if photo is None:
             raise gr.Error("Choose a photo first, or take a made-up one.", print_exception=False)
         with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
@@ -153,7 +167,11 @@ def page(answers: Answers) -> "gradio.Blocks":
             except InputError as error:
                 raise gr.Error(str(error), print_exception=False) from None
         words = "\n\n".join([found.words, *(f"Note: {note.message}" for note in notes)])
-        return str(found.overlay), _path(found.together), [str(file) for file in found.files], words
+        bodies = _path(found.together), _path(found.how_sure)
+        return str(found.overlay), bodies[how_sure], [str(file) for file in found.files], words, bodies
+
+    def turn_over(bodies: tuple[str | None, str | None], how_sure: bool):
+        return bodies[how_sure], gr.update(visible=how_sure)
 
     def take(number: int):
         path = answers.folder / f"example{number % EXAMPLES}.png"
@@ -163,7 +181,7 @@ def page(answers: Answers) -> "gradio.Blocks":
 
     with gr.Blocks(title="mpt", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S)) as blocks:
         gr.Markdown(ABOUT)
-        number = gr.State(0)
+        number, bodies = gr.State(0), gr.State((None, None))
         with gr.Row():
             with gr.Column():
                 photo = gr.Image(
@@ -184,12 +202,32 @@ def page(answers: Answers) -> "gradio.Blocks":
                     label="overlay", interactive=False, height=420, buttons=["download", "fullscreen"]
                 )
                 body = gr.Model3D(label="body", height=420, interactive=False, camera_position=(90, 85, 3.2))
+                how_sure = gr.Checkbox(
+                    label="how sure", info=HOW_SURE, visible=says_how_sure(answers.reconstructor)
+                )
+                legend = gr.HTML(_legend(), visible=False)
                 files = gr.Files(label="download", interactive=False)
-        asked, told = [photo, focal_px, focal_mm], [overlay, body, files, words]
+        asked, told = [photo, focal_px, focal_mm, how_sure], [overlay, body, files, words, bodies]
         start.click(show, asked, told, api_name="reconstruct")
         taken = another.click(take, number, [photo, number], api_visibility="private")
         taken.success(show, asked, told, api_visibility="private")
+        how_sure.change(turn_over, [bodies, how_sure], [body, legend], api_visibility="private")
     return blocks
+
+
+def _legend() -> str:
+    """The colours of how sure, in centimetres: HTML that needs no style of the page's."""
+    most = round(sureness.MOST_M * 100)
+    marks = np.arange(0, most + 1, 2)
+    shades = (np.round(sureness.colours(np.linspace(0, sureness.MOST_M, 2 * most + 1)) * 255)).astype(int)
+    bar = ", ".join("rgb({}, {}, {})".format(*shade) for shade in shades)
+    words = [f"{mark}" for mark in marks[:-1]] + [f"{most} cm or more"]
+    return (
+        f'<div style="height: 14px; border-radius: 4px; background: linear-gradient(to right, {bar})"></div>'
+        '<div style="display: flex; justify-content: space-between">'
+        + "".join(f"<span>{word}</span>" for word in words)
+        + "</div>"
+    )
 
 
 def _path(path: Path | None) -> str | None:

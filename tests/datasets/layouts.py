@@ -110,6 +110,11 @@ def smpl_fields(count: int, seed: int = 5) -> dict[str, np.ndarray]:
     return {"pose": generator.normal(0, 0.3, (count, 72)), "shape": generator.normal(size=(count, 10))}
 
 
+def train_subjects(people: list[People]) -> dict[int, list[People]]:
+    """All of them are Human3.6M's S1, and the first is each of the others who train."""
+    return {1: people} | dict.fromkeys((5, 6, 7, 8), people[:1])
+
+
 def human36m(
     folder: Path,
     people: dict[int, list[People]],

@@ -131,3 +131,12 @@ LAYOUTS = {
     "mpt's result.json": {"image": "photo.png", "people": [{"score": 0.2, "joints2d_px": NAMED}]},
 }
 """Of photo.png, or without its name in photo.json."""
+
+
+def coco(points: np.ndarray = PERSON, names: list | None = None, **size) -> dict:
+    kind = {"id": 1, "name": "person"} | ({"keypoints": names} if names else {})
+    return {
+        "images": [{"id": 1, "file_name": "photo.png", **size}],
+        "annotations": [{"image_id": 1, "category_id": 1, "keypoints": flat(points)}],
+        "categories": [kind],
+    }

@@ -20,7 +20,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load as load_tensors
 from test_finetune import TINY as PHOTOS
-from test_finetune import Numbers, body, pictures  # noqa: F401 - fixtures
+from test_finetune import Numbers, given_body, given_pictures  # noqa: F401 - fixtures
 from test_pretrain import PAIRS, QUERYING, TINY, write_store
 
 from mpt import bodies, checkpoint, cli
@@ -33,8 +33,9 @@ from mpt.recipes import parallel
 from mpt.recipes import pretrain as recipe
 from mpt.recipes.draws import Poses
 from mpt.recipes.evaluate import evaluate_poses
-from mpt.recipes.finetune import FinetuneConfig, finetune, step_order
+from mpt.recipes.finetune import FinetuneConfig, finetune
 from mpt.recipes.loop import LoopConfig, Run
+from mpt.recipes.photos import step_order
 from mpt.recipes.pretrain import pretrain
 
 EASY = {"batch_size": 2, "accumulate": 4, "samples": 8 * 5, "validate_every": 5}
@@ -179,7 +180,7 @@ def two_processes(task: str, folder: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def folder(body, pictures, tmp_path_factory):  # noqa: F811
+def folder(body, pictures, tmp_path_factory):
     """Poses, pictures, the runs of one process, and one that it broke off after two steps."""
     folder = tmp_path_factory.mktemp("distributed")
     write_store(folder / "poses.store", body)

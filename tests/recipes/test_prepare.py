@@ -1,7 +1,6 @@
-"""mpt prepare: files to store, near-duplicates dropped, subjects kept apart, bad files named; hands drawn."""
+"""mpt prepare mocap: files to store, subjects kept apart, bad files named."""
 
 import contextlib
-import itertools
 import os
 
 import numpy as np
@@ -9,65 +8,16 @@ import pytest
 import roma
 import torch
 from captured import captured, standing
-from layouts import complement
-from official import mano as made_up_mano
-from official import write_pickle
+from clips import given_body, given_clips, given_console, given_skeleton, waving, write_clip  # noqa: F401
 from rich.console import Console
 from rigs import skeleton as rig
 
-import mpt.bodies
-from mpt.bodies import mano
 from mpt.cli import main
 from mpt.datasets.store import PoseStore, Sequence
 from mpt.errors import InputError
-from mpt.recipes import prepare
-from mpt.recipes.prepare import (
-    changed_frames,
-    pose_kind,
-    prepare_hands,
-    prepare_meshes,
-    prepare_mocap,
-    repair,
-)
-
-
-@pytest.fixture(scope="module")
-def body():
-    return mpt.bodies.load("anny")
-
-
-@pytest.fixture
-def console(tmp_path):
-    with (tmp_path / "console.txt").open("w") as file:
-        yield Console(file=file, width=200)
-
-
-@pytest.fixture(scope="module")
-def skeleton(body):
-    part = body.with_bones(body.moving_bones)
-    heads = part.heads.double().numpy()
-    offsets = heads - heads[[max(parent, 0) for parent in part.parents]]
-    return {"names": np.array(part.bones), "parents": np.array(part.parents), "offsets": offsets}
-
-
-def write_clip(path, skeleton, rotvec, fps=30):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **skeleton, rotvec=rotvec, trans=np.zeros((len(rotvec), 3)), fps=fps)
-
-
-def waving(frames: int, bones: int, seed: int = 0) -> np.ndarray:
-    """Rotations that change by 3 to 10 degrees a frame, all within a person's limits."""
-    steps = np.random.default_rng(seed).uniform(0.05, 0.15, (frames, bones, 3)) * [1, 0, 0]
-    return np.where(np.cumsum(steps, 0) % 2 > 1, 1 - np.cumsum(steps, 0) % 1, np.cumsum(steps, 0) % 1)
-
-
-@pytest.fixture
-def clips(tmp_path, skeleton):
-    folder = tmp_path / "clips"
-    bones = len(skeleton["names"])
-    for seed, (subject, name, frames) in enumerate([("a", "walk", 20), ("a", "run", 15), ("b", "sit", 10)]):
-        write_clip(folder / subject / f"{name}.npz", skeleton, waving(frames, bones, seed))
-    return folder
+from mpt.recipes import laying
+from mpt.recipes.poses import pose_kind
+from mpt.recipes.prepare import prepare_mocap
 
 
 def test_motions_become_poses_split_by_subject(clips, tmp_path, body, console):
@@ -188,8 +138,8 @@ def test_ctrl_c_leaves_no_store(clips, tmp_path, body, console, monkeypatch):
             raise KeyboardInterrupt
         return retarget(*args)
 
-    retarget = prepare.retarget
-    monkeypatch.setattr(prepare, "retarget", interrupted)
+    retarget = laying.retarget
+    monkeypatch.setattr(laying, "retarget", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare_mocap([clips], tmp_path / "a.store", body=body, console=console)
     assert not [name for name in os.listdir(tmp_path) if "store" in name]
@@ -325,113 +275,6 @@ def test_nothing_readable_is_refused_with_the_first_reason(tmp_path, body, conso
         prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, console=console)
 
 
-def test_one_of_many_equal_frames_is_kept_and_one_each_second():
-    still = np.zeros((100, 4, 3))
-    np.testing.assert_array_equal(changed_frames(still, 0.05, 30), [0, 30, 60, 90])
-
-
-def test_no_kept_neighbours_are_alike_and_no_dropped_frame_is_unlike():
-    generator = np.random.default_rng(0)
-    rotvec = np.cumsum(generator.normal(scale=0.01, size=(200, 4, 3)), 0)
-    kept = changed_frames(rotvec, 0.05, 1000)
-
-    def apart(a, b) -> float:
-        """Largest angle between two poses, radians."""
-        a, b = (roma.rotvec_to_rotmat(torch.from_numpy(rotvec[i])) for i in (a, b))
-        return float(roma.rotmat_geodesic_distance(a, b).max())
-
-    assert 10 < len(kept) < 200
-    last = 0
-    for frame in range(1, 200):
-        assert (apart(last, frame) > 0.05) == (frame in kept)
-        last = frame if frame in kept else last
-
-
-def test_a_single_frame_is_kept():
-    np.testing.assert_array_equal(changed_frames(np.zeros((1, 4, 3)), 0.05, 30), [0])
-
-
-def test_without_a_least_change_or_a_longest_gap_all_frames_or_one_of_equals_are_kept():
-    still = np.zeros((100, 4, 3))
-    np.testing.assert_array_equal(changed_frames(still, 0.0), np.arange(100))
-    np.testing.assert_array_equal(changed_frames(still, 0.05), [0])
-
-
-def largest_turn(one, other) -> float:
-    """Degrees by which the bone that differs most does."""
-    one, other = (roma.rotvec_to_rotmat(torch.from_numpy(pose).double()) for pose in (one, other))
-    return float(roma.rotmat_geodesic_distance(one, other).max().rad2deg())
-
-
-@pytest.fixture
-def long_clips(tmp_path, skeleton):
-    """Two people who train, one of whom waves to and fro and then stands still, and one for validation."""
-    folder, bones = tmp_path / "long", len(skeleton["names"])
-    write_clip(folder / "a" / "walk.npz", skeleton, waving(400, bones, 0))
-    still = np.repeat(waving(2, bones, 1), [100, 1], axis=0)
-    to_and_fro = np.abs(np.random.default_rng(1).integers(-5, 6, 500).cumsum() % 12 - 6)
-    wave = waving(7, bones, 1)[to_and_fro]
-    write_clip(folder / "b" / "wave.npz", skeleton, np.concatenate([wave, still]))
-    write_clip(folder / "c" / "run.npz", skeleton, waving(200, bones, 2))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("poses", "min_change"), [(100, 2.0), (300, 2.0), (300, 8.0), (750, 2.0), (400, 0.0)]
-)
-def test_as_many_poses_as_asked_are_kept_and_no_neighbours_are_alike(
-    long_clips, tmp_path, body, console, poses, min_change
-):
-    out = tmp_path / "out" / "a.store"
-    summary = prepare_mocap(
-        [long_clips], out, body=body, validation=["c"], poses=poses, min_change=min_change, straight=False,
-        console=console,
-    )  # fmt: skip
-    store = PoseStore(out, body=body)
-    assert abs(len(store.train) - poses) <= 0.01 * poses
-    for number in range(3):
-        kept = store.rotvec(store.sequence() == number)
-        changes = [largest_turn(one, other) for one, other in itertools.pairwise(kept)]
-        assert min(changes) > min_change - 0.2 or not min_change  # half precision
-    assert store.sampling == {
-        "fps": 30.0, "min_change_degrees": min_change, "poses": poses, "rate_hertz": summary.rate,
-        "straightened": None,
-    }  # fmt: skip
-    with open(os.devnull, "w") as nowhere:
-        printer = Console(record=True, width=160, file=nowhere)
-        printer.print(summary.table())
-    assert f"poses chosen at {summary.rate:.2f} Hz" in printer.export_text()
-    assert os.listdir(out.parent) == ["a.store"]
-
-
-def test_poses_are_chosen_evenly_over_the_time_of_all_motion(tmp_path, body, console, skeleton):
-    bones = len(skeleton["names"])
-    for name, frames, fps in (("slow", 300, 10), ("fast", 300, 30)):
-        write_clip(tmp_path / "x" / name / "clip.npz", skeleton, waving(frames, bones), fps=fps)
-    prepare_mocap([tmp_path / "x"], tmp_path / "a.store", body=body, poses=100, console=console)
-    store = PoseStore(tmp_path / "a.store")
-    assert [(s.name, s.subject, s.poses) for s in store.sequences] == [
-        ("clip", "fast", 25), ("clip", "slow", 75)
-    ]  # fmt: skip
-    for sequence in range(2):
-        gaps = np.diff(store.frame(store.sequence() == sequence))
-        assert set(gaps) <= ({12, 13}, {4, 5})[sequence]
-
-
-def test_of_too_little_motion_all_that_differs_is_kept_and_said(clips, tmp_path, body, console):
-    summary = prepare_mocap([clips], tmp_path / "a.store", body=body, poses=1000, console=console)
-    console.file.flush()
-    said = " ".join((tmp_path / "console.txt").read_text().split())
-    assert (summary.poses, summary.rate) == (45, 30)
-    assert "1,000 poses were asked of the training motion, which holds 45 that differ by 2 degrees" in said
-
-
-def test_a_number_of_poses_leaves_no_candidates_behind(clips, tmp_path, body, console):
-    with pytest.raises(InputError, match="validation subject 9 is not there"):
-        prepare_mocap([clips], tmp_path / "a.store", body=body, poses=10, validation=["9"], console=console)
-    assert not [name for name in os.listdir(tmp_path) if "store" in name]
-
-
 def amass(path, frames: int = 5) -> None:
     path.parent.mkdir(parents=True)
     poses = np.random.default_rng(0).normal(0, 0.3, (frames, 156))
@@ -456,123 +299,3 @@ def test_a_subject_of_amass_is_named_with_its_set_or_alone_where_one_set_has_it(
     with pytest.raises(InputError, match=message):
         store.indices("train", subjects=["01"])
     assert len(store.indices(subjects=["nobody"])) == 0
-
-
-def test_flipped_heads_go_back_to_rest_and_nothing_else_changes(body):
-    rotvec = np.full((2, len(body.moving_bones), 3), 0.2)
-    head = body.moving_bones.index(body.roles["head"])
-    rotvec[1, head] = (0, 0, 3.1)
-    found, flipped = repair(rotvec, body)
-    np.testing.assert_array_equal(flipped, [False, True])
-    np.testing.assert_array_equal(found[1, head], 0)
-    rotvec[1, head] = 0
-    np.testing.assert_array_equal(found, rotvec)
-
-
-def test_pelvis_height_and_trunk_tilt_tell_standing_lying_and_handstands(body):
-    rotvec = np.zeros((3, len(body.moving_bones), 3))
-    rotvec[1, 0] = (-np.pi / 2, 0, 0)
-    rotvec[2, 0] = (np.pi, 0, 0)
-    kind = pose_kind(rotvec, body)
-    heads = body.heads.numpy()
-    np.testing.assert_allclose(kind.pelvis_height[0], heads[0, 1] - heads[:, 1].min(), atol=1e-6)
-    assert kind.pelvis_height[0] > 0.8 and kind.pelvis_height[1] < 0.3
-    tilt = kind.trunk_tilt
-    assert tilt[0] < 5 and abs(tilt[1] - 90) < 5
-    np.testing.assert_allclose(tilt[2], 180 - tilt[0], atol=1e-6)
-
-
-def test_pose_kind_agrees_with_the_bodys_own_kernel(body):
-    rotvec = np.random.default_rng(0).normal(scale=0.5, size=(4, len(body.moving_bones), 3))
-    full = body.to(dtype=torch.float64)
-    local = torch.eye(3, dtype=torch.float64).repeat(4, len(full.bones), 1, 1)
-    local[:, [full.bones.index(bone) for bone in full.moving_bones]] = roma.rotvec_to_rotmat(
-        torch.from_numpy(rotvec)
-    )
-    heads = full.forward(local, torch.zeros(1, full.shape_count, dtype=torch.float64)).heads.numpy()
-    np.testing.assert_allclose(
-        pose_kind(rotvec, body).pelvis_height, heads[:, 0, 1] - heads[..., 1].min(1), atol=1e-6
-    )
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return mpt.bodies.load("anny-hand")
-
-
-def test_hands_are_drawn_and_stored_a_twentieth_for_validation(tmp_path, hand):
-    summary = prepare_hands(tmp_path / "hands.store", samples=60)
-    store = PoseStore(summary.path, body=hand)
-    assert (len(store.train), len(store.validation), summary.poses) == (57, 3, 60)
-    assert [s.name for s in store.sequences] == ["sampled-train", "sampled-validation"]
-    assert np.isnan(store.kind().pelvis_height).all() and np.isnan(store.kind().trunk_tilt).all()
-    assert (store.rotvec()[:, 0] == 0).all() and np.isfinite(store.rotvec()).all()
-    assert len(np.unique(store.rotvec(), axis=0)) == 60  # validation poses are none of the others
-
-
-def test_a_seed_tells_the_hands_that_are_drawn(tmp_path):
-    one, same, other = (
-        PoseStore(prepare_hands(tmp_path / f"{k}.store", samples=20, seed=seed).path).rotvec()
-        for k, seed in enumerate((3, 3, 4))
-    )
-    np.testing.assert_array_equal(one, same)
-    assert not np.isclose(one, other).all((1, 2)).any()
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"body": "anny"}, "has no moving bone 'index1'"),
-        ({"samples": 0}, "samples is 0, a number above 0"),
-        ({"seed": -1}, "seed is -1, a number from 0 up"),
-    ],
-)
-def test_wrong_wishes_of_hands_are_refused_and_leave_nothing(given, message, tmp_path):
-    with pytest.raises(InputError, match=message):
-        prepare_hands(tmp_path / "hands.store", **given)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def made_up_hand(tmp_path_factory):
-    return mano.read(write_pickle(tmp_path_factory.mktemp("mano") / "MANO.pkl", made_up_mano()))
-
-
-@pytest.fixture
-def posed_meshes(tmp_path, made_up_hand):
-    """Complement's folder with four left hands before a camera, the second again from another side."""
-    rotvec = torch.from_numpy(np.random.default_rng(0).normal(0, 0.4, (4, 16, 3))).float()
-    rotvec = torch.cat([rotvec, rotvec[1:2]])
-    rotvec[4, 0] += 1.0
-    shape = made_up_hand.sample_shapes(4, torch.Generator().manual_seed(0))[[0, 1, 2, 3, 1]]
-    vertices = made_up_hand(roma.rotvec_to_rotmat(rotvec), shape).vertices * torch.tensor([-1.0, -1.0, -1.0])
-    for number, mesh in enumerate(vertices + torch.tensor([0, 0, 0.6])):
-        file = tmp_path / "compdata" / f"view{number // 4}" / "model_mano" / f"{number % 4}.obj"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in mesh.tolist()))
-    return tmp_path / "compdata", rotvec[:4].numpy()
-
-
-def test_meshes_become_the_poses_that_made_them_each_once(posed_meshes, tmp_path, made_up_hand, console):
-    folder, rotvec = posed_meshes
-    summary = prepare_meshes([folder], tmp_path / "h.store", body=made_up_hand, console=console)
-    store = PoseStore(summary.path, body=made_up_hand)
-    assert (len(store.train), len(store.validation), len(summary.skipped)) == (3, 1, 0)
-    assert [s.name for s in store.sequences] == ["meshes-train", "meshes-validation"]
-    np.testing.assert_allclose(store.rotvec(), rotvec, atol=0.01)
-
-
-def test_meshes_of_something_else_are_named_and_skipped(posed_meshes, tmp_path, made_up_hand, console):
-    folder, _ = posed_meshes
-    complement(folder / "other")  # 778 points anywhere, in two views
-    (folder / "cut.obj").write_text("v 0 0 0\n")
-    summary = prepare_meshes([folder], tmp_path / "h.store", body=made_up_hand, console=console)
-    assert sorted(skipped.path.name for skipped in summary.skipped) == ["12.obj", "cut.obj"]
-    assert summary.poses == 4
-    with pytest.raises(InputError, match=r"cut\.obj: it holds 1 x 1 x 3 numbers"):
-        prepare_meshes([folder], tmp_path / "s.store", body=made_up_hand, strict=True, console=console)
-    with pytest.raises(
-        InputError, match=r"none of the 1 meshes could be taken; .*mm from any pose of mano-right"
-    ):
-        prepare_meshes([folder / "other"], tmp_path / "s.store", body=made_up_hand, console=console)
-    assert not (tmp_path / "s.store").exists()

@@ -10,9 +10,11 @@ import roma
 import torch
 from torch import Tensor
 
+from mpt.bodies import load
 from mpt.bodies.body import Body, BodyOutput, assemble, write_body
 from mpt.bodies.coarsening import coarsen
 from mpt.bodies.phenotypes import ANCHORS, STATURE_CM, Phenotypes, Sex, anny_age, median_stature_m
+from mpt.bodies.rebuilding import as_packaged
 from mpt.errors import InputError
 from mpt.skeletons import COCO17, COCO29, EXTREMITIES
 
@@ -174,7 +176,7 @@ def build(path: str | os.PathLike) -> None:
         "made": f"mpt prepare body anny: {COMPONENTS} components of {POPULATION} people and "
         f"{STRANGERS} bodies of any phenotype, seed {SEED}; y up, facing +z; toes 2 to 5 hang on the big toe",
     }
-    write_body(path, *_with_coarse_meshes(tensors, metadata))
+    write_body(path, *as_packaged(*_with_coarse_meshes(tensors, metadata), load("anny")))
 
 
 def _as_detectors_see(regressor: Tensor) -> Tensor:

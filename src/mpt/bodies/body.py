@@ -118,6 +118,14 @@ class Body:
             self._skin(skinning, coefficients), posed_heads, self._joints(skinning, coefficients)
         )
 
+    def bone_transforms(self, rotations: Tensor, shape: Tensor, translation: Tensor | None = None) -> Tensor:
+        """(N, B, 4, 4) from the frame of each bone, parallel to the world at rest, to the world.
+
+        Of what ``forward`` is given.
+        """
+        heads = _blend(shape.expand(len(rotations), -1), self.heads, self.heads_basis)
+        return self._global_transforms(rotations, heads, translation)
+
     def rest(self, shape: Tensor) -> BodyOutput:
         """Bodies (N, S) in the rest pose."""
         identity = torch.eye(3, dtype=shape.dtype, device=shape.device)

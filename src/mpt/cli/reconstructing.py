@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from mpt.cli.common import (
     FAULTY,
@@ -25,14 +25,13 @@ from mpt.cli.common import (
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from mpt.images import Picture
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
     from mpt.reconstruct import Reconstruction, Reconstructor
     from mpt.writing import Identities
 
-Formats = tuple[Literal["glb", "obj", "ply", "npz"], ...]
+Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz"], ...]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,20 @@ class Reconstruct:
     out: Out = Path("mpt-out")
     """Where the results go: DIR/<photo's name>/."""
     format: Formats = ("glb",)
-    """Mesh formats: glb (y up, for Blender and browsers), obj, ply, npz (camera axes)."""
+    """glb: a body with bones in its pose, y up, its feet on the floor, with the photo's camera, for Blender
+    and browsers; of several people everybody.glb, too. bvh: the bones alone. fbx: as glb, by Blender's own
+    exporter (pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes about the mid-hip."""
+    static: Annotated[bool, FlagCreatePairsOff] = False
+    """GLB without bones: the mesh as it stands, about the mid-hip."""
+    world: Annotated[bool, FlagCreatePairsOff] = False
+    """Static GLB, OBJ and PLY stand on the floor as well, y up, people apart as they were photographed. The
+    floor is the plane that their feet share."""
+    rest: Annotated[Literal["t-pose", "a-pose"] | None, arg(metavar="t-pose|a-pose")] = None
+    """The rest pose of bones: a T-pose, or the body's own. Default: t-pose in BVH, a-pose in GLB and FBX."""
+    names: Literal["anny", "mixamo"] = "anny"
+    """What bones are called: the body's own names, or Mixamo's (with the bones that Mixamo has)."""
+    scale: Literal["m", "cm"] = "m"
+    """The unit of BVH. All else is in metres."""
     as_json: AsJson = False
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
@@ -73,9 +85,12 @@ class Reconstruct:
     tf.js, ultralytics, lists of x, y, score, and mpt's own result.json are known; doubtful people and doubles
     are left out."""
     focal: Annotated[float | None, arg(metavar="PX")] = None
-    """The camera's focal length in pixels. Default: the picture's diagonal, a view of 53 degrees."""
+    """The camera's focal length in pixels. Default: what the photo's EXIF says, else the picture's diagonal,
+    a view of 53 degrees."""
     focal_mm: Annotated[float | None, arg(metavar="MM")] = None
     """The same as 35 mm equivalent, in millimetres: 26 for many a phone. Of uncropped photos."""
+    fov: Annotated[float | None, arg(metavar="DEG")] = None
+    """The same as the view that it makes, in degrees from corner to corner."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
 
@@ -83,10 +98,16 @@ class Reconstruct:
         if not self.photos:
             raise InputError("no photo was named: give one or more, as in `mpt reconstruct photo.jpg`")
         _check_pose2d(self)
-        if self.focal is not None and self.focal_mm is not None:
+        lenses = {"--focal": self.focal, "--focal-mm": self.focal_mm, "--fov": self.fov}
+        given = [f"{name} {value:g}" for name, value in lenses.items() if value is not None]
+        if len(given) > 1:
             raise InputError(
-                f"--focal {self.focal:g} and --focal-mm {self.focal_mm:g} were given: leave one out"
+                f"{' and '.join(given)} were given: leave {'one' if len(given) == 2 else 'two'} out"
             )
+        if "fbx" in self.format:
+            from mpt.rigs.fbx import check_bpy
+
+            check_bpy()
         points = _keypoint_file(self)
         check_folder(self.out)
         results, codes = _reconstruct_all(self, points)
@@ -99,8 +120,9 @@ class Reconstruct:
 
 def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], list[int]]:
     """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
-    from mpt.images import read_image
+    from mpt.images import read_picture
     from mpt.results import folder_names
+    from mpt.rigs.names import check_names
     from mpt.writing import identities
 
     reconstructor: Reconstructor | None = None
@@ -110,7 +132,7 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
     results = []
     for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
         try:
-            image = read_image(_standard_input() if photo is STDIN else photo)
+            picture = read_picture(_standard_input() if photo is STDIN else photo)
         except Exception as error:
             codes.append(say(error, photo))
             continue
@@ -124,13 +146,15 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
                 pose2d=options.pose2d,
                 weights=options.weights,
             )
+            skeleton, name_of_model = reconstructor.model.skeleton, reconstructor.model.name
+            check_names(options.names, two_sided=skeleton.two_sided, model=name_of_model)
         try:
             finder = reconstructor.pose2d
             if points is not None:
                 alone = len(photos) == 1
                 finder = points.of(photo, heatmap_size=reconstructor.heatmap_size, alone=alone)
             folder = options.out / name
-            result, _ = _reconstruct(photo, image, reconstructor, finder, options, folder, inputs)
+            result, _ = _reconstruct(photo, picture, reconstructor, finder, options, folder, inputs)
         except Exception as error:
             codes.append(say(error, photo))
             continue
@@ -167,7 +191,7 @@ def _named(names: tuple[str, ...]) -> tuple[list[Path], list[int]]:
 
 def _reconstruct(
     photo: Path,
-    image: "np.ndarray",
+    picture: "Picture",
     reconstructor: "Reconstructor",
     finder: "Pose2D",
     options: Reconstruct,
@@ -176,15 +200,25 @@ def _reconstruct(
 ) -> tuple[dict, list["Reconstruction"]]:
     """Reconstruct a photo and write its folder: what result.json holds, and the people."""
     from mpt import results
+    from mpt.saving import Saving
 
+    image = picture.pixels
     start = time.perf_counter()
     found = finder(image)
     found_at = time.perf_counter()
     size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(found, size_wh, focal_px=options.focal, focal_mm=options.focal_mm)
+    people = reconstructor.lift(
+        found,
+        size_wh,
+        focal_px=options.focal,
+        focal_mm=options.focal_mm,
+        fov_deg=options.fov,
+        exif_mm=picture.focal_mm,
+    )
     lifted_at = time.perf_counter()
     with results.replacing(folder, inputs) as unfinished:
-        meshes = results.write_files(unfinished, image, people, options.format)
+        how = Saving(options.static, options.rest, options.names, options.scale, options.world)
+        meshes = results.write_files(unfinished, image, people, options.format, how)
         seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
         size_wh = image.shape[1], image.shape[0]
         name = reconstructor.model.name
@@ -297,7 +331,7 @@ class Demo:
 
         from mpt.demo import compare, scenes
         from mpt.export import is_our_png, write_picture
-        from mpt.images import read_image
+        from mpt.images import read_picture
         from mpt.writing import check_output
 
         check_folder(self.out)
@@ -315,7 +349,12 @@ class Demo:
             write_picture(photo, scene.image)
             options = Reconstruct((str(photo),), self.out, model=self.model)
             result, people = _reconstruct(
-                photo, read_image(photo), reconstructor, reconstructor.pose2d, options, self.out / scene.name
+                photo,
+                read_picture(photo),
+                reconstructor,
+                reconstructor.pose2d,
+                options,
+                self.out / scene.name,
             )
             print(_summary(result, self.out / scene.name, skeleton.of))
             for number, errors in enumerate(compare(people, scene.people)):

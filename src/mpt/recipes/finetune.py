@@ -7,10 +7,8 @@ Letters: N samples, K joints, V vertices, C coarse ones.
 """
 
 import os
-import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,14 +16,12 @@ import numpy as np
 import torch
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from mpt import checkpoint, heatmaps
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.checkpoint import Model
 from mpt.crops import Crop, apply
-from mpt.datasets import check, coco, human36m, muco3dhp, rendered
 from mpt.datasets.augment import BODY, AugmentationConfig
 from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.mixture import Mixture
@@ -42,6 +38,7 @@ from mpt.recipes.eyes import Seen, eye_on
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, console, train
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
+from mpt.recipes.photos import loader, next_batch, read_set, step_order
 from mpt.recipes.predictions import BATCH, Network
 from mpt.recipes.pretrain import LossWeights, body_for, start, take_weights
 from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
@@ -165,10 +162,10 @@ def finetune(
         accumulate=config.accumulate,
     )  # fmt: skip
     photos = photo_dataset(mixture, config, body, augment=config.augment)
-    loaded = iter(_loader(photos, workers, batch_sampler=order))
+    loaded = iter(loader(photos, workers, batch_sampler=order))
 
     def draw(generator: torch.Generator, *_: int) -> PhotoBatch:
-        example = Example(*(part.to(device, non_blocking=True) for part in _next(loaded)))
+        example = Example(*(part.to(device, non_blocking=True) for part in next_batch(loaded)))
         rows = torch.randperm(len(body.template), generator=generator, device=device)[: config.fine_vertices]
         return PhotoBatch(example.image, truth_of(example, body), rows)
 
@@ -282,27 +279,6 @@ def read_sets(config: FinetuneConfig, data: Mapping[str, str | os.PathLike], bod
     return sets
 
 
-def read_set(name: str, split: str, data: Mapping[str, str | os.PathLike], body: Body) -> Samples:
-    """A split of a data set, whose meshes, if it gives any, are this body's."""
-    if name not in data:
-        raise InputError(
-            f"this experiment reads {name}, and no folder of it was given: add --data {name}=DIR"
-        )
-    if name == rendered.NAME:
-        return rendered.read(data[name], split, body=body)
-    fitted = {human36m.NAME: human36m, muco3dhp.NAME: muco3dhp, coco.NAME: coco}
-    if name in fitted:
-        return fitted[name].read(data[name], split, body=body)
-    samples = check.read(name, data[name], split)
-    vertices = samples[0].vertices_m
-    if vertices is not None and len(vertices) != len(body.template):
-        raise InputError(
-            f"{name} gives meshes of {len(vertices):,} vertices, the body {body.name} has "
-            f"{len(body.template):,}: choose the body of this data set"
-        )
-    return samples
-
-
 def _part(samples: Samples, config: FinetuneConfig) -> Samples:
     """The share of the samples that is used."""
     if not 0 < config.share <= 1:
@@ -356,7 +332,7 @@ def feeding_table(sets: Sequence[Samples], config: FinetuneConfig, body: Body) -
 def feeds(samples: Samples, config: FinetuneConfig, body: Body) -> dict[str, float]:
     """Loss -> the share of some of a set's samples that know the truth it asks for."""
     photos = photo_dataset(Subset(samples, spread(np.arange(len(samples)), LOOKED_AT)), config, body)
-    [examples] = _loader(photos, 0, batch_size=len(photos))
+    [examples] = loader(photos, 0, batch_size=len(photos))
     truth = truth_of(Example(*examples), body)
     of_joints = truth.joints_known.any(1)
     of_points = (truth.points_known > 0).any(1)
@@ -366,55 +342,6 @@ def feeds(samples: Samples, config: FinetuneConfig, body: Body) -> dict[str, flo
 
 def _share(share: float) -> str:
     return {0.0: "–", 1.0: "yes"}.get(share) or f"{100 * share:.0f} %"
-
-
-def step_order(
-    mixture: Mixture,
-    batch_size: int,
-    steps: range,
-    *,
-    rank: int = 0,
-    processes: int = 1,
-    accumulate: int = 1,
-) -> Iterator[list[tuple[int, int]]]:
-    """The (sample, draw) pairs of one process's micro-batches, one after another: they follow from the step's
-    number and the micro-batch's number in it, whoever takes it.
-    """
-    together = batch_size * accumulate * processes
-    stream = _from(mixture, steps.start * together)
-    for _ in steps:
-        step = list(islice(stream, together))
-        for number in range(rank * accumulate, (rank + 1) * accumulate):
-            yield step[number * batch_size : (number + 1) * batch_size]
-
-
-def _from(mixture: Mixture, place: int) -> Iterator[tuple[int, int]]:
-    """The epochs one after another, from a place in them on."""
-    epoch, at = divmod(place, mixture.epoch_size)
-    while True:
-        yield from mixture.epoch(epoch)[at:]
-        epoch, at = epoch + 1, 0
-
-
-def _loader(photos: PhotoDataset, workers: int, **order) -> DataLoader:
-    own = torch.Generator().manual_seed(0)  # or it would draw from the step's random numbers
-    how = {"pin_memory": torch.cuda.is_available(), "worker_init_fn": _outlive_ctrl_c}
-    return DataLoader(photos, num_workers=workers, generator=own, **how, **order)
-
-
-def _outlive_ctrl_c(worker: int) -> None:
-    """A worker ends when its process does, which may have a step to finish first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _next(loaded: Iterator[Example]) -> Example:
-    """The next batch; a worker's refusal is said as it was meant, without the worker's traceback."""
-    try:
-        return next(loaded)
-    except InputError as error:
-        raise InputError(
-            str(error).strip().splitlines()[-1].removeprefix("mpt.errors.InputError: ")
-        ) from None
 
 
 # ----------------------------------------------------------------------------------------------- the losses

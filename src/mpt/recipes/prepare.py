@@ -3,19 +3,14 @@
 import contextlib
 import math
 import os
-import re
-import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import roma
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import mpt.bodies
@@ -23,28 +18,16 @@ import mpt.mocap
 from mpt.bodies import Body
 from mpt.bodies.fitting import fit
 from mpt.bodies.hand_poses import sample_hand_poses
-from mpt.bodies.retarget import is_own, retarget
 from mpt.datasets import meshes, store
-from mpt.datasets.store import Kind, PoseStore, PoseStoreWriter
+from mpt.datasets.store import PoseStore, PoseStoreWriter
 from mpt.errors import InputError
-from mpt.mocap.straighten import LimbLengths, straighten
+from mpt.recipes.laying import Skipped, lay, limb_lengths, progress_on, with_sources
+from mpt.recipes.poses import evenly_over_time, pose_kind
 from mpt.writing import begins_with, check_output, hidden_in, landing
 
-# Degrees by which nobody turns a joint: beyond them the capture has flipped a head, a hand or a foot.
-LIMITS = {"neck": 100, "head": 90, "wrist": 130, "ankle": 110}
 VALIDATION = 0.05  # of poses that are drawn, or fitted to meshes
 FITTED_AT_ONCE = 256
-LOOKED_AT_ONCE = 32  # frames, for one that differs
-NEAR = 0.005  # of a number of poses that was asked for
 FAR_M = 0.01  # by which a mesh of another body, or of the other hand, is off
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that gave no motion, and the sentence that says why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +38,7 @@ class Summary:
     size: int  # bytes
     sequences: tuple[store.Sequence, ...]
     skipped: tuple[Skipped, ...]
-    repaired: int  # frames in which a joint was turned beyond LIMITS
+    repaired: int  # frames in which a joint was turned beyond poses.LIMITS
     rate: float | None = None  # poses a second, before near-duplicates were dropped, where a number was asked
     straightened: int | None = None  # people whose limbs were too long, where these were looked at
 
@@ -132,7 +115,7 @@ def prepare_mocap(
     console = console or Console(stderr=True)
     out = Path(out)
     body = body if isinstance(body, Body) else mpt.bodies.load(body)
-    files = _with_sources(paths)
+    files = with_sources(paths)
     check_output(out, "pose store", begins_with(store.MAGIC), inputs=[file for file, _ in files])
     if not files:
         raise InputError(
@@ -143,18 +126,18 @@ def prepare_mocap(
     if not (np.isfinite(min_change) and min_change >= 0):
         raise InputError(f"min_change is {min_change}, degrees from 0 up were expected; give some")
     reading = {"scale": scale, "joint_map": joint_map, "up": up}
-    lengths = _limb_lengths(files, fps, reading, console) if straight else None
+    lengths = limb_lengths(files, fps, reading, console) if straight else None
     how = {"fps": fps, "reading": reading, "lengths": lengths, "min_change": min_change, "strict": strict}
     how |= {"console": console}
     with PoseStore.create(out, body=body, sampling={"fps": fps, "min_change_degrees": min_change}) as writer:
         if poses is None:
             writer.sampling["max_gap_seconds"] = max_gap
-            laid = _lay(files, body, writer, validation, max_gap=max_gap, **how)
+            laid = lay(files, body, writer, validation, max_gap=max_gap, **how)
             rate = None
         else:
             with _beside(out) as every:
                 with PoseStore.create(every, body=body) as candidates:
-                    laid = _lay(files, body, candidates, validation, **how)
+                    laid = lay(files, body, candidates, validation, **how)
                 rate = _copy_evenly(PoseStore(every), writer, poses, fps, min_change, console)
             writer.sampling |= {"poses": poses, "rate_hertz": rate}
         writer.sampling["straightened"] = laid.straightened if straight else None
@@ -162,107 +145,6 @@ def prepare_mocap(
     return Summary(
         out, out.stat().st_size, tuple(writer.sequences), tuple(laid.skipped), laid.repaired, rate, people
     )
-
-
-@dataclass
-class _Laid:
-    """What happened to files as they were laid on the body."""
-
-    skipped: list[Skipped] = field(default_factory=list)
-    repaired: int = 0  # frames
-    straightened: list[dict[str, str | float]] = field(default_factory=list)  # a person, own / fitted lengths
-
-
-def _limb_lengths(
-    files: Sequence[tuple[Path, str]], fps: float, reading: Mapping[str, Any], console: Console
-) -> LimbLengths:
-    """How long people's legs and arms are, as all files show it; what is wrong with a file is told later."""
-    lengths = LimbLengths()
-    with warnings.catch_warnings(), _progress(console) as progress:
-        warnings.simplefilter("ignore")
-        for path, _ in progress.track(files, description="measuring"):
-            with contextlib.suppress(InputError):
-                lengths.see(_read(path, fps, reading))
-    return lengths
-
-
-def _read(path: Path, fps: float, reading: Mapping[str, Any]) -> mpt.mocap.Motion:
-    motion = mpt.mocap.read(path, **reading)
-    return motion.resampled(fps) if motion.fps > fps else motion
-
-
-def _lay(
-    files: Sequence[tuple[Path, str]],
-    body: Body,
-    writer: PoseStoreWriter,
-    validation: Sequence[str],
-    *,
-    fps: float,
-    reading: Mapping[str, Any],
-    lengths: LimbLengths | None,
-    min_change: float,
-    max_gap: float | None = None,
-    strict: bool,
-    console: Console,
-) -> _Laid:
-    """Lay each file's motion on the body and write the poses that differ."""
-    laid = _Laid()
-    with _each_note_once(), _progress(console) as progress:
-        for path, source in progress.track(files, description="retargeting"):
-            try:
-                motion = _read(path, fps, reading)
-                if lengths is not None and not is_own(motion, body) and (scales := lengths.scales(motion)):
-                    motion = straighten(motion, scales)
-                    person = {"subject": motion.subject} | {limb: round(s, 4) for limb, s in scales.items()}
-                    laid.straightened += [person] if person not in laid.straightened else []
-                rotvec = retarget(motion, body)[1]
-            except InputError as error:
-                if strict:
-                    raise
-                laid.skipped.append(Skipped(path, str(error)))
-                console.print(f"skipped {error}", style="yellow", markup=False, highlight=False)
-                continue
-            rotvec, flipped = repair(rotvec, body)
-            laid.repaired += int(flipped.sum())
-            longest = None if max_gap is None else max(1, round(max_gap * motion.fps))
-            frame = changed_frames(rotvec, np.radians(min_change), longest)
-            about = (motion.name, motion.subject, source, motion.fps, len(motion), len(frame), "train")
-            writer.add(
-                store.Sequence(*about, gender=motion.gender),
-                rotvec=rotvec[frame],
-                frame=frame,
-                kind=pose_kind(rotvec[frame], body),
-                betas=motion.betas,
-            )
-    if not writer.sequences:
-        raise InputError(
-            f"none of the {len(laid.skipped)} files could be read; the first: {laid.skipped[0].reason}"
-        )
-    writer.hold_out(validation)
-    return laid
-
-
-@contextlib.contextmanager
-def _each_note_once() -> Iterator[None]:
-    """Of notes that differ only in the file and in numbers the first is shown, and at the end how many more
-    files had it.
-    """
-    files: Counter[str] = Counter()
-    firsts: dict[str, str] = {}
-
-    def show_first(message: Warning | str, *about: Any, **more: Any) -> None:
-        kind = re.sub(r"[\d.]+", "#", str(message).partition(": ")[2])
-        files[kind] += 1
-        if firsts.setdefault(kind, str(message)) == str(message):
-            show(message, *about, **more)
-
-    with warnings.catch_warnings():
-        show, warnings.showwarning = warnings.showwarning, show_first
-        yield
-    for kind, count in files.items():
-        if count > 1:
-            name, _, said = firsts[kind].partition(": ")
-            warnings.warn(f"{count - 1:,} more files as {name}: {said}", stacklevel=4)
 
 
 def _copy_evenly(
@@ -306,61 +188,6 @@ def _beside(out: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
-
-
-def evenly_over_time(candidates: PoseStore, poses: int, min_change: float) -> tuple[np.ndarray, float | None]:
-    """Indices of stored poses, so many of them to train on, and their rate in hertz; all, and None, where
-    there are no more.
-
-    A rate that gives so many poses can be told only when the last file has been read, laid on the body, and
-    perhaps skipped. So every pose that differs is first written to disk, and then some of them are chosen:
-    each stands for the time until the next one, which is unlike it by ``min_change`` degrees, and those are
-    taken that stand at the ticks of a clock which runs through all sequences. Of these, one that is like the
-    last one taken (a wave of the hand may lie between them) is dropped, and the clock goes faster for it.
-    """
-    trains = np.array([sequence.split == "train" for sequence in candidates.sequences])
-    train, edges = trains[candidates.sequence()], _seconds(candidates)
-    low, wanted, high = poses, poses, int(train.sum())
-    if poses >= high:
-        return np.arange(len(candidates)), None
-    while True:
-        rate = _rate_for(wanted, edges, train)
-        index = _unlike_the_last(candidates, np.flatnonzero(_ticked(edges, rate)), np.radians(min_change))
-        found = int(train[index].sum())
-        if abs(found - poses) <= NEAR * poses or high - low <= 1:
-            return index, rate
-        low, high = (wanted, high) if found < poses else (low, wanted)
-        guess = round(wanted * poses / found)
-        wanted = guess if low < guess < high else (low + high) // 2
-
-
-def _seconds(store: PoseStore) -> np.ndarray:
-    """(poses + 1,) when each pose begins to stand, sequence after sequence, and when the last one ends."""
-    fps = np.array([sequence.fps for sequence in store.sequences])
-    ends = np.cumsum([sequence.frames for sequence in store.sequences] / fps)
-    of = store.sequence()
-    return np.append(np.append(0, ends)[of] + store.frame() / fps[of], ends[-1])
-
-
-def _ticked(edges: np.ndarray, rate: float) -> np.ndarray:
-    """Which poses stand at a tick of a clock of that rate."""
-    return np.diff(np.ceil(edges * rate)) > 0
-
-
-def _rate_for(wanted: int, edges: np.ndarray, counted: np.ndarray) -> float:
-    """The rate at which so many of the counted poses are ticked, by halving."""
-    low, high = 0.0, 1 / np.diff(edges).min()
-    for _ in range(50):
-        rate = (low + high) / 2
-        low, high = (rate, high) if (_ticked(edges, rate) & counted).sum() < wanted else (low, rate)
-    return high
-
-
-def _unlike_the_last(store: PoseStore, index: np.ndarray, least: float) -> np.ndarray:
-    """Those of the sorted indices that differ by more than ``least`` radians from the last one kept."""
-    cuts = np.flatnonzero(np.diff(store.sequence(index))) + 1
-    parts = [part for part in np.split(index, cuts) if len(part)]
-    return np.concatenate([part[changed_frames(store.rotvec(part).astype(float), least)] for part in parts])
 
 
 def prepare_hands(
@@ -431,7 +258,7 @@ def prepare_meshes(
         console.print(f"skipped {reason}", style="yellow", markup=False, highlight=False)
 
     with PoseStore.create(out, body=body, sampling={"distinct_metres": meshes.SAME_M}) as writer:
-        with _progress(console) as progress:
+        with progress_on(console) as progress:
             signatures: dict[Path, np.ndarray] = {}
             for path in progress.track(found_meshes, description="reading"):
                 try:
@@ -484,92 +311,7 @@ def _distinct_rows(signatures: dict[Path, np.ndarray]) -> dict[Path, np.ndarray]
     return {path: rows for path, part in zip(signatures, parts) if len(rows := np.flatnonzero(part))}
 
 
-def repair(rotvec: np.ndarray, body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (T, moving bones, 3) with joints turned beyond LIMITS put back to rest, and which (T,) were.
-
-    Such a pose is rare as often as not (crawling, climbing), and its trunk and limbs are right.
-    """
-    role_of = {bone: role for role, bone in body.roles.items()}
-    roles = [role_of[bone].removeprefix("left_").removeprefix("right_") for bone in body.moving_bones]
-    flipped = np.linalg.norm(rotvec, axis=-1) > np.radians([LIMITS.get(role, 360) for role in roles])
-    return np.where(flipped[..., None], 0.0, rotvec), flipped.any(1)
-
-
-def changed_frames(rotvec: np.ndarray, least: float, longest: int | None = None) -> np.ndarray:
-    """Frames (n,) to keep of local rotations (T, bones, 3): the first, then each unlike the last one kept.
-
-    A frame is unlike it where a bone has turned by more than ``least`` radians (0: always), or after
-    ``longest`` frames.
-    """
-    if not least:
-        return np.arange(len(rotvec))
-    turns = roma.rotvec_to_unitquat(torch.from_numpy(rotvec)).numpy()
-    nearest = np.cos(least / 2)
-    kept, at = [0], 1
-    while at < len(turns):
-        following = turns[at : at + LOOKED_AT_ONCE]
-        differs = np.abs((following * turns[kept[-1]]).sum(-1)).min(-1) < nearest
-        if longest is not None:
-            differs[max(kept[-1] + longest - at, 0) :] = True
-        if differs.any():
-            kept.append(at + int(differs.argmax()))
-        at = kept[-1] + 1 if differs.any() else at + len(following)
-    return np.array(kept)
-
-
-def pose_kind(rotvec: np.ndarray, body: Body) -> Kind:
-    """Pelvis height and trunk tilt of poses (T, moving bones, 3) on the mean shape of ``body``.
-
-    The lowest joint is the lowest beginning of any bone, toes and fingers included; the trunk goes from the
-    pelvis to the neck. A body without them, a hand, has neither: NaN.
-    """
-    if not {"pelvis", "neck"} <= body.roles.keys():
-        return Kind(*np.full((2, len(rotvec)), np.nan))
-    heads = body.heads.double().cpu().numpy()
-    local = roma.rotvec_to_rotmat(torch.from_numpy(rotvec)).numpy()
-    moving = {body.bones.index(bone): local[:, i] for i, bone in enumerate(body.moving_bones)}
-    turned: list[np.ndarray] = []
-    points = np.zeros((len(rotvec), len(body.bones), 3))
-    for bone, parent in enumerate(body.parents):
-        above = np.eye(3) if parent < 0 else turned[parent]
-        turned.append(above @ moving[bone] if bone in moving else above)
-        if parent >= 0:
-            points[:, bone] = points[:, parent] + turned[parent] @ (heads[bone] - heads[parent])
-    pelvis, neck = (points[:, body.bones.index(body.roles[role])] for role in ("pelvis", "neck"))
-    trunk = neck - pelvis
-    upright = trunk[:, 1] / np.linalg.norm(trunk, axis=1)
-    return Kind(pelvis[:, 1] - points[..., 1].min(1), np.degrees(np.arccos(upright.clip(-1, 1))))
-
-
-def _with_sources(paths: Iterable[str | os.PathLike]) -> list[tuple[Path, str]]:
-    """Each motion file, and its name below the folder that it was found in."""
-    files: dict[Path, tuple[Path, str]] = {}
-    for path in map(Path, paths):
-        for file in mpt.mocap.find([path]):
-            below = file.name if file == path else file.relative_to(path).as_posix()
-            files.setdefault(file.resolve(), (file, below))
-    return list(files.values())
-
-
 def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value}, a number above 0 was expected; give one or leave it out")
-
-
-def _progress(console: Console) -> contextlib.AbstractContextManager[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
-
-
-__all__ = [
-    "Skipped",
-    "Summary",
-    "changed_frames",
-    "evenly_over_time",
-    "pose_kind",
-    "prepare_hands",
-    "prepare_meshes",
-    "prepare_mocap",
-    "repair",
-]

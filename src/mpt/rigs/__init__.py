@@ -1,0 +1,1 @@
+"""A body's pose as a rig that other programs can pose: GLB, BVH, FBX."""

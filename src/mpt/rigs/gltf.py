@@ -1,0 +1,184 @@
+"""Binary glTF 2.0: a baked mesh, or rigs in their poses with the camera that saw them.
+
+Written out here: it is a page or two, and importing trimesh takes half a second. Axes: y up, metres.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mpt.render import vertex_normals
+
+if TYPE_CHECKING:
+    from mpt.rigs.rig import Place, Rig  # with it comes torch, which no baked mesh needs
+
+ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+KINDS = {np.dtype(np.float32): 5126, np.dtype(np.uint32): 5125, np.dtype(np.uint16): 5123}
+SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
+FACING = np.array([1, -1, -1], np.float32)
+"""Camera axes (y down, z forward) -> y up, facing the viewer: a half turn about x."""
+BLUE = (0.31, 0.5, 0.76, 1.0)
+
+
+class Lens(NamedTuple):
+    """A photo's camera, whose axis goes through the middle: pixels."""
+
+    focal_px: float
+    size_wh: tuple[int, int]
+
+
+def baked(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None) -> bytes:
+    """A mesh (V, 3), (F, 3) as it stands; colours (V, 3) of its vertices, sRGB in [0, 1], if it has any."""
+    file = _File()
+    attributes = {} if colours is None else {"COLOR_0": _linear(colours)}
+    if colours is not None:
+        file.skin_colour = [1.0, 1.0, 1.0, 1.0]  # by which they are multiplied
+    file.nodes.append({"mesh": file.mesh(vertices, faces, **attributes), "name": "person"})
+    return file.content([0])
+
+
+def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens | None = None) -> bytes:
+    """Rigs by their names, each an armature and its skin, whose pose stands in the joints' nodes.
+
+    An armature's own node stands on y = 0 below its root. ``lens`` adds the photo's camera, where ``camera``
+    puts the origin of camera axes (x right, y down, z forward).
+    """
+    file, scene = _File(), []
+    for name, rig in rigs.items():
+        ground = rig.root_m * [1, 0, 1]
+        first = len(file.nodes) + 1
+        file.nodes.append({"name": name, "translation": _plain(ground), "children": [first]})
+        scene.append(first - 1)
+        file.nodes += _joint_nodes(rig, first, rig.root_m - ground)
+        inverse_bind = np.tile(np.eye(4, dtype=np.float32), (len(rig.joints), 1, 1))
+        inverse_bind[:, 3, :3] = -rig.heads  # column by column, as glTF has matrices
+        joints = list(range(first, first + len(rig.joints)))
+        skin = {"inverseBindMatrices": file.accessor(inverse_bind), "joints": joints, "skeleton": first}
+        file.skins.append(skin | {"name": name})
+        mesh = file.mesh(
+            rig.vertices,
+            rig.faces,
+            JOINTS_0=rig.skin_index.astype(np.uint16),
+            WEIGHTS_0=rig.skin_weight.astype(np.float32),
+        )
+        scene.append(len(file.nodes))
+        file.nodes.append({"mesh": mesh, "skin": len(file.skins) - 1, "name": f"{name} skin"})
+    if lens is not None and camera is not None:
+        scene.append(len(file.nodes))
+        file.cameras.append(_camera(lens))
+        turn = _quaternions((camera.rotation * FACING)[None])[0]  # glTF's cameras look along -z
+        file.nodes.append(
+            {"camera": 0, "name": "camera", "translation": _plain(camera.shift), "rotation": _plain(turn)}
+        )
+    return file.content(scene)
+
+
+def _joint_nodes(rig: "Rig", first: int, root: np.ndarray) -> list[dict]:
+    """A node for each joint; ``first`` is the number of the first one, ``root`` where it is."""
+    nodes: list[dict] = []
+    for name, offset, turn in zip(rig.joints, rig.offsets, _quaternions(rig.turns)):
+        nodes.append({"name": name, "translation": _plain(offset), "rotation": _plain(turn)})
+    nodes[0]["translation"] = _plain(root)
+    for joint, parent in enumerate(rig.parents):
+        if parent >= 0:
+            nodes[parent].setdefault("children", []).append(first + joint)
+    return nodes
+
+
+def _camera(lens: Lens) -> dict:
+    width, height = lens.size_wh
+    view = 2 * math.atan(height / 2 / lens.focal_px)
+    perspective = {"yfov": view, "aspectRatio": width / height, "znear": 0.01, "zfar": 1000.0}
+    return {"type": "perspective", "name": "camera", "perspective": perspective}
+
+
+@dataclass
+class _File:
+    """What a GLB file holds, gathered part by part."""
+
+    nodes: list[dict] = field(default_factory=list)
+    meshes: list[dict] = field(default_factory=list)
+    skins: list[dict] = field(default_factory=list)
+    cameras: list[dict] = field(default_factory=list)
+    accessors: list[dict] = field(default_factory=list)
+    views: list[dict] = field(default_factory=list)
+    data: bytearray = field(default_factory=bytearray)
+    skin_colour: Sequence[float] = BLUE
+
+    def accessor(self, array: np.ndarray, target: int | None = None, *, bounds: bool = False) -> int:
+        """The number under which an array is kept."""
+        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes}
+        self.views.append(view if target is None else view | {"target": target})
+        self.data += array.astype(array.dtype.newbyteorder("<")).tobytes()  # each a whole number of words
+        accessor = {
+            "bufferView": len(self.views) - 1,
+            "componentType": KINDS[array.dtype],
+            "count": len(array),
+            "type": SHAPES[array.shape[1:]],
+        }
+        extremes = {"min": array.min(0).tolist(), "max": array.max(0).tolist()} if bounds else {}
+        self.accessors.append(accessor | extremes)
+        return len(self.accessors) - 1
+
+    def mesh(self, vertices: np.ndarray, faces: np.ndarray, **attributes: np.ndarray) -> int:
+        """The number of a mesh with smooth normals, and these attributes of its vertices besides."""
+        vertices = vertices.astype(np.float32)
+        own = {
+            "POSITION": self.accessor(vertices, ARRAY_BUFFER, bounds=True),
+            "NORMAL": self.accessor(vertex_normals(vertices, faces), ARRAY_BUFFER),
+        }
+        own |= {name: self.accessor(array, ARRAY_BUFFER) for name, array in attributes.items()}
+        indices = self.accessor(faces.astype(np.uint32).ravel(), ELEMENT_ARRAY_BUFFER)
+        self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": 0}]})
+        return len(self.meshes) - 1
+
+    def content(self, scene: list[int]) -> bytes:
+        """The file's bytes; ``scene`` numbers the nodes that no other node holds."""
+        matt = {"baseColorFactor": self.skin_colour, "metallicFactor": 0.0, "roughnessFactor": 0.7}
+        header = {
+            "asset": {"version": "2.0", "generator": "mpt"},
+            "scene": 0,
+            "scenes": [{"nodes": scene}],
+            "nodes": self.nodes,
+            "meshes": self.meshes,
+            "materials": [{"name": "skin", "pbrMetallicRoughness": matt}],
+            "skins": self.skins,
+            "cameras": self.cameras,
+            "accessors": self.accessors,
+            "bufferViews": self.views,
+            "buffers": [{"byteLength": len(self.data)}],
+        }
+        header = {name: part for name, part in header.items() if part != []}
+        text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+        text += b" " * (-len(text) % 4)
+        size = 12 + 8 + len(text) + 8 + len(self.data)
+        return b"".join(
+            [
+                struct.pack("<4sII", b"glTF", 2, size),
+                struct.pack("<I4s", len(text), b"JSON") + text,
+                struct.pack("<I4s", len(self.data), b"BIN\0") + self.data,
+            ]
+        )
+
+
+def _linear(colours: np.ndarray) -> np.ndarray:
+    """sRGB -> linear light, both in [0, 1]: what glTF's vertices have."""
+    bright = ((colours + 0.055) / 1.055) ** 2.4
+    return np.where(colours <= 0.04045, colours / 12.92, bright).astype(np.float32)
+
+
+def _quaternions(turns: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) -> (N, 4) unit quaternions x, y, z, w."""
+    import roma
+    import torch
+
+    return roma.rotmat_to_unitquat(torch.from_numpy(turns)).numpy()
+
+
+def _plain(numbers: np.ndarray) -> list[float]:
+    return [float(number) + 0.0 for number in np.asarray(numbers, np.float32)]

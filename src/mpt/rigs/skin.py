@@ -1,0 +1,68 @@
+"""Skin that engines read: at most four bones to a vertex, and rest vertices that pose as the body does."""
+
+import numpy as np
+
+from mpt.bodies.body import Body
+
+MOST = 4  # bones to a vertex, as glTF's first set of weights holds and most engines read
+NEAR = 0.01  # of a moving bone's step: how far two bones are from each other that move as one
+DAMPING = 1e-4  # of what many bones bend together, in squares of a rigid turn's scale
+
+
+def four_bones(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """(V, 4) indices and (V, 4) float32 weights of a body's skin; rows sum to one.
+
+    What loses least goes first: a weight times the way in the tree to the nearest bone that stays, which
+    takes it over. So a vertex keeps the share of each part that moves by itself.
+    """
+    steps = _steps(body)
+    weight, index = body.skin_weight.double().cpu().numpy().copy(), body.skin_index.cpu().numpy()
+    while len(many := np.flatnonzero((weight > 0).sum(1) > MOST)):
+        some, bones, row = weight[many], index[many], np.arange(len(many))
+        way = steps[bones[:, :, None], bones[:, None, :]]
+        way[:, range(bones.shape[1]), range(bones.shape[1])] = np.inf
+        way = np.where((some > 0)[:, None, :], way, np.inf)
+        least = np.where(some > 0, some * way.min(2), np.inf).argmin(1)
+        heir = (way[row, least] - 1e-6 * some).argmin(1)  # of equally near ones the heaviest
+        some[row, heir] += some[row, least]
+        some[row, least] = 0
+        weight[many] = some
+    order = np.argsort(-weight, 1, kind="stable")[:, :MOST]
+    weight, index = np.take_along_axis(weight, order, 1), np.take_along_axis(index, order, 1)
+    missing = ((0, 0), (0, MOST - weight.shape[1]))
+    weight, index = np.pad(weight, missing), np.pad(index, missing)
+    weight = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    return np.where(weight > 0, index, 0), weight
+
+
+def _steps(body: Body) -> np.ndarray:
+    """(B, B) steps in the tree from bone to bone; one to a bone that does not move is hardly any."""
+    steps = np.zeros((len(body.bones),) * 2)
+    for bone, parent in enumerate(body.parents):
+        if parent >= 0:
+            step = 1.0 if body.bones[bone] in body.moving_bones else NEAR
+            steps[bone, :bone] = steps[:bone, bone] = steps[parent, :bone] + step
+    return steps
+
+
+def skinned(index: np.ndarray, weight: np.ndarray, transforms: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """(V, 3) vertices of linear blend skinning.
+
+    transforms: (B, 3, 4) from rest to pose; rest: (V, 3); index and weight: (V, 4).
+    """
+    blend = np.einsum("vk,vkij->vij", weight, transforms[index])
+    return np.einsum("vij,vj->vi", blend[:, :, :3], rest) + blend[:, :, 3]
+
+
+def unposed(
+    index: np.ndarray, weight: np.ndarray, transforms: np.ndarray, posed: np.ndarray, like: np.ndarray
+) -> np.ndarray:
+    """(V, 3) rest vertices that are skinned to ``posed``, near those of ``like``.
+
+    So nothing is lost where a body has more bones to a vertex, or bends its skin by its pose (SMPL). Where
+    turns cancel each other, ``like`` stays.
+    """
+    blend = np.einsum("vk,vkij->vij", weight, transforms[index])[:, :, :3]
+    off = posed - skinned(index, weight, transforms, like)
+    gram = blend.swapaxes(1, 2) @ blend + DAMPING * np.eye(3)
+    return like + np.linalg.solve(gram, blend.swapaxes(1, 2) @ off[:, :, None])[:, :, 0]
