@@ -176,6 +176,17 @@ def _body_rig(body: Body) -> Rig:
     return Rig(body.bones, body.parents, heads, given | limbs_by_name(body.bones, body.parents))
 
 
+def rest_alignments(body: Body, rest_m: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    """(3, 3) of each limb's role: what lays a body's limb at rest on that of other people, whose joints (3,) are
+    given by role; "trunk" is that of pelvis and spine.
+    """
+    roles = list(rest_m)
+    other = Rig(
+        tuple(roles), [-1] * len(roles), np.array(list(rest_m.values())), {r: i for i, r in enumerate(roles)}
+    )
+    return _alignments(other, _body_rig(body))
+
+
 def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
     """A of each role: (3, 3) rotation that lays the body's limb at rest on the source's.
 
@@ -183,7 +194,7 @@ def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
     direction: so elbows, knees and wrists are not twisted.
     """
     straight = np.eye(3)
-    trunk = _swing(body.up, source.up)
+    trunk = swing(body.up, source.up)
     is_cmu = {joint.lower() for joint in source.joints} >= CMU_JOINTS
     aligned = {
         "trunk": trunk,
@@ -195,7 +206,7 @@ def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
 
         def laid(start: str, end: str, above: np.ndarray, limbs=limbs) -> np.ndarray:
             ours, theirs = (rig.way(limbs[start], limbs[end]) for rig in (body, source))
-            return _swing(above @ ours, theirs) @ above if _length(theirs) > SHORTEST_M else above
+            return swing(above @ ours, theirs) @ above if _length(theirs) > SHORTEST_M else above
 
         aligned[limbs["hip"]] = hip = laid("hip", "knee", straight)
         aligned[limbs["knee"]] = laid("knee", "ankle", hip)
@@ -205,10 +216,10 @@ def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
         fingers = limbs["finger"] in source.roles and limbs["finger"] in body.roles
         aligned[limbs["wrist"]] = laid("wrist", "finger", elbow) if fingers else elbow
         # The sole is flat at rest, at whatever slope a rig draws its foot: only the heading is laid.
-        foot = _swing(*_headings(source, body, side))
+        foot = swing(*_headings(source, body, side))
         if is_cmu:
             shin = source.way(limbs["knee"], limbs["ankle"])
-            foot = _swing(np.array([0.0, -1.0, 0.0]), shin * [1, 1, 0]) @ foot
+            foot = swing(np.array([0.0, -1.0, 0.0]), shin * [1, 1, 0]) @ foot
         aligned[limbs["ankle"]] = aligned[limbs["toe"]] = foot
     return aligned
 
@@ -260,7 +271,7 @@ def _length(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))
 
 
-def _swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """(3, 3) smallest rotation that turns one direction into another; none where one has no length."""
     if min(_length(start), _length(end)) < SHORTEST_M:
         return np.eye(3)
