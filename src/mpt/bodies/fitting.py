@@ -5,30 +5,38 @@ and Marquardt's steps over everything together. With W_vb = sum w_vc over the bo
 of bone b about its head p_b, in world axes, moves vertex v by d x (sum w_vc A_c x_v - W_vb p_b).
 
 What is likeliest is sought, of meshes that are off their body by normal noise, of people as the shapes'
-unit variance has them, and of joints as people bend them (``mpt.bodies.joint_limits``). How noisy a mesh is, is
-read from how far it stays off: a true one tells everything, a rough one leaves twists and build at rest.
+unit variance has them, and of joints as people bend them (``mpt.bodies.joint_limits``). How noisy a mesh
+is, is read from how far it stays off: a true one tells everything, a rough one leaves
+twists and build at rest.
 
 Letters as in ``body.py``: N meshes, V vertices, B bones, S shape components; U = 3 B + S + 3 unknowns.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import roma
 import torch
 from torch import Tensor
 
 from mpt.bodies.body import Body
-from mpt.bodies.joint_limits import JointLimits
+from mpt.bodies.joint_limits import MIRROR, JointLimits, limits_of
+from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 
 OWN = 6  # power of the weights: skin that moves with one bone alone tells its turn, other skin misleads
 STEPS = 30
 HARDLY = 0.01  # such weights in all
 DONE = 1.0  # a step that gains no more log-likelihood is the last
-FEWER = 1000  # vertices of a larger mesh that are compared, spread evenly
-INDEPENDENT = 431  # vertices whose errors tell nothing of each other's, among those of a mesh
+FEWER = 500  # vertices of a larger mesh that are compared, spread evenly
+INDEPENDENT = 150  # vertices whose errors tell nothing of each other's, among those of a mesh
 NOISE = 1e-5  # metres, of a mesh that is its body's own, along each axis
+ROUGH = 1e-3  # metres, of a mesh that is no body's own: its shape is then kept within ...
+LIKELY, SOFT = 2.9, 0.02  # ... so many standard deviations, as softly, where it left them, ...
+ROUNDS = 6  # ... so often
+STIFF = 1e-6  # 1 / rad^2: a bone without skin does not turn
 BATCH = 32
 
 
@@ -48,6 +56,8 @@ class _State:
     rotations: Tensor  # (N, B, 3, 3)
     shape: Tensor  # (N, S)
     translation: Tensor  # (N, 3)
+    centre: Tensor  # (N, S) where shapes are likeliest
+    precision: Tensor  # (N, S) how surely, one over the variance
     bones: Tensor  # (N, B, 4, 4) to the world
     off: Tensor  # (N, V, 3) from the body's vertices to the mesh's
     cost: Tensor  # (N,) -2 log-likelihood
@@ -93,8 +103,22 @@ class Fitter:
     def _fit(self, vertices: Tensor) -> Fit:
         """Of the vertices that are compared."""
         state = self._start(vertices)
+        self._refine(state, vertices, torch.arange(len(vertices)))
+        held = torch.zeros_like(state.shape, dtype=torch.bool)
+        for _ in range(ROUNDS):
+            held |= state.shape.abs() > LIKELY
+            rough = (_mean_square(state.off).sqrt() > ROUGH) & (state.shape.abs() > LIKELY).any(1)
+            if not rough.any():
+                break
+            state.centre[held] = LIKELY * state.shape[held].sign()
+            state.precision[held] = SOFT**-2
+            self._refine(state, vertices, rough.nonzero()[:, 0])
+        return Fit(state.rotations, state.shape, state.translation, _mean_square(state.off).sqrt())
+
+    def _refine(self, state: _State, vertices: Tensor, going: Tensor) -> None:
+        """Those rows of a state, on and on."""
+        state.put(going, self._measured(state[going], vertices[going]))
         damping = vertices.new_full((len(vertices),), 1e-3)
-        going = torch.arange(len(vertices))
         for _ in range(STEPS):
             here, mesh = state[going], vertices[going]
             tried = self._stepped(here, mesh, damping[going])
@@ -105,7 +129,6 @@ class Fitter:
             going = going[torch.where(better, gain > DONE, damping[going] < 1)]
             if not len(going):
                 break
-        return Fit(state.rotations, state.shape, state.translation, _mean_square(state.off).sqrt())
 
     def _start(self, vertices: Tensor) -> _State:
         """Each bone by the turn of its skin on the mean shape; that of its parent where it has hardly any."""
@@ -121,26 +144,36 @@ class Fitter:
             local.append(turns[bone] if parent < 0 else turns[parent].mT @ turns[bone])
         rotations, shape = torch.stack(local, 1), rest.new_zeros(len(vertices), self.body.shape_count)
         translation = (vertices - self.body(rotations, shape).vertices).mean(1)
-        return self._measured(rotations, shape, translation, vertices)
-
-    def _measured(self, rotations: Tensor, shape: Tensor, translation: Tensor, vertices: Tensor) -> _State:
-        off = vertices - self.body(rotations, shape, translation).vertices
-        cost = 3 * self.weight * len(self.seen) * _noise_square(off).log() + shape.square().sum(1)
-        if self.limits is not None:
-            cost = cost + self.limits.penalty(rotations)
         bones = self.body.bone_transforms(rotations, shape, translation)
-        return _State(rotations, shape, translation, bones, off, cost)
+        prior = shape.clone(), torch.ones_like(shape)
+        state = _State(
+            rotations, shape, translation, *prior, bones, vertices, vertices.new_zeros(len(vertices))
+        )
+        return self._measured(state, vertices)
+
+    def _measured(self, state: _State, vertices: Tensor) -> _State:
+        """With its bones, and what it is off and costs."""
+        pose = state.rotations, state.shape, state.translation
+        off = vertices - self.body(*pose).vertices
+        cost = 3 * self.weight * len(self.seen) * _noise_square(off).log()
+        cost = cost + (state.precision * (state.shape - state.centre).square()).sum(1)
+        if self.limits is not None:
+            cost = cost + self.limits.penalty(state.rotations)
+        return replace(state, bones=self.body.bone_transforms(*pose), off=off, cost=cost)
 
     def _stepped(self, here: _State, vertices: Tensor, damping: Tensor) -> _State:
         """One step of all unknowns on, the shorter the more it is damped (N,)."""
         gram, slope = self._equations(here)
-        diagonal = torch.diag_embed(gram.diagonal(dim1=1, dim2=2) * damping[:, None])
+        diagonal = torch.diag_embed(gram.diagonal(dim1=1, dim2=2) * damping[:, None] + STIFF)
         step = torch.linalg.solve(gram + diagonal, slope)
         turn, grow, move = step.split([3 * len(self.body.bones), self.body.shape_count, 3], 1)
         extra = roma.rotvec_to_rotmat(turn.unflatten(1, (-1, 3)))
         above = self._above(here.bones)
         rotations = above.mT @ extra @ above @ here.rotations
-        return self._measured(rotations, here.shape + grow, here.translation + move, vertices)
+        moved = replace(
+            here, rotations=rotations, shape=here.shape + grow, translation=here.translation + move
+        )
+        return self._measured(moved, vertices)
 
     def _above(self, bones: Tensor) -> Tensor:
         """(N, B, 3, 3) world rotation of each bone's parent."""
@@ -154,8 +187,8 @@ class Fitter:
         gram = derivative.mT @ derivative * weight[..., None]
         slope = (derivative.mT @ here.off.flatten(1)[..., None])[..., 0] * weight
         of_shape = slice(3 * len(self.body.bones), -3)
-        gram[:, of_shape, of_shape] += torch.eye(self.body.shape_count).to(gram)
-        slope[:, of_shape] -= here.shape
+        gram[:, of_shape, of_shape] += torch.diag_embed(here.precision)
+        slope[:, of_shape] -= here.precision * (here.shape - here.centre)
         if self.limits is not None:
             known, pull = self.limits.equations(here.rotations, self._above(here.bones))
             for bone in range(len(self.body.bones)):
@@ -186,6 +219,40 @@ class Fitter:
         return torch.cat([by_turn, by_shape, by_move], -1).flatten(1, 2)
 
 
+class BodyFitter:
+    """Meshes of one body's people, or hands -> their poses, as bones that motion capture can drive turn.
+
+    What else the body has, rests.
+    """
+
+    def __init__(self, body: Body) -> None:
+        moving = body.with_bones(body.moving_bones)
+        self.bodies = {False: body}
+        self._columns = [body.bones.index(bone) for bone in moving.bones]
+        self._fitter = Fitter(moving, limits_of(moving))
+
+    @torch.no_grad()
+    def __call__(self, vertices: np.ndarray, mirrored: Sequence[bool] = ()) -> list[BodyPose]:
+        """The poses of meshes (N, V, 3) in metres, in whatever axes: the root's rotation leads there.
+
+        mirrored: which of them are mirror images of what the body is: poses of the other hand.
+        """
+        across = np.float32([-1, 1, 1])
+        signs = np.array([across if flip else [1, 1, 1] for flip in mirrored or [False] * len(vertices)])
+        found = self._fitter(torch.from_numpy(np.asarray(vertices * signs[:, None], np.float32)))
+        rotvec = np.zeros((len(vertices), len(self.bodies[False].bones), 3), np.float32)
+        rotvec[:, self._columns] = roma.rotmat_to_rotvec(found.rotations).numpy()
+        poses = []
+        for i, sign in enumerate(signs):
+            flip = bool(sign[0] < 0)
+            if flip not in self.bodies:
+                self.bodies[flip] = self.bodies[False].mirrored()
+            turns = rotvec[i] * np.float32(MIRROR) if flip else rotvec[i]
+            place = found.translation[i].numpy() * np.float32(sign)
+            poses.append(BodyPose(self.bodies[flip], turns, found.shape[i].numpy(), place))
+        return poses
+
+
 def fit(body: Body, vertices: Tensor) -> Fit:
     """The poses of meshes (N, V, 3) with the body's vertices; see :class:`Fitter`."""
     return Fitter(body)(vertices)
@@ -202,7 +269,7 @@ def _noise_square(off: Tensor) -> Tensor:
 
 def _below(body: Body) -> Tensor:
     """(B, B): row b has the bones at and below b."""
-    below = torch.eye(len(body.bones))
+    below = torch.eye(len(body.bones)).to(body.template)
     for bone in range(len(body.bones) - 1, 0, -1):
         below[body.parents[bone]] += below[bone]
     return below

@@ -1,9 +1,9 @@
 """How people bend their joints: the mean, the spread and the limits of each, as motion capture shows them.
 
-A joint's rotation R is told from its mean M by the axis-angle e = log(R M^T), in the frame of the bone above,
-along the principal axes of what was captured: an elbow bends widely about one of them, and hardly about the
-others. The tables in ``data/joint_limits.json`` are of Anny's people and hands, by role; ``docs/make_limits.py``
-makes them.
+A joint's rotation R is told from its mean M by the axis-angle e = log(R M^T), in the frame of the bone
+above, along the principal axes of what was captured: a knee bends widely about one of them, and hardly about
+the others. The tables in ``data/joint_limits.json`` are of Anny's people and hands, by role;
+``docs/make_limits.py`` makes them.
 
 Letters as in ``body.py``: N bodies, B bones.
 """
@@ -38,7 +38,7 @@ class JointLimits:
     high: Tensor  # (B, 3)
 
     def penalty(self, rotations: Tensor) -> Tensor:
-        """(N,) what rotations (N, B, 3, 3) cost: -2 log-likelihood, and the squares of what is beyond limits."""
+        """(N,) -2 log-likelihood of rotations (N, B, 3, 3), which falls steeply beyond limits."""
         along = self._along(self._bent(rotations))
         return (self.precision * along.square() + (self._beyond(along) / LEAST).square()).sum((1, 2))
 

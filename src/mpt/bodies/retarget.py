@@ -177,8 +177,9 @@ def _body_rig(body: Body) -> Rig:
 
 
 def rest_alignments(body: Body, rest_m: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
-    """(3, 3) of each limb's role: what lays a body's limb at rest on that of other people, whose joints (3,) are
-    given by role; "trunk" is that of pelvis and spine.
+    """(3, 3) of each limb's role: what lays a body's limb at rest on that of other people.
+
+    rest_m: their joints (3,) by role, metres. "trunk" is what lays pelvis and spine.
     """
     roles = list(rest_m)
     other = Rig(
