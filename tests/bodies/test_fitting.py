@@ -142,9 +142,8 @@ def test_a_rough_mesh_gives_a_likely_shape_and_keeps_bones_as_long_as_it_says(an
     vertices = people(anny, 3, 1)
     rough = vertices * np.float32([1.5, 1, 1]) + 0.02 * np.sin(9 * vertices[..., ::-1])
     for pose, single in zip(fitter(rough), (fitter(one[None])[0] for one in rough)):
-        assert np.abs(pose.shape).max() <= 3.05
-        np.testing.assert_allclose(pose.rotvec, single.rotvec, atol=2e-3)
-        np.testing.assert_allclose(pose.shape, single.shape, atol=2e-2)
+        assert np.abs(pose.shape).max() <= 3
+        np.testing.assert_allclose(pose.posed().vertices, single.posed().vertices, atol=1e-2)
         posed, rest = (found.transforms[:, :3, 3] for found in (pose.posed(), pose.rest()))
         parents = list(anny.parents[1:])
         long, resting = (np.linalg.norm(at[1:] - at[parents], axis=1) for at in (posed, rest))

@@ -31,10 +31,10 @@ STEPS = 30
 HARDLY = 0.01  # such weights in all
 DONE = 1.0  # a step that gains no more log-likelihood is the last
 FEWER = 500  # vertices of a larger mesh that are compared, spread evenly
-INDEPENDENT = 150  # vertices whose errors tell nothing of each other's, among those of a mesh
+INDEPENDENT = 200  # vertices whose errors tell nothing of each other's, among those of a mesh
 NOISE = 1e-5  # metres, of a mesh that is its body's own, along each axis
 ROUGH = 1e-3  # metres, of a mesh that is no body's own: its shape is then kept within ...
-LIKELY, SOFT = 2.9, 0.02  # ... so many standard deviations, as softly, where it left them, ...
+LIKELY, SOFT = 2.8, 0.02  # ... so many standard deviations, as softly, where it left them, ...
 ROUNDS = 6  # ... so often
 STIFF = 1e-6  # 1 / rad^2: a bone without skin does not turn
 BATCH = 32
@@ -165,7 +165,7 @@ class Fitter:
         """One step of all unknowns on, the shorter the more it is damped (N,)."""
         gram, slope = self._equations(here)
         diagonal = torch.diag_embed(gram.diagonal(dim1=1, dim2=2) * damping[:, None] + STIFF)
-        step = torch.linalg.solve(gram + diagonal, slope)
+        step = torch.linalg.solve((gram + diagonal).double(), slope.double()).to(slope)
         turn, grow, move = step.split([3 * len(self.body.bones), self.body.shape_count, 3], 1)
         extra = roma.rotvec_to_rotmat(turn.unflatten(1, (-1, 3)))
         above = self._above(here.bones)

@@ -102,7 +102,7 @@ def learned(rotvec: Tensor) -> dict[str, list[float]]:
     row = {
         "mean_deg": roma.rotmat_to_rotvec(mean),
         "axes_deg": roma.rotmat_to_rotvec(axes.mT),
-        "std_deg": variance.sqrt().clamp_min(LEAST),
+        "std_deg": variance.clamp_min(LEAST**2).sqrt(),
         "low_deg": ends[0],
         "high_deg": ends[1],
     }
