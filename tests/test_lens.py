@@ -75,6 +75,7 @@ def test_python_asks_exif_in_whatever_way_the_photo_comes(place, model):
     assert read_picture("lens.jpg").focal_mm == 35
 
 
+@pytest.mark.filterwarnings("ignore:Tag data larger")
 def test_damaged_exif_costs_the_focal_length_alone(place):
     content = Path("lens.jpg").read_bytes()
     start = content.index(b"Exif")

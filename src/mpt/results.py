@@ -199,8 +199,9 @@ def _together(meshes: Sequence[dict[str, str]]) -> bool:
 def world_of_people(people: "Sequence[Reconstruction]") -> "World":
     """The world in which the people of a photo stand on its floor, apart as they were photographed."""
     from mpt.floor import world_of  # with it comes torch
+    from mpt.saving import standing_mesh
 
-    placed = [person.vertices + person.translation_m for person in people]
+    placed = [standing_mesh(person) for person in people]
     standing = all(person.skeleton.two_sided for person in people)
     return world_of(placed, *_up_of(people), standing=standing)
 

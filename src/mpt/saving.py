@@ -56,6 +56,12 @@ class Person(Protocol):
     def pose(self) -> BodyPose | None: ...
 
 
+def standing_mesh(person: Person) -> np.ndarray:
+    """(V, 3) where somebody was photographed, in camera axes: the body of their rig, else the mesh."""
+    vertices = person.vertices if person.pose is None else person.pose.posed().vertices
+    return vertices + person.translation_m
+
+
 def check_format(ending: str, how: Saving) -> None:
     """Raises InputError where a format is unknown, or cannot be written here, or so."""
     if ending not in FORMATS:

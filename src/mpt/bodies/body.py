@@ -233,6 +233,34 @@ class Body:
             pose_basis=pose_basis,
         )
 
+    def mirrored(self) -> "Body":
+        """The other hand: the same people seen in a mirror across x, shape by shape and vertex by vertex.
+
+        A pose's axis-angles (x, y, z) become (x, -y, -z). Its joints keep their names.
+        """
+        across = self.template.new_tensor([-1.0, 1, 1])
+        bones = len(self.bones) - 1
+        turned = (across[:, None] * across).flatten().repeat(bones)  # of the elements of R - 1
+        blends = torch.ones(len(self.joint_moments_basis)).to(across)
+        if self.pose_basis is not None:
+            blends[self.shape_count :] = turned
+        sides = {"right": "left", "left": "right"}
+        side = sides.get(self.metadata.get("side", ""))
+        return replace(
+            self,
+            name=f"{self.name} in a mirror",
+            faces=self.faces.flip(1),
+            template=self.template * across,
+            shape_basis=self.shape_basis * across,
+            heads=self.heads * across,
+            heads_basis=self.heads_basis * across,
+            joint_moments=self.joint_moments * torch.cat([across, across.new_ones(1)]),
+            joint_moments_basis=self.joint_moments_basis * blends[:, None, None, None] * across,
+            pose_basis=None if self.pose_basis is None else self.pose_basis * turned[:, None, None] * across,
+            coarse=tuple(replace(coarse, faces=coarse.faces.flip(1)) for coarse in self.coarse),
+            metadata=self.metadata | ({"side": side} if side else {}),
+        )
+
     @cached_property
     def _dense_skin(self) -> Tensor:  # (V, B)
         dense = self.skin_weight.new_zeros(len(self.template), len(self.bones))

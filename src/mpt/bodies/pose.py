@@ -84,7 +84,7 @@ class BodyPose:
     def _at(self, rotvec: np.ndarray, translation_m: np.ndarray) -> Posed:
         rotations = roma.rotvec_to_rotmat(_batch(rotvec))
         shape, translation = _batch(self.shape), _batch(translation_m)
-        with torch.inference_mode():
+        with torch.no_grad():
             output = self.body(rotations, shape, translation)
             transforms = self.body.bone_transforms(rotations, shape, translation)
         return Posed(*(part[0].numpy() for part in (output.vertices, transforms, output.joints)))

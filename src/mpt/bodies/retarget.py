@@ -176,6 +176,18 @@ def _body_rig(body: Body) -> Rig:
     return Rig(body.bones, body.parents, heads, given | limbs_by_name(body.bones, body.parents))
 
 
+def rest_alignments(body: Body, rest_m: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    """(3, 3) of each limb's role: what lays a body's limb at rest on that of other people.
+
+    rest_m: their joints (3,) by role, metres. "trunk" is what lays pelvis and spine.
+    """
+    roles = list(rest_m)
+    other = Rig(
+        tuple(roles), [-1] * len(roles), np.array(list(rest_m.values())), {r: i for i, r in enumerate(roles)}
+    )
+    return _alignments(other, _body_rig(body))
+
+
 def _alignments(source: Rig, body: Rig) -> dict[str, np.ndarray]:
     """A of each role: (3, 3) rotation that lays the body's limb at rest on the source's.
 
