@@ -22,7 +22,7 @@ the average, what most stand and walk like half as often."""
 def mpt_small() -> PretrainConfig:
     """The model in the package: one token for each joint, so many samples as a CPU core takes in hours.
 
-    The weights in the package saw 54 M on a GPU (docs/model_card.md).
+    The weights in the package saw 89 M on a GPU, some of them sightings (docs/model_card.md).
 
     Its store: `mpt prepare mocap cmu cmu2 ual reactidle o3de_mm snu_tiling snu_woody snu_basket --validation
     02 05 127 131 014 rin mmk s_010 --out all.store`.
