@@ -55,6 +55,56 @@ def test_the_mesh_is_whole_and_its_joints_are_its_own(reconstructor, crowd):
         np.testing.assert_allclose(regressor @ person.vertices, person.joints3d, atol=1e-4)
 
 
+def test_the_body_is_laid_on_the_mesh(crowd):
+    for person in crowd[1]:
+        distance = np.linalg.norm(person.pose.posed().vertices - person.vertices, axis=1)
+        assert distance.mean() < 0.05  # an untrained model's meshes are no body's
+        shown = person.posed({})
+        np.testing.assert_allclose(shown.vertices, person.pose.posed().vertices)
+        assert np.linalg.norm(shown.joints3d - person.joints3d, axis=1).mean() < 0.05
+
+
+def test_a_person_is_posed_otherwise(crowd):
+    person = crowd[1][0]
+    bent = person.posed({"left_elbow": [0, -1.2, 0]})
+    left, right = (person.skeleton.index(f"{side}_wrist") for side in ("left", "right"))
+    shown = person.posed({})
+    assert np.linalg.norm(bent.joints3d[left] - shown.joints3d[left]) > 0.1
+    np.testing.assert_allclose(bent.joints3d[right], shown.joints3d[right], atol=1e-6)
+    np.testing.assert_array_equal(bent.translation_m, person.translation_m)
+    with pytest.raises(InputError, match="has no bone 'tail'"):
+        person.posed({"tail": [0, 0, 0]})
+
+
+def test_a_person_without_the_models_body_has_no_pose(reconstructor, crowd):
+    elsewhere = Reconstructor(replace(reconstructor.model, body="nowhere.safetensors"))
+    (person,) = elsewhere(PHOTO, keypoints=crowd[0][:1], focal_px=FOCAL)
+    assert person.pose is None
+    with pytest.raises(InputError, match="the model's body is not here"):
+        person.posed({})
+    assert (
+        "pose" not in as_json("photo.jpg", "m", Seconds(0, 0, 0), [person], [{}], size_wh=SIZE)["people"][0]
+    )
+    (person,) = reconstructor(PHOTO, keypoints=crowd[0][:1], focal_px=FOCAL, pose=False)
+    assert person.pose is None
+
+
+def test_the_result_says_how_the_body_stands(crowd):
+    people = crowd[1]
+    result = as_json("photo.jpg", "m", Seconds(0, 0, 0), people, [{}] * len(people), size_wh=SIZE)
+    for person, told in zip(people, result["people"]):
+        pose = told["pose"]
+        rotations = person.pose.rotvec.copy()
+        rotations[:] = 0
+        for bone, turn in pose["rotations_rad"].items():
+            rotations[person.pose.body.bones.index(bone)] = turn
+        shape = np.array(pose["shape"], np.float32)
+        again = replace(person.pose, rotvec=rotations, shape=shape).posed().vertices
+        np.testing.assert_allclose(again, person.pose.posed().vertices, atol=2e-3)
+        assert told["build"]["stature_m"] == pytest.approx(person.pose.build()["stature_m"], abs=1e-3)
+        assert "words" in told["build"]["guessed"]
+
+
 def test_the_mesh_lands_on_the_person(crowd):
     for joints, person in zip(*crowd):
         error = np.linalg.norm(person.project(person.joints3d) - joints[:, :2], axis=1)
@@ -254,6 +304,6 @@ def test_the_packaged_model_lifts_a_person_in_milliseconds():
     took = []
     for _ in range(5):
         start = time.process_time()
-        reconstructor.lift(people, SIZE)
+        reconstructor.lift(people, SIZE, pose=False)
         took.append(time.process_time() - start)
     assert min(took) < 0.1 * torch.get_num_threads()

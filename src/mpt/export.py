@@ -7,8 +7,9 @@ OBJ, PLY and NPZ keep camera axes (x right, y down, z forward).
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,23 +22,22 @@ from mpt.writing import write_whole
 ADVICE = "choose another folder"
 
 
-def _glb(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+def _glb(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
     return baked(vertices * FACING, faces)  # a half turn: triangles keep their outward side
 
 
-def _obj(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+def _obj(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
     text = _mesh(vertices, faces).export(file_type="obj", include_normals=True, digits=6, header=None)
     return text.encode()
 
 
-def _ply(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
+def _ply(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
     return _mesh(vertices, faces).export(file_type="ply", vertex_normal=True)
 
 
-def _npz(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray | None) -> bytes:
-    arrays = {"vertices": vertices, "faces": faces} | ({} if joints is None else {"joints": joints})
+def _npz(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
+    np.savez_compressed(file, vertices=vertices, faces=faces, **further)
     return file.getvalue()
 
 
@@ -49,7 +49,7 @@ def _mesh(vertices: np.ndarray, faces: np.ndarray):
     )
 
 
-WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray | None], bytes]] = {
+WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, Mapping[str, Any]], bytes]] = {
     "glb": _glb,
     "obj": _obj,
     "ply": _ply,
@@ -58,7 +58,12 @@ WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray | None], bytes]]
 
 
 def write_mesh(
-    path: str | Path, vertices: np.ndarray, faces: np.ndarray, *, joints: np.ndarray | None = None
+    path: str | Path,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    *,
+    joints: np.ndarray | None = None,
+    pose: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a mesh in the format that the file's ending names; the file appears whole or not at all.
 
@@ -67,6 +72,7 @@ def write_mesh(
         vertices: (V, 3) camera axes, metres, about the mid-hip.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside.
         joints: (J, 3) in the same axes; kept by .npz only.
+        pose: further arrays, of the body that is laid on the mesh (``BodyPose.arrays``); alike.
 
     Raises:
         InputError: the ending is no known format, or the folder cannot be written.
@@ -78,8 +84,8 @@ def write_mesh(
             f"{path.name}: '{path.suffix}' is no mesh format that can be written; use {known_formats()}."
         )
     vertices, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
-    joints = None if joints is None else np.asarray(joints, np.float32)
-    write_whole(path, writer(vertices, faces, joints), ADVICE)
+    further = ({} if joints is None else {"joints": np.asarray(joints, np.float32)}) | dict(pose or {})
+    write_whole(path, writer(vertices, faces, further), ADVICE)
 
 
 def write_coloured(path: str | Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray) -> None:

@@ -311,8 +311,38 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
             "focal_from": person.focal_from,
             "principal_px": _rounded(person.principal_px, 3),
         },
+        **_pose(person),
         "meshes": files,
         "vertex_count": len(person.vertices),
+    }
+
+
+def _pose(person: "Reconstruction") -> dict:
+    """The body that is laid on the mesh: the bones that move, by name; the others rest."""
+    pose = person.pose
+    if pose is None:
+        return {}
+    bones = {bone: turn for bone, turn in zip(pose.body.bones, pose.rotvec) if bone in pose.body.moving_bones}
+    return {
+        "pose": {
+            "body": pose.body.name,
+            "rotations_rad": {bone: _rounded(turn, 4) for bone, turn in bones.items()},
+            "shape": _rounded(pose.shape, 3),
+            "translation_m": _rounded(pose.translation_m, 5),
+        },
+        **({"build": _plain(pose.build())} if person.skeleton.two_sided else {}),
+    }
+
+
+def _plain(told: dict) -> dict:
+    """Numbers in dictionaries of any depth, rounded."""
+    return {
+        name: _plain(value)
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, str)
+        else round(value, 3)
+        for name, value in told.items()
     }
 
 

@@ -109,7 +109,8 @@ def save(
         vertices = vertices * FACING if ending == "glb" else vertices  # which its writer turns back
     elif level is not None and ending == "glb":
         vertices = vertices @ level.T
-    write_mesh(path, vertices, person.faces, joints=person.joints3d)
+    pose = person.pose and person.pose.arrays()
+    write_mesh(path, vertices, person.faces, joints=person.joints3d, pose=pose)
 
 
 def save_together(

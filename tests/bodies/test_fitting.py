@@ -155,7 +155,7 @@ def test_what_a_mesh_does_not_tell_stays_as_people_mostly_have_it(anny, fitter):
     still = anny.rest(torch.zeros(1, anny.shape_count)).vertices.numpy()
     (pose,) = fitter(still + 0.01 * np.sin(50 * still))
     degrees = np.degrees(np.linalg.norm(pose.rotvec[1:], axis=1))
-    assert degrees.max() < 10
+    assert degrees.max() < 15
 
 
 def test_the_other_hands_mesh_gives_the_other_hands_pose(hand):

@@ -202,3 +202,16 @@ def test_the_validator_of_gltf_is_silent(tmp_path, pose):
     )
     said = subprocess.run([node, "-e", script, str(path)], capture_output=True, check=True, text=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_left_hand_is_a_rig_whose_skin_looks_outwards(tmp_path):
+    right = posed_person(3, "anny-hand")
+    mirror = np.array([1, -1, -1], np.float32)
+    left = BodyPose(right.body.mirrored(), right.rotvec * mirror, right.shape, right.translation_m)
+    rig = rig_of(left, PLACE)
+    path = tmp_path / "hand.glb"
+    path.write_bytes(rigged({"hand": rig}))
+    np.testing.assert_allclose(skinned_by_hand(path)[0], PLACE(left.posed().vertices), atol=0.1 * MM)
+    for hand in (rig, rig_of(right, PLACE)):
+        a, b, c = (hand.vertices[hand.faces[:, k]] for k in range(3))
+        assert (a * np.cross(b, c)).sum() > 0  # the volume that the triangles close, seen from outside

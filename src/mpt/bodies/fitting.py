@@ -34,8 +34,9 @@ FEWER = 500  # vertices of a larger mesh that are compared, spread evenly
 INDEPENDENT = 200  # vertices whose errors tell nothing of each other's, among those of a mesh
 NOISE = 1e-5  # metres, of a mesh that is its body's own, along each axis
 ROUGH = 1e-3  # metres, of a mesh that is no body's own: its shape is then kept within ...
-LIKELY, SOFT = 2.8, 0.02  # ... so many standard deviations, as softly, where it left them, ...
-ROUNDS = 6  # ... so often
+LIKELY, SOFT = 2.9, 0.02  # ... so many standard deviations, as softly, where it left them, ...
+ROUNDS = 4  # ... so often, ...
+MOST = 3.0  # ... and at last within so many
 STIFF = 1e-6  # 1 / rad^2: a bone without skin does not turn
 BATCH = 32
 
@@ -113,7 +114,9 @@ class Fitter:
             state.centre[held] = LIKELY * state.shape[held].sign()
             state.precision[held] = SOFT**-2
             self._refine(state, vertices, rough.nonzero()[:, 0])
-        return Fit(state.rotations, state.shape, state.translation, _mean_square(state.off).sqrt())
+        distance = _mean_square(state.off).sqrt()
+        shape = torch.where((distance > ROUGH)[:, None], state.shape.clamp(-MOST, MOST), state.shape)
+        return Fit(state.rotations, shape, state.translation, distance)
 
     def _refine(self, state: _State, vertices: Tensor, going: Tensor) -> None:
         """Those rows of a state, on and on."""

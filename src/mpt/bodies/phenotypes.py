@@ -5,6 +5,7 @@ proportions), so a shape is the interpolation of the 360 bodies at the grid's co
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -29,7 +30,11 @@ STATURE_CM = {
     "male": (87.0, 95.5, 109.0, 122.0, 133.5, 143.5, 156.0, 170.0, 175.5, 176.0),
     "female": (85.5, 94.5, 108.0, 121.5, 133.0, 144.0, 157.0, 162.0, 163.0, 163.0),
 }
+GUESSED_FROM = 2000  # people
 STATURE_SPREAD = 0.04  # standard deviation over mean: 7 cm for men, 6.5 cm for women
+
+UNTOLD = 0.2  # nearer to the middle between male and female, nothing is said
+SMALL, ADULT = 0.35, 0.72  # Anny's ages of 9 and 17 years
 
 Sex = Literal["male", "female"]
 
@@ -73,6 +78,21 @@ class Phenotypes:
         low[:, 4] = (metres - shortest) / (tallest - shortest)
         return low
 
+    def guess(self, shape: Tensor) -> Tensor:
+        """(N, S) -> (N, 6) what phenotypes such shapes mostly have, in the order of ``ANCHORS``, within them.
+
+        By linear regression over a random population: other phenotypes can give the same shape.
+        """
+        ends = shape.new_tensor([[values[0], values[-1]] for values in ANCHORS.values()])
+        one = torch.cat([shape, torch.ones_like(shape[:, :1])], 1)
+        return (one @ self._regression).clamp(ends[:, 0], ends[:, 1])
+
+    @cached_property
+    def _regression(self) -> Tensor:  # (S + 1, 6)
+        known = self.sample_phenotypes(GUESSED_FROM, torch.Generator(self.grid.device).manual_seed(0))
+        shapes = self.shape(known)
+        return torch.linalg.lstsq(torch.cat([shapes, torch.ones_like(shapes[:, :1])], 1), known).solution
+
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, S) shapes of a random population."""
         return self.shape(self.sample_phenotypes(count, generator))
@@ -102,6 +122,17 @@ class Phenotypes:
             1,
         )
         return self.with_stature(phenotypes, stature)
+
+
+def in_words(phenotypes: dict[str, float]) -> str:
+    """What a person's phenotypes, by the names of ``ANCHORS``, look like: "a woman, adult, heavy"."""
+    gender, age, weight, muscle = (phenotypes[name] for name in ("gender", "age", "weight", "muscle"))
+    child = age < ADULT
+    young, old = ("a boy", "a girl") if child else ("a man", "a woman"), "a child" if child else "somebody"
+    who = young[gender > 0.5] if abs(gender - 0.5) > UNTOLD else old
+    words = [who, *(["small"] if age < SMALL else [] if child else ["adult"])]
+    words += ["heavy" if weight > 0.95 else "slim" if weight < 0.45 else "of medium weight"]
+    return ", ".join([*words, *(["muscular"] if muscle > 0.6 else [])])
 
 
 def _interpolation(values: Tensor, anchors: tuple[float, ...]) -> Tensor:

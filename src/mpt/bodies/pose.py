@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import roma
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mpt.bodies.body import Body
+from mpt.bodies.phenotypes import ANCHORS, in_words
 from mpt.errors import InputError
 
 
@@ -72,14 +73,41 @@ class BodyPose:
             if bone not in bones:
                 known = ", ".join([*self.body.roles, *bones])
                 raise InputError(f"{self.body.name} has no bone {name!r}: there are {known}")
-            turn = np.asarray(turn, np.float32)
-            if turn.shape != (3,) or not np.isfinite(turn).all():
-                raise InputError(
-                    f"{name} was turned by {turn.tolist()}: give a rotation as an axis times an angle in "
-                    "radians, three numbers"
-                )
-            rotvec[bones.index(bone)] = turn
+            rotvec[bones.index(bone)] = _rotation(name, turn)
         return replace(self, rotvec=rotvec)
+
+    def build(self) -> dict[str, Any]:
+        """What the shape tells of the person: ``stature_m`` from sole to crown; ``guessed``, of a body with
+        phenotypes, what they mostly are in people of this shape: numbers as Anny has them, and ``words``.
+        """
+        phenotypes = self.body.phenotypes
+        if phenotypes is None:
+            height = self.rest().vertices[:, 1]
+            return {"stature_m": float(height.max() - height.min())}
+        shape = _batch(self.shape)
+        values = dict(zip(ANCHORS, phenotypes.guess(shape)[0].tolist()))
+        del values["height"]  # stature says it
+        stature = float(phenotypes.stature_m(shape))
+        return {"stature_m": stature, "guessed": values | {"words": in_words(values)}}
+
+    def arrays(self) -> dict[str, Any]:
+        """The pose as arrays for a file: bones, rotvec, shape and translation_m; of SMPL bodies as AMASS has
+        one frame, poses (1, 72), betas (S,), trans (1, 3), gender and mocap_framerate.
+        """
+        if self.body.metadata.get("shape_space") == "smpl":
+            return {
+                "poses": self.rotvec.reshape(1, -1),
+                "betas": self.shape,
+                "trans": self.translation_m[None],
+                "gender": self.body.metadata["gender"],
+                "mocap_framerate": 1.0,
+            }
+        return {
+            "bones": np.array(self.body.bones),
+            "rotvec": self.rotvec,
+            "shape": self.shape,
+            "translation_m": self.translation_m,
+        }
 
     def _at(self, rotvec: np.ndarray, translation_m: np.ndarray) -> Posed:
         rotations = roma.rotvec_to_rotmat(_batch(rotvec))
@@ -88,6 +116,20 @@ class BodyPose:
             output = self.body(rotations, shape, translation)
             transforms = self.body.bone_transforms(rotations, shape, translation)
         return Posed(*(part[0].numpy() for part in (output.vertices, transforms, output.joints)))
+
+
+def _rotation(name: str, turn: Any) -> np.ndarray:
+    try:
+        found = np.asarray(turn, np.float32)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.shape != (3,) or not np.isfinite(found).all():
+        told = found.tolist() if found.size else turn
+        raise InputError(
+            f"{name} was turned by {told!r:.80}: give a rotation as an axis times an angle in radians, three "
+            "numbers"
+        )
+    return found
 
 
 def _batch(array: np.ndarray) -> Tensor:

@@ -1,0 +1,122 @@
+"""How near a body comes to predicted meshes of held-out poses, and to true ones, and how fast.
+
+    python benchmarks/fits.py --store my.store [--model mpt-small] [--samples 200]
+
+Distances are means over the vertices of a mesh, mm. Shapes: the largest component, in standard deviations.
+Seconds are this process's on one core, whatever else the machine does.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mpt import bodies, checkpoint
+from mpt.bodies.fitting import BodyFitter
+from mpt.datasets.store import PoseStore
+from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
+from mpt.datasets.widening import NO_WIDENING, widener_of
+from mpt.heatmaps import DETECTOR, PERFECT, HeatmapNoise
+from mpt.recipes.evaluate import spread
+
+BATCH = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--store", required=True, help="its validation subjects are used")
+    parser.add_argument("--model", default="mpt-small")
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = checkpoint.load(options.model)
+    body = bodies.load(model.body, model.skeleton.name)
+    store = PoseStore(options.store, body=body)
+    rotvec = torch.from_numpy(store.rotvec(spread(store.validation, options.samples)))
+    perfect, true = meshes(model, body, store.bones, rotvec, PERFECT)
+    noisy, _ = meshes(model, body, store.bones, rotvec, DETECTOR)
+    sets = {"predicted from perfect maps": perfect, "predicted from detector-like maps": noisy, "true": true}
+    fitter = BodyFitter(body)
+    fitter(true[:2])
+    found = [{"meshes": name} | fitted(fitter, vertices) for name, vertices in sets.items()]
+    if options.json:
+        json.dump(found, sys.stdout, indent=1)
+        return
+    table = Table(title=f"{model.name}: the body laid on {len(rotvec)} meshes")
+    for column in found[0]:
+        table.add_column(column, justify="left" if column == "meshes" else "right")
+    for row in found:
+        table.add_row(*(value if isinstance(value, str) else f"{value:.2f}" for value in row.values()))
+    Console().print(table)
+
+
+@torch.inference_mode()
+def meshes(
+    model: checkpoint.Model,
+    body: bodies.Body,
+    bones: tuple[str, ...],
+    rotvec: torch.Tensor,
+    noise: HeatmapNoise,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true meshes (N, V, 3) of poses (N, bones, 3) on random people seen by random cameras."""
+    config = SyntheticConfig(
+        random_cameras=widener_of(body).cameras,
+        widening=NO_WIDENING,
+        noise=noise,
+        truncation=0.0,
+        crop_factor=(1.25, 1.25),
+        crop_shift=0.0,
+        fine_vertices=len(body.template),
+    )
+    synthesize = Synthesizer(
+        body,
+        bones,
+        config,
+        inputs=model.transformer.config.inputs,
+        coarse_vertices=model.transformer.config.coarse_vertices,
+        heatmap_size=model.transformer.config.heatmap_size,
+    )
+    generator = torch.Generator().manual_seed(12345)
+    predicted, true = [], []
+    for part in rotvec.split(64):
+        batch = synthesize(part, generator)
+        predicted.append(model.transformer(batch.seen).vertices)
+        true.append(batch.vertices[:, batch.rows.argsort()])
+    return torch.cat(predicted).numpy(), torch.cat(true).numpy()
+
+
+def fitted(fitter: BodyFitter, vertices: np.ndarray) -> dict[str, float]:
+    distance, shape, seconds = [], [], []
+    for first in range(0, len(vertices), BATCH):
+        some = vertices[first : first + BATCH]
+        start = time.process_time()
+        poses = fitter(some)
+        seconds.append((time.process_time() - start) / len(some))
+        for pose, mesh in zip(poses, some):
+            distance.append(1000 * np.linalg.norm(pose.posed().vertices - mesh, axis=1).mean())
+            shape.append(np.abs(pose.shape).max())
+    alone = []
+    for mesh in vertices[:20]:
+        start = time.process_time()
+        fitter(mesh[None])
+        alone.append(time.process_time() - start)
+    return {
+        "mean mm": float(np.mean(distance)),
+        "median mm": float(np.median(distance)),
+        "most mm": float(np.max(distance)),
+        "largest shape": float(np.max(shape)),
+        "people a second": float(1 / np.mean(seconds)),
+        "ms alone": float(1000 * np.median(alone)),
+    }
+
+
+if __name__ == "__main__":
+    main()
