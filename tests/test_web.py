@@ -72,7 +72,9 @@ def test_a_model_that_says_how_sure_it_is_colours_everybody_s_skin(tmp_path_fact
     assert [file.name for file in found.files][-2:] == ["everybody.glb", "how-sure.glb"]
     standing = glb_attribute(found.how_sure, "POSITION").reshape(2, -1, 3)
     floor = min(json.loads((tmp_path / "answer" / "result.json").read_text())["world"]["above_floor_m"])
-    assert standing[..., 1].min() == pytest.approx(floor, abs=0.05)  # the skin as seen; the floor is the fit's
+    assert standing[..., 1].min() == pytest.approx(
+        floor, abs=0.05
+    )  # the skin as seen; the floor is the fit's
     for person, alone in zip(standing, sure(PHOTO)):
         sizes = (np.linalg.norm(mesh - mesh[0], axis=1) for mesh in (person, alone.vertices))
         np.testing.assert_allclose(*sizes, atol=1e-4)
