@@ -70,6 +70,8 @@ def test_a_photo_gets_a_folder_with_all_results(place, model, capsys):
         "joints2d_px",
         "joints3d_m",
         "camera",
+        "pose",
+        "build",
         "meshes",
         "vertex_count",
     ]

@@ -279,10 +279,11 @@ KINDS = {
 
 
 def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> Picture:
-    focal_mm = focal_mm_of(picture, name)
+    given = picture
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         picture = shallow(picture, name, content)
+    focal_mm = focal_mm_of(given, name)  # only now: of a PNG it decodes the pixels, to 8 bits
     picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")

@@ -100,12 +100,12 @@ def test_mixing_keeps_each_sample_whole(body, store):  # noqa: F811
         torch.testing.assert_close(getattr(mixed, name), getattr(whole, name), atol=1e-5, rtol=0)
 
 
-def test_a_run_learns_from_sightings_resumes_with_them_and_says_so(tmp_path, body, store):  # noqa: F811
+def test_a_run_learns_from_sightings_resumes_with_them_and_says_so(tmp_path, body, store, capsys):  # noqa: F811
     path = tmp_path / "a.sightings"
     files.write(path, made_up(body, store), body, {})
     config = replace(TINY, sightings_share=0.5, ahead=2)
     pretrain(config, store, tmp_path / "with", sightings_path=path)
-    pretrain(config, store, tmp_path / "without")
+    pretrain(replace(config, sightings_share=0.0), store, tmp_path / "without")
     first, other = (checkpoint.load(tmp_path / name).transformer for name in ("with", "without"))
     assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters()))
     shares = [
@@ -113,18 +113,19 @@ def test_a_run_learns_from_sightings_resumes_with_them_and_says_so(tmp_path, bod
         for name in ("with", "without")
     ]
     assert shares == [0.5, 0.0]
-    with pytest.raises(
-        InputError, match="this run learns from sightings as well: give --sightings FILE again"
-    ):
+    with pytest.raises(InputError, match="tiny learns from sightings as well: give --sightings FILE"):
         pretrain(config, store, tmp_path / "with", resume=True)
-    with pytest.raises(InputError, match="this run began without sightings; leave --sightings out"):
-        pretrain(
-            replace(config, sightings_share=0.0),
-            store,
-            tmp_path / "without",
-            resume=True,
-            sightings_path=path,
-        )
+    resumed = [
+        "pretrain",
+        "--store",
+        str(store),
+        "--sightings",
+        str(path),
+        "--resume",
+        str(tmp_path / "without"),
+    ]
+    assert main(resumed) == 2
+    assert "this run began without sightings; leave --sightings out" in capsys.readouterr().err
     queries = replace(config, model=replace(config.model, inputs="coordinates"))
     with pytest.raises(InputError, match="holds marginals of maps, and tiny reads coordinates"):
         pretrain(queries, store, tmp_path / "other", sightings_path=path)

@@ -139,7 +139,7 @@ class Fitter:
         total = weight.sum(1, keepdim=True).clamp_min(1e-9)  # (B, 1)
         centred = rest - (weight @ rest / total)[:, None]  # (B, V, 3)
         skins = torch.einsum("bv,bvx,nvy->nbyx", weight, centred, vertices)
-        own = roma.special_procrustes(skins)
+        own: Tensor = roma.special_procrustes(skins)  # pyright: ignore[reportAssignmentType]
         turns: list[Tensor] = []
         local: list[Tensor] = []
         for bone, parent in enumerate(self.body.parents):
@@ -240,7 +240,7 @@ class BodyFitter:
 
         mirrored: which of them are mirror images of what the body is: poses of the other hand.
         """
-        across = np.float32([-1, 1, 1])
+        across = np.array([-1, 1, 1], np.float32)
         signs = np.array([across if flip else [1, 1, 1] for flip in mirrored or [False] * len(vertices)])
         found = self._fitter(torch.from_numpy(np.asarray(vertices * signs[:, None], np.float32)))
         rotvec = np.zeros((len(vertices), len(self.bodies[False].bones), 3), np.float32)
@@ -250,8 +250,8 @@ class BodyFitter:
             flip = bool(sign[0] < 0)
             if flip not in self.bodies:
                 self.bodies[flip] = self.bodies[False].mirrored()
-            turns = rotvec[i] * np.float32(MIRROR) if flip else rotvec[i]
-            place = found.translation[i].numpy() * np.float32(sign)
+            turns = rotvec[i] * np.array(MIRROR, np.float32) if flip else rotvec[i]
+            place = found.translation[i].numpy() * sign.astype(np.float32)
             poses.append(BodyPose(self.bodies[flip], turns, found.shape[i].numpy(), place))
         return poses
 

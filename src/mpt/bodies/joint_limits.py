@@ -94,7 +94,7 @@ def limits_of(body: Body) -> JointLimits:
 def learned(rotvec: Tensor) -> dict[str, list[float]]:
     """A joint's row of the table from its local rotations (N, 3), axis-angle in radians."""
     rotations = roma.rotvec_to_rotmat(rotvec.double())
-    mean = roma.special_procrustes(rotations.mean(0))
+    mean: Tensor = roma.special_procrustes(rotations.mean(0))  # pyright: ignore[reportAssignmentType]
     bent = roma.rotmat_to_rotvec(rotations @ mean.mT)
     variance, axes = torch.linalg.eigh(bent.mT @ bent / len(bent))
     axes = axes * torch.linalg.det(axes)

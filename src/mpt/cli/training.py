@@ -83,6 +83,8 @@ class Pretrain:
         if self.resume is not None:
             _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
+            if self.sightings and not config.sightings_share:
+                raise InputError(f"{self.resume}: this run began without sightings; leave --sightings out")
         else:
             config = _changed(pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
             out = self.out or new_run(config.name)

@@ -28,6 +28,8 @@ from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
 from mpt.recipes.parallel import Parallel, check_installed, leave
 
+SIGHTINGS_SHARE = 0.15
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -55,8 +57,8 @@ class PretrainConfig:
     model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
     data: SyntheticConfig = field(default_factory=SyntheticConfig)
     poses: PosesConfig = field(default_factory=PosesConfig)
-    sightings_share: float = 0.15
-    """Where sightings are given: this share of the samples is what a 2D network saw of drawn people."""
+    sightings_share: float = 0.0
+    """Share of the samples that is what a 2D network saw of drawn people; 0: 0.15 where there are sightings."""
     weights: LossWeights = field(default_factory=LossWeights)
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
@@ -135,8 +137,9 @@ def pretrain(
     )
     views = len(synthesize.rig) if config.data.cameras == "h36m_s1" else 1
     every_pair = config.every_pair and config.data.cameras == "h36m_s1" and not config.poses.evenness
-    witnessed = sightings_for(config, body, sightings_path, device, resume)
-    config = replace(config, sightings_share=config.sightings_share if witnessed else 0.0)
+    witnessed = sightings_for(config, body, sightings_path, device)
+    if witnessed is not None and not config.sightings_share:
+        config = replace(config, sightings_share=SIGHTINGS_SHARE)
     from_store = (store, body, config.poses, config.seed, device)
     poses = PairDraw(*from_store, views=views) if every_pair else PoseDraw(*from_store)
     if config.epochs:
@@ -251,19 +254,17 @@ def validation_samples(learned: int) -> int:
 
 
 def sightings_for(
-    config: PretrainConfig, body: Body, path: str | os.PathLike | None, device: torch.device, resume: bool
+    config: PretrainConfig, body: Body, path: str | os.PathLike | None, device: torch.device
 ) -> Sightings | None:
     """The sightings of a file on the device, or None where there is none.
 
     Raises InputError for sightings of another body, a model that does not read their marginals, or where a
-    run that is resumed began otherwise.
+    configuration has a share of sightings and none are given.
     """
     if path is None:
-        if resume and config.sightings_share:
-            raise InputError("this run learns from sightings as well: give --sightings FILE again")
+        if config.sightings_share:
+            raise InputError(f"{config.name} learns from sightings as well: give --sightings FILE")
         return None
-    if resume and not config.sightings_share:
-        raise InputError(f"{path}: this run began without sightings; leave --sightings out")
     if config.model.inputs != "joints":
         raise InputError(
             f"{path}: holds marginals of maps, and {config.name} reads {config.model.inputs}: leave "
