@@ -102,6 +102,7 @@ OUTPUTS = {
     "prepare body": (["anny-hand", "--out", "out"], ["out"]),
     "prepare rendered": (["my.store", "--count", "1", "--validation", "1", "--out", "out"], [
         "out/train/000000.jpg", "out/validation/mine.jpg", "out/rendered.json"]),
+    "prepare sightings": (["my.store", "--count", "1", "--out", "out"], ["out"]),
     "pretrain": (["tiny", "--store", "my.store", "--out", "out"], [
         "out/config.json", "out/metrics.jsonl", "out/model.safetensors"]),
     "finetune": (["--data", "pictures", "--out", "out"], [

@@ -58,7 +58,7 @@ class PretrainConfig:
     data: SyntheticConfig = field(default_factory=SyntheticConfig)
     poses: PosesConfig = field(default_factory=PosesConfig)
     sightings_share: float = 0.0
-    """Share of the samples that is what a 2D network saw of drawn people; 0: 0.15 where there are sightings."""
+    """Share of the samples that is what a 2D network saw of drawn people; 0: 0.15 where there are any."""
     weights: LossWeights = field(default_factory=LossWeights)
     optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
