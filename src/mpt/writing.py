@@ -39,6 +39,22 @@ def write_whole(path: str | os.PathLike, content: bytes, advice: str = "choose a
                 beside.unlink()
 
 
+def check_place(path: str | os.PathLike, advice: str = "choose another place") -> None:
+    """Refuse, before long work, a path that :func:`write_whole` could not write; nothing is left behind.
+
+    Tried in the nearest folder that is there, for those missing are made.
+    """
+    try:
+        folder = landing(path).parent
+        while not folder.exists():
+            folder = folder.parent
+        beside = hidden_in(folder)
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
+
+
 def landing(path: str | os.PathLike) -> Path:
     """Where a file written to ``path`` lies, through all links. Raises OSError where no file can lie."""
     target = Path(os.path.realpath(path))

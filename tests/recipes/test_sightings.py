@@ -185,3 +185,13 @@ def test_what_cannot_be_shown_is_said(tmp_path, store, arguments, sentence, caps
     code = main(["prepare", "sightings", str(store), "--out", str(tmp_path / "s"), *arguments])
     assert code == 2 and sentence in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("command", [["sightings", "STORE", "--count", "1"], ["body", "anny-hand"]])
+def test_a_place_where_nothing_can_be_written_is_said_before_the_work(command, tmp_path, store, capsys):  # noqa: F811
+    (tmp_path / "file").write_text("no folder")
+    given = [str(store) if word == "STORE" else word for word in command]
+    assert main(["prepare", *given, "--out", str(tmp_path / "file" / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "file/out: cannot be written (Not a directory); choose another --out" in said
+    assert "building" not in said and [path.name for path in tmp_path.iterdir()] == ["file"]

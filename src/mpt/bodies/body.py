@@ -29,7 +29,7 @@ from mpt.bodies.coarsening import Coarse
 from mpt.bodies.phenotypes import Phenotypes
 from mpt.errors import InputError
 from mpt.skeletons import SKELETONS, Skeleton, remap
-from mpt.writing import check_output, write_whole
+from mpt.writing import check_output, check_place, write_whole
 
 FORMAT = "mpt-body-1"
 
@@ -476,8 +476,9 @@ def _coarse(tensors: dict[str, Tensor], count: int) -> Coarse:
 
 
 def check_body_output(path: str | os.PathLike) -> None:
-    """Refuse to write a body where another file lies. Raises InputError."""
+    """Refuse to write a body where another file lies, or where nothing can be. Raises InputError."""
     check_output(path, "body file", _is_body)
+    check_place(path, "choose another --out")
 
 
 def _is_body(path: Path) -> bool:

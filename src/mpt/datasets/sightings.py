@@ -19,9 +19,10 @@ from torch import Tensor
 
 from mpt.bodies import Body
 from mpt.errors import InputError
-from mpt.writing import check_output, write_whole
+from mpt.writing import check_output, check_place, write_whole
 
 FORMAT = "mpt-sightings-1"
+ADVICE = "choose another --out"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def write(path: str | os.PathLike, sightings: Sightings, body: Body, about: dict
     """``about``: what else the file should say of itself, in words."""
     own = {"format": FORMAT, "body": body.name, "body_hash": body.hash, "skeleton": body.skeleton.name}
     tensors = {name: value.cpu().contiguous() for name, value in vars(sightings).items()}
-    write_whole(path, save(tensors, about | own), "choose another --out")
+    write_whole(path, save(tensors, about | own), ADVICE)
 
 
 def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Sightings:
@@ -86,8 +87,9 @@ def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Sightings:
 
 
 def check_sightings_output(path: str | os.PathLike, store: str | os.PathLike) -> None:
-    """Refuse to write over anything but earlier sightings."""
+    """Refuse to write over anything but earlier sightings, or where nothing can be written."""
     check_output(path, "sightings", _is_ours, inputs=[store])
+    check_place(path, ADVICE)
 
 
 def _is_ours(path: Path) -> bool:
