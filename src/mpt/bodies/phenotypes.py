@@ -34,7 +34,7 @@ GUESSED_FROM = 2000  # people
 STATURE_SPREAD = 0.04  # standard deviation over mean: 7 cm for men, 6.5 cm for women
 
 UNTOLD = 0.2  # nearer to the middle between male and female, nothing is said
-SMALL, ADULT = 0.35, 0.72  # Anny's ages of 9 and 17 years
+SMALL, ADULT = 0.35, 0.62  # Anny's ages of 9 and 15 years: a guess leans to the young, most people are grown
 
 Sex = Literal["male", "female"]
 
