@@ -141,7 +141,8 @@ def test_a_signal_that_comes_while_a_module_is_imported_is_not_lost(name, code, 
     (place / "part.py").write_text(signalled)
     (place / "library.py").write_text("try:\n    import part\nexcept BaseException:\n    part = None\n")
     program = (
-        "import sys, time\nfrom mpt.cli import assets, main\n"
+        "import signal, sys, time\nfrom mpt.cli import assets, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "def run(self):\n    import library\n    assert library.part\n    time.sleep(60)\n    return 0\n"
         "assets.AssetsStatus.__call__ = run\nsys.exit(main(['assets', 'status']))"
     )
