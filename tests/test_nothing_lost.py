@@ -354,6 +354,7 @@ def test_a_photo_that_fails_stops_nobody_elses(model, capsys, monkeypatch):
 def test_a_signal_cleans_up_as_ctrl_c_does(name, code, model):
     program = (
         "import os, signal, sys\nfrom mpt import results\nfrom mpt.cli import main\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # nohup ignores some
         f"results.write_json = lambda *_: os.kill(os.getpid(), signal.{name})\n"
         f"sys.exit(main(['reconstruct', 'photo.png', '--keypoints', 'joints.json', '--model', {model!r}]))"
     )
