@@ -121,9 +121,7 @@ def save_together(
     Raises InputError where the folder cannot be written.
     """
     if any(_is_baked("glb", person, how) for person in people):
-        before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
-        vertices = np.concatenate([world(person.vertices + person.translation_m) for person in people])
-        faces = np.concatenate([person.faces + first for person, first in zip(people, before)])
+        vertices, faces = one_mesh(people, world)
         write_mesh(path, vertices * FACING, faces)
         return
     rigs = {
@@ -131,6 +129,13 @@ def save_together(
         for number, person in enumerate(people)
     }
     write_whole(path, rigged(rigs, Place(world.rotation, world.shift), lens), ADVICE)
+
+
+def one_mesh(people: Sequence[Person], world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Everybody's meshes as one, in the world: vertices (V, 3), faces (F, 3)."""
+    before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
+    vertices = np.concatenate([world(person.vertices + person.translation_m) for person in people])
+    return vertices, np.concatenate([person.faces + first for person, first in zip(people, before)])
 
 
 def _is_baked(ending: str, person: Person, how: Saving) -> bool:

@@ -25,6 +25,7 @@ from mpt.export import write_coloured, write_picture
 from mpt.images import read_picture
 from mpt.reconstruct import Reconstruction, Reconstructor
 from mpt.rigs.gltf import FACING
+from mpt.saving import one_mesh
 from mpt.skeletons import COCO17, Skeleton
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ def says_how_sure(reconstructor: Reconstructor) -> bool:
 def _write_coloured(path: Path, reconstructor: Reconstructor, people: list[Reconstruction]) -> None:
     """A GLB of everybody in the world, each vertex coloured by how sure the model is there."""
     world, shares = results.world_of_people(people), sureness.skin_shares(reconstructor.model.transformer)
-    before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
-    vertices = np.concatenate([world(person.vertices + person.translation_m) for person in people])
-    faces = np.concatenate([person.faces + first for person, first in zip(people, before)])
+    vertices, faces = one_mesh(people, world)
     colours = sureness.colours(np.concatenate([shares @ person.joints3d_std_m for person in people]))
     write_coloured(path, vertices * FACING, faces, colours)  # it turns them back
 
