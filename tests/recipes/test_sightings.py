@@ -19,7 +19,9 @@ from mpt.errors import InputError
 from mpt.experiments.pretraining import mpt_small
 from mpt.heatmaps import PERFECT, blobs, render_marginals
 from mpt.metrics import pa_mpjpe
+from mpt.recipes import sightings as recipe
 from mpt.recipes.pretrain import pretrain
+from mpt.recipes.sightings import prepare_sightings
 from mpt.scenes.poses import POSES, rotations
 
 SIZE = 32
@@ -195,3 +197,11 @@ def test_a_place_where_nothing_can_be_written_is_said_before_the_work(command, t
     said = capsys.readouterr().err
     assert "file/out: cannot be written (Not a directory); choose another --out" in said
     assert "building" not in said and [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_people_whom_nobody_finds_are_not_drawn_for_ever(tmp_path, store, blazepose, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(recipe, "MIN_LIKENESS", 2.0)
+    monkeypatch.setattr(recipe, "PATIENCE", 4)
+    with pytest.raises(InputError, match="of 4 people in its poses blazepose found 0: give a store"):
+        list(prepare_sightings(mpt_small(), store, tmp_path / "s", 2, batch_size=4))
+    assert not (tmp_path / "s").exists()

@@ -30,6 +30,7 @@ PICTURE = 256  # pixels that the networks look at
 RESOLUTIONS = (256, 256, 256, 176, 112)  # pixels of a person's square in the photo, by turns
 CROP_FACTORS = (1.15, 1.35)  # about the 1.25 of use
 MIN_LIKENESS = 0.5  # below which nobody is found
+PATIENCE, FEWEST = 100, 0.05  # after so many people it is over where fewer than this share are found
 MAX_OFF = 0.25  # median distance of found joints from the true ones, over the person's size, likewise
 
 
@@ -138,6 +139,12 @@ def prepare_sightings(
         part = witness(poses(batch_size, generator, 0).rotvec, generator, len(parts))
         parts.append(part)
         made += len(part)
+        looked = len(parts) * batch_size
+        if looked >= PATIENCE and made < looked * FEWEST:
+            raise InputError(
+                f"{store_path}: of {looked} people in its poses {' and '.join(networks)} found {made}: "
+                "give a store of people whom it can find"
+            )
         yield min(made, count)
     about = {"networks": " ".join(networks), "experiment": config.name, "seed": str(seed)}
     files.write(out, Sightings.joined(parts)[:count], body, about)
