@@ -1,0 +1,35 @@
+"""One body's poses over time: what an animated file starts from."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpt.bodies.body import Body
+from mpt.bodies.pose import BodyPose
+
+
+@dataclass(frozen=True, eq=False)
+class BodyMotion:
+    """F poses of one body whose shape stays, in the axes and about the origin that its owner names.
+
+    Attributes:
+        body: what moves.
+        rotvec: (F, B, 3) float32 local rotations of ``body.bones``, as ``BodyPose`` has them.
+        shape: (S,) float32 shape components.
+        translation_m: (F, 3) float32, as ``BodyPose`` has it.
+        times_s: (F,) float64 since the film's start, ascending; where somebody was away there is a gap.
+        fps: frames a second of the film, for formats that know no other times.
+    """
+
+    body: Body = field(repr=False)
+    rotvec: np.ndarray
+    shape: np.ndarray
+    translation_m: np.ndarray
+    times_s: np.ndarray
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+    def __getitem__(self, frame: int) -> BodyPose:
+        return BodyPose(self.body, self.rotvec[frame], self.shape, self.translation_m[frame])
