@@ -73,6 +73,19 @@ class Clips(NamedTuple):
     contact: Tensor  # (N, F, 4) which of CONTACTS rest
 
 
+def absences(config: ClipConfig, present: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """(N, F) bool: who is found in which frames, of those who were, where some are away for a while."""
+    (n, frames), device = present.shape, present.device
+    u = torch.rand(n, 3, generator=generator, device=device)
+    length = u[:, 0] * config.away_share * frames * (u[:, 1] < config.away)
+    start = u[:, 2] * (frames - length)
+    t = torch.arange(frames, device=device)
+    away = (t >= start[:, None]) & (t < (start + length)[:, None])
+    missed = torch.rand(n, frames, generator=generator, device=device) < config.miss
+    left = present & ~(away | missed)
+    return torch.where(left.any(1, keepdim=True), left, present)
+
+
 class PathDraw:
     """Draws stretches of a store's motion, every second of it equally often."""
 
@@ -219,7 +232,7 @@ class Filming:
             seen=seen.unflatten(0, (n, frames)),
             points=found.unflatten(0, (n, frames)),
             crop=torch.cat([center, half], 1).unflatten(0, (n, frames)),
-            present=self._present(n, frames, generator),
+            present=torch.ones(n, frames, dtype=torch.bool, device=plane.device),
         )
 
     def truth(self, people: "Moving", body) -> Clips:
@@ -240,19 +253,6 @@ class Filming:
             fold(vertices - root), fold(joints - root), fold(root[:, 0]),
             people.shape[::frames], (speed < RESTING_M_S).float(),
         )  # fmt: skip
-
-    def _present(self, n: int, frames: int, generator: torch.Generator | None) -> Tensor:
-        """(N, F) bool."""
-        config, device = self.config, self.synthesize.device
-        u = torch.rand(n, 3, generator=generator, device=device)
-        length = u[:, 0] * config.away_share * frames * (u[:, 1] < config.away)
-        start = u[:, 2] * (frames - length)
-        t = torch.arange(frames, device=device)
-        away = (t >= start[:, None]) & (t < (start + length)[:, None])
-        missed = torch.rand(n, frames, generator=generator, device=device) < config.miss
-        present = ~(away | missed)
-        present[:, frames // 2] |= ~present.any(1)
-        return present
 
 
 class Moving(NamedTuple):
