@@ -7,19 +7,25 @@ from typing import Protocol
 
 import numpy as np
 
+from mpt.biomechanics.c3d import c3d, check_ezc3d
+from mpt.biomechanics.table import csv
+from mpt.biomechanics.trc import trc
+from mpt.bodies.motion import BodyMotion
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
 from mpt.floor import World
-from mpt.rigs.bvh import UNITS, Scale, bvh
+from mpt.rigs.bvh import FRAME_S, UNITS, Scale, bvh
 from mpt.rigs.fbx import check_bpy, fbx
 from mpt.rigs.gltf import FACING, Lens, rigged
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
 from mpt.writing import write_whole
 
-RIGGED = ("glb", "bvh", "fbx")
-FORMATS = (*WRITERS, "bvh", "fbx")
+TABLES = ("trc", "c3d", "csv")
+PLACED = ("glb", "bvh", "fbx", *TABLES)
+"""Formats that stand in the world and need the body's pose, but for a GLB without bones."""
+FORMATS = (*WRITERS, "bvh", "fbx", *TABLES)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Person(Protocol):
     @property
     def translation_m(self) -> np.ndarray: ...
     @property
+    def joints3d_std_m(self) -> np.ndarray | None: ...
+    @property
     def pose(self) -> BodyPose | None: ...
 
 
@@ -70,6 +78,8 @@ def check_format(ending: str, how: Saving) -> None:
         raise InputError(f"the scale is {how.scale!r}: take m or cm")
     if ending == "fbx":
         check_bpy()
+    if ending == "c3d":
+        check_ezc3d()
 
 
 def save(
@@ -83,8 +93,8 @@ def save(
 ) -> None:
     """Write somebody in the format that the file's ending names, whole or not at all.
 
-    world: in which rigs stand, and where ``how`` says so meshes; without it (None) all are about the root, in
-        camera axes.
+    world: in which rigs and tables stand, and where ``how`` says so meshes; without it (None) all are about
+        the root, in camera axes.
     level: (3, 3) turns camera axes to a level camera's, for a static GLB.
     lens: the photo's camera, which a rigged GLB then holds.
 
@@ -93,9 +103,11 @@ def save(
     """
     ending = path.suffix.lower().lstrip(".")
     check_format(ending, how)
-    if ending in RIGGED and not _is_baked(ending, person, how):
+    if ending in PLACED and not _is_baked(ending, person, how):
         place = _place(person, world)
-        if ending == "bvh":
+        if ending in TABLES:
+            content = _table(path, person, place)
+        elif ending == "bvh":
             content = bvh(_rig(person, place, how, ending), how.scale)
         else:
             camera = Place(world.rotation, world.shift) if world and ending == "glb" else None
@@ -155,6 +167,21 @@ def _rig(person: Person, place: Place, how: Saving, ending: str) -> Rig:
     is_bvh, of_people = ending == "bvh", "left_hip" in person.pose.body.roles
     rest = how.rest or ("t-pose" if is_bvh and of_people else "a-pose")
     return rig_of(person.pose, place, names=how.names, rest=rest, all_bones=not is_bvh)
+
+
+def _table(path: Path, person: Person, place: Place) -> bytes:
+    """Markers or angles of a photo, which is a film of one frame."""
+    assert person.pose is not None
+    pose, std = person.pose, person.joints3d_std_m
+    still = BodyMotion(
+        pose.body, pose.rotvec[None], pose.shape, pose.translation_m[None], np.zeros(1), 1 / FRAME_S
+    )
+    match path.suffix.lower():
+        case ".trc":
+            return trc(still, place, path.name)
+        case ".c3d":
+            return c3d(still, place)
+    return csv(still, place, None if std is None else std[None])
 
 
 def _place(person: Person, world: World | None) -> Place:
