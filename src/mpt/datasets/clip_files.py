@@ -1,12 +1,10 @@
 """Clips that a 2D network followed, kept in one file to learn from: a film's sightings.
 
-    FILE    safetensors: the tensors of Clips, all of one length; metadata: of which body, joints, network
+FILE    safetensors: the tensors of Clips, all of one length; metadata: of which body, joints, network
 """
 
 import os
-from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 

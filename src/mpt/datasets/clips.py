@@ -22,7 +22,6 @@ from mpt.datasets.synthetic import Synthesizer
 from mpt.draws import DrawsInTime
 from mpt.errors import InputError
 from mpt.heatmaps import add_floor_to_marginals, perturb, render_marginals
-from mpt.skeletons import Skeleton
 
 CONTACTS = ("left_heel", "left_big_toe", "right_heel", "right_big_toe")
 RESTING_M_S = 0.15  # a foot's point that moves more slowly rests
@@ -192,14 +191,18 @@ class Filming:
         moved = path @ one.rotation.mT + one.translation[:, None]  # the hips, from the camera
         moved[..., 2] += (NEAREST_M - moved[..., 2].amin(1, keepdim=True)).clamp_min(0)
         waves = torch.randn(n, 4, 3, generator=generator, device=hips.device)
-        pace = 0.2 + 2 * torch.rand(n, 2, 1, 1, generator=generator, device=hips.device)  # radians a frame / 10
+        pace = 0.2 + 2 * torch.rand(
+            n, 2, 1, 1, generator=generator, device=hips.device
+        )  # radians a frame / 10
         t = torch.arange(frames, device=hips.device)[None, None, :, None] / 10
         angle = (waves[:, :2, None] * (pace * t).sin() + waves[:, 2:, None] * (pace * t).cos()).sum(1) / 2
         sways = synthesize.widen.chosen(n, config.sway, generator)[..., None]
         turn = roma.rotvec_to_rotmat(angle * math.radians(config.sway_deg) * sways)  # (N, F, 3, 3)
         rotation = turn @ one.rotation[:, None]
         translation = (turn @ moved[..., None] - rotation @ hips[..., None])[..., 0]
-        each = [part[:, None].expand(-1, frames, -1).flatten(0, 1) for part in (one.focal_px, one.principal_px)]
+        each = [
+            part[:, None].expand(-1, frames, -1).flatten(0, 1) for part in (one.focal_px, one.principal_px)
+        ]
         return Cameras(rotation.flatten(0, 1), translation.flatten(0, 1), *each)
 
     def seen(self, people: "Moving", body, generator: torch.Generator | None) -> Clips:
@@ -270,6 +273,8 @@ def _leg_m(heads: Tensor, body) -> Tensor:
     """(N,) from hip over knee to ankle, the mean of both sides, of bones' heads (N, B, 3) at rest."""
     way = 0
     for side in ("left", "right"):
-        hip, knee, ankle = (heads[:, body.bones.index(body.roles[f"{side}_{j}"])] for j in ("hip", "knee", "ankle"))
+        hip, knee, ankle = (
+            heads[:, body.bones.index(body.roles[f"{side}_{j}"])] for j in ("hip", "knee", "ankle")
+        )
         way = way + (knee - hip).norm(dim=-1) + (ankle - knee).norm(dim=-1)
     return way / 2

@@ -49,7 +49,12 @@ class Single(NamedTuple):
 
 
 def lift(
-    transformer: MeshTransformer, seen: Tensor, points: Tensor, crop: Tensor, root: list[int], batch: int = 256
+    transformer: MeshTransformer,
+    seen: Tensor,
+    points: Tensor,
+    crop: Tensor,
+    root: list[int],
+    batch: int = 256,
 ) -> Single:
     """Marginals (M, K, 2, S), joints (M, K, 3) and crops (M, 3: middle, half the side) on the plane -> meshes.
 
@@ -59,7 +64,9 @@ def lift(
     return Single(*map(torch.cat, zip(*(_lift(transformer, *part, root) for part in parts))))
 
 
-def _lift(transformer: MeshTransformer, seen: Tensor, points: Tensor, crop: Tensor, root: list[int]) -> Single:
+def _lift(
+    transformer: MeshTransformer, seen: Tensor, points: Tensor, crop: Tensor, root: list[int]
+) -> Single:
     said = transformer.coarsely(seen.float())
     joints = said.regressed
     middle = joints[:, root].mean(1, keepdim=True)

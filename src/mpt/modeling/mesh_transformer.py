@@ -266,7 +266,9 @@ class MeshTransformer(nn.Module):
 
     def coarsely(self, seen: Tensor) -> MeshPrediction:
         """As ``forward``, without the full mesh: ``vertices`` are none."""
-        return self._mesh(self._heads(self._encode(seen)), torch.empty(0, dtype=torch.long, device=seen.device))
+        return self._mesh(
+            self._heads(self._encode(seen)), torch.empty(0, dtype=torch.long, device=seen.device)
+        )
 
     def joints_of_coarse(self) -> Tensor:
         """(K, C): the joints of the full mesh that a coarse one becomes."""

@@ -60,7 +60,9 @@ class TemporalTransformer(nn.Module):
         width = config.width
         self.see = nn.Linear(3 * coarse + joints * (2 + 1 + 1) + 3 + 1 + 3 + 1, width)
         self.away = nn.Parameter(torch.zeros(width))
-        self.layers = nn.ModuleList(_Layer(width, config.heads, config.ffn_ratio) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            _Layer(width, config.heads, config.ffn_ratio) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(width)
         self.blend = _Blend(width)
         self.to_coarse = nn.Linear(width, 3 * coarse)
@@ -77,7 +79,11 @@ class TemporalTransformer(nn.Module):
         present = lifted.present
         weight = present.float()[..., None]
         first = lifted.translation[:, :1]
-        base = first if causal else (lifted.translation * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        base = (
+            first
+            if causal
+            else (lifted.translation * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        )
         turn = aim(base[:, 0])  # rows @ turn: camera axes -> the aimed camera's
         coarse, place = lifted.coarse @ turn[:, None], lifted.translation @ turn
         tokens = self.see(self._features(lifted, turn, coarse, place, base @ turn))
@@ -135,7 +141,10 @@ class _Layer(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.ffn_in, self.ffn_out = nn.Linear(width, round(ffn_ratio * width)), nn.Linear(round(ffn_ratio * width), width)
+        self.ffn_in, self.ffn_out = (
+            nn.Linear(width, round(ffn_ratio * width)),
+            nn.Linear(round(ffn_ratio * width), width),
+        )
         self.attention_norm, self.ffn_norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, keep: Tensor | None) -> Tensor:

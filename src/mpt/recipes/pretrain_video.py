@@ -66,7 +66,9 @@ class VideoConfig:
     sightings_share: float = 0.3
     """Share of the steps on clips that a 2D network followed, where there are any."""
     weights: VideoLosses = field(default_factory=VideoLosses)
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(learning_rate=1e-3, warmup=0.05, average=0.998))
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(learning_rate=1e-3, warmup=0.05, average=0.998)
+    )
     samples: int = 100_000
     """Clips to learn from in all, each look at one counted."""
     batch_size: int = 16
@@ -127,7 +129,9 @@ def pretrain_video(
     regressor = model_below.transformer.joints_of_coarse()
     feet = body.skeleton.indices(*CONTACTS)
     if start_from is None:
-        model = TemporalTransformer(config.model, regressor.cpu(), tuple(body.skeleton.root), body.shape_count)
+        model = TemporalTransformer(
+            config.model, regressor.cpu(), tuple(body.skeleton.root), body.shape_count
+        )
     else:
         model = checkpoint.load_temporal(start_from).transformer.requires_grad_(True)
         if model.config != config.model:
@@ -136,10 +140,13 @@ def pretrain_video(
     train_paths = PathDraw(store, store.train, accelerator.device)
     held_out = PathDraw(store, store.validation if len(store.validation) else store.train, accelerator.device)
     seen = None if sightings_path is None else clip_files.read(sightings_path, body, filming.synthesize.size)
-    witnessed = None if seen is None else sampled(model_below, Clips(*(x.to(accelerator.device) for x in seen)))
+    witnessed = (
+        None if seen is None else sampled(model_below, Clips(*(x.to(accelerator.device) for x in seen)))
+    )
     pool = Pool(lambda g: sampled(model_below, filming.draw(train_paths, config.batch_size, g)), config)
     checked = sampled(
-        model_below, filming.draw(held_out, config.validation_clips, torch.Generator(accelerator.device).manual_seed(7))
+        model_below,
+        filming.draw(held_out, config.validation_clips, torch.Generator(accelerator.device).manual_seed(7)),
     )
     steps = max(1, config.samples // config.batch_size)
 
@@ -148,12 +155,16 @@ def pretrain_video(
             return float(torch.rand((), generator=generator, device=generator.device))
 
         if witnessed is not None and chance() < config.sightings_share:
-            rows = torch.randint(len(witnessed.shape), (config.batch_size,), generator=generator, device=generator.device)
+            rows = torch.randint(
+                len(witnessed.shape), (config.batch_size,), generator=generator, device=generator.device
+            )
             sample = witnessed[rows]
         else:
             sample = pool(generator, step)
         lifted = sample.lifted
-        return sample._replace(lifted=bridged(lifted._replace(present=absences(config.clips, lifted.present, generator))))
+        return sample._replace(
+            lifted=bridged(lifted._replace(present=absences(config.clips, lifted.present, generator)))
+        )
 
     def losses_of(model: torch.nn.Module, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         causal = float(torch.rand((), generator=generator, device=generator.device)) < config.causal
@@ -173,15 +184,20 @@ def pretrain_video(
         )  # fmt: skip
 
     parameters = sum(p.numel() for p in model.parameters())
-    before = measured(as_lifted(bridged(checked.lifted), regressor, tuple(body.skeleton.root)), checked, regressor, feet)
+    before = measured(
+        as_lifted(bridged(checked.lifted), regressor, tuple(body.skeleton.root)), checked, regressor, feet
+    )
     console.print(
         f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters above {model_below.name}, "
         f"{float(train_paths.seconds.sum()) / 60:.0f} minutes of motion, {steps:,} steps of {config.batch_size} clips on "
-        f"{accelerator.device}; frame by frame " + "  ".join(f"{name} {value:.1f}" for name, value in before.items()),
+        f"{accelerator.device}; frame by frame "
+        + "  ".join(f"{name} {value:.1f}" for name, value in before.items()),
         highlight=False,
     )
     run = Run(out) if resume else Run.begin(out, config)
-    loop = LoopConfig(steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every)
+    loop = LoopConfig(
+        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
+    )
     train(run, loop, model, draw, losses_of, validate, save_model, accelerator=accelerator, resume=resume)
     return out
 
@@ -189,7 +205,12 @@ def pretrain_video(
 def check_can_lift(model: checkpoint.Model) -> None:
     """Raises InputError for a model whose answers cannot be refined over time."""
     config = model.transformer.config
-    if not (config.inputs == "joints" and config.gravity and config.spread and set(CONTACTS) <= set(model.skeleton.joints)):
+    if not (
+        config.inputs == "joints"
+        and config.gravity
+        and config.spread
+        and set(CONTACTS) <= set(model.skeleton.joints)
+    ):
         raise InputError(
             f"{model.name}: films are refined above a model that reads one token for each joint, of people with "
             "feet, and says how sure it is and where up is, as mpt-small does: give one of these"
@@ -208,7 +229,9 @@ def as_lifted(lifted: Lifted, regressor: Tensor, root: tuple[int, ...]) -> Refin
     joints = regressor @ lifted.coarse
     middle = joints[:, :, list(root)].mean(2, keepdim=True)
     nothing = lifted.std.new_zeros(*lifted.times_s.shape, len(CONTACTS))
-    return Refined(lifted.coarse - middle, joints - middle, lifted.std, lifted.translation, nothing, nothing[:, 0, :0])
+    return Refined(
+        lifted.coarse - middle, joints - middle, lifted.std, lifted.translation, nothing, nothing[:, 0, :0]
+    )
 
 
 def measured(said: Refined, sample: Sample, regressor: Tensor, feet: Sequence[int]) -> dict[str, float]:
@@ -220,7 +243,10 @@ def measured(said: Refined, sample: Sample, regressor: Tensor, feet: Sequence[in
     pace = 1 / 30 / sample.lifted.times_s.diff(dim=1)[..., None, None]
     inner, true_inner = said.joints[:, :, coco], joints[:, :, coco]
     error = inner.diff(dim=1, n=2) - true_inner.diff(dim=1, n=2)
-    there, truth = (j[:, :, feet] + t[:, :, None] for j, t in ((said.joints, said.translation), (joints, sample.translation)))
+    there, truth = (
+        j[:, :, feet] + t[:, :, None]
+        for j, t in ((said.joints, said.translation), (joints, sample.translation))
+    )
     rests = sample.contact[:, 1:] * sample.contact[:, :-1]
     slide = ((there.diff(dim=1) - truth.diff(dim=1)) * pace).norm(dim=-1)
     flat = [j.flatten(0, 1) for j in (inner, true_inner)]
@@ -248,7 +274,9 @@ class Pool:
             first = group * count
             self._samples.clear()
             for number in range(first, first + count):
-                own = torch.Generator(generator.device).manual_seed(micro_batch_seed(self._config.seed + 1, number, 0))
+                own = torch.Generator(generator.device).manual_seed(
+                    micro_batch_seed(self._config.seed + 1, number, 0)
+                )
                 self._samples.append(self._make(own))
             self._group = group
         return self._samples[turn % count]
@@ -280,7 +308,11 @@ def objective(
         "place": weights.place * place.mean(),
         "velocity": weights.velocity * (apart(steps, true_steps) + apart(inner, true_inner)) / 2,
         "acceleration": weights.acceleration
-        * (apart(steps.diff(dim=1), true_steps.diff(dim=1)) + apart(inner.diff(dim=1), true_inner.diff(dim=1))) / 2,
+        * (
+            apart(steps.diff(dim=1), true_steps.diff(dim=1))
+            + apart(inner.diff(dim=1), true_inner.diff(dim=1))
+        )
+        / 2,
         "resting": weights.resting * resting,
         "contact": weights.contact * F.binary_cross_entropy_with_logits(said.contact, sample.contact),
         "shape": weights.shape * (said.shape - sample.shape).abs().mean(),
