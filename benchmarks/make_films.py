@@ -1,17 +1,20 @@
-"""Films with exact truth: motion capture on random bodies, dressed, in made-up places, photographed by the program.
+"""Films with exact truth: motion capture on random bodies, dressed, before a camera in made-up places.
 
 python benchmarks/make_films.py --mocap FOLDER --out films
 python benchmarks/make_films.py --mocap FOLDER --out tuning --cast tune
 
-FOLDER holds the sets of motion capture that the shipped model was trained on (cmu, o3de_mm, ...); the films show
-people whom it has never seen. Feet that are down are held still on the floor (``mpt.bodies.planting``). One film
-takes a minute of one core. Beside NAME.mp4 (H.264) lies NAME.npz; letters P people, F frames, J joints, B bones:
+FOLDER holds sets of motion capture (cmu, cmu2, o3de_mm, reactidle, snu_tiling), of which the films show the
+subjects that `mpt prepare mocap` kept for validation. Feet that are down are held still on the floor
+(``mpt.bodies.planting``). One film takes a minute of one core.
+
+Beside NAME.mp4 (H.264) lies NAME.npz. P people, F frames, J joints, B bones; the world is y up, the floor 0:
 
     names (J,), joints3d_m (P, F, J, 3) in camera axes, from the lens; joints2d_px (P, F, J, 2)
-    seen (P, F, J)          joints inside the picture and behind nobody else
-    down (P, F, 2, 2)       whether the left foot's heel and toes rest on the floor, and the right one's
-    K (3, 3), rotation (F, 3, 3), position_m (F, 3)    x_camera = rotation @ (x_world - position_m); y up, floor y = 0
-    fps, people (P,), bones (B,), rotvec (P, F, B, 3), shape (P, S), translation_m (P, F, 3)    in world axes
+    seen (P, F, J)       whether joints are inside the picture and behind nobody else
+    down (P, F, 2, 2)    whether heel and toes of the left and of the right foot rest on the floor
+    K (3, 3), rotation (F, 3, 3), position_m (F, 3)    x_camera = rotation @ (x_world - position_m)
+    people (P,), bones (B,), rotvec (P, F, B, 3), shape (P, S), translation_m (P, F, 3)    in the world
+    fps
 """
 
 import io
@@ -75,7 +78,7 @@ class Film:
     height_m: float = 1.4
     pitch_deg: float = 4.0
     move: Move = "still"
-    distance_m: float | None = None  # from the origin; if not told, so far that everybody is always in the picture
+    distance_m: float | None = None  # from the origin; if not told, everybody is always in the picture
 
 
 def _rin(name: str) -> str:
@@ -172,7 +175,7 @@ def _placed(motion: BodyMotion, part: Part) -> BodyMotion:
     rotvec = motion.rotvec.copy()
     turned = roma.rotvec_composition((yaw.expand(len(motion), 3).float(), torch.from_numpy(rotvec[:, 0])))
     rotvec[:, 0] = turned.numpy()
-    moved = root + [part.x_m, 0, part.z_m] - head
+    moved = root - head + np.array([part.x_m, 0, part.z_m])
     return replace(motion, rotvec=rotvec, translation_m=moved.astype(np.float32))
 
 
@@ -180,7 +183,8 @@ def _placed(motion: BodyMotion, part: Part) -> BodyMotion:
 def posed(motion: BodyMotion) -> list[Posed]:
     """The naked body in the world, frame by frame."""
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec))
-    output = motion.body(rotations, torch.from_numpy(motion.shape)[None], torch.from_numpy(motion.translation_m))
+    shape, translation = torch.from_numpy(motion.shape)[None], torch.from_numpy(motion.translation_m)
+    output = motion.body(rotations, shape, translation)
     return [Posed(*both) for both in zip(output.vertices.numpy(), output.joints.numpy())]
 
 
@@ -209,7 +213,7 @@ def shots(film: Film, everybody: list[list[Posed]], rng: np.random.Generator) ->
 
 
 def _far_enough(shot: Shot, points: np.ndarray) -> Shot:
-    """The camera in the middle before all points (..., 3), as near as they are in the picture with a margin."""
+    """The camera before the middle of all points (..., 3), as near as they fit into the picture."""
     points = points.reshape(-1, 3)
     middle, nearest = (points.min(0) + points.max(0)) / 2, points[:, 2].max()
     for away in np.arange(1.5, 20, 0.1):
@@ -324,7 +328,9 @@ def make(
     frames = min(map(len, motions))
     everybody = [posed(motion)[:frames] for motion in motions]
     motions = [
-        replace(m, rotvec=m.rotvec[:frames], translation_m=m.translation_m[:frames], times_s=m.times_s[:frames])
+        replace(
+            m, rotvec=m.rotvec[:frames], translation_m=m.translation_m[:frames], times_s=m.times_s[:frames]
+        )
         for m in motions
     ]
     cameras = shots(film, everybody, rng)
@@ -336,9 +342,7 @@ def make(
     return encoded(pictures), truth(film, motions, everybody, cameras)
 
 
-def main(
-    mocap: Path, out: Path, cast: Literal["test", "tune"] = "test", only: tuple[str, ...] = ()
-) -> None:
+def main(mocap: Path, out: Path, cast: Literal["test", "tune"] = "test", only: tuple[str, ...] = ()) -> None:
     """Make the films and their truth.
 
     Args:

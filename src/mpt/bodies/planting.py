@@ -35,7 +35,7 @@ def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     """
     figure = _Figure.of(body, shape)
     world = figure.worlds(_local_rotations(motion, body))
-    root, ankles, scale = _carried(motion, figure, world)
+    root, ankles = _carried(motion, figure, world)
     down = [_down(at, world, foot, motion.fps) for at, foot in zip(ankles, figure.feet)]
     root[:, 1] -= _floor(figure.heads(root, world), world, figure.feet, down)
 
@@ -54,9 +54,7 @@ def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     local = torch.from_numpy(figure.locals(world))
     rotvec = roma.rotmat_to_rotvec(local).numpy().astype(np.float32)
     moved = (root - figure.rest[0]).astype(np.float32)
-    return BodyMotion(
-        body, rotvec, np.float32(shape), moved, np.arange(len(motion)) / motion.fps, motion.fps
-    )
+    return BodyMotion(body, rotvec, np.float32(shape), moved, np.arange(len(motion)) / motion.fps, motion.fps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ class _Figure:
             toes = [bone for bone in foot if bone != ankle]
             ball = np.mean([rest[bone] for bone in toes if body.parents[bone] == ankle], 0)
             points = np.stack([joints[f"{side}_heel"], ball])
-            thigh, shin = ([bone for bone in all if bone not in less] for all, less in ((leg, shin), (shin, foot)))
+            thigh, shin = leg[: leg.index(knee)], shin[: shin.index(ankle)]
             feet.append(_Foot(thigh, shin, toes, ankle, points - rest[ankle], points[:, 1] - sole))
         return _Figure(body.parents, rest, feet)
 
@@ -140,8 +138,8 @@ def _local_rotations(motion: Motion, body: Body) -> np.ndarray:
     return local
 
 
-def _carried(motion: Motion, figure: _Figure, world: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], float]:
-    """Where the root (T, 3) goes, and where the ankles (T, 3) of who was captured were, at the body's scale."""
+def _carried(motion: Motion, figure: _Figure, world: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Where the root (T, 3) goes, and where the captured ankles (T, 3) were, at the body's scale."""
     limbs = find_limbs(motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map).joints
     places = motion.positions()
     legs = [[places[:, limbs[f"{side}_{j}"]] for j in ("hip", "knee", "ankle")] for side in SIDES]
@@ -152,7 +150,7 @@ def _carried(motion: Motion, figure: _Figure, world: np.ndarray) -> tuple[np.nda
     hips = scale * np.mean([leg[0] for leg in legs], 0)
     origin = hips[0] * [1, 0, 1]
     from_root = figure.heads(np.zeros_like(hips), world)[:, [foot.thigh[0] for foot in figure.feet]].mean(1)
-    return hips - origin - from_root, [scale * leg[2] - origin for leg in legs], scale
+    return hips - origin - from_root, [scale * leg[2] - origin for leg in legs]
 
 
 def _down(ankle: np.ndarray, world: np.ndarray, foot: _Foot, fps: float) -> np.ndarray:
@@ -164,7 +162,7 @@ def _down(ankle: np.ndarray, world: np.ndarray, foot: _Foot, fps: float) -> np.n
     for point in range(2):
         for value in (False, True):  # gaps are closed first
             for run in _runs(down[:, point] == value):
-                if run.stop - run.start < FEWEST and 0 < run.start and run.stop < len(down):
+                if run.stop - run.start < FEWEST and run.start > 0 and run.stop < len(down):
                     down[run, point] = not value
     for frame in range(1, len(down)):  # a foot that rolls is flat between
         if down[frame - 1].any() and down[frame].any() and not (down[frame - 1] & down[frame]).any():
@@ -205,12 +203,13 @@ def _held(at: np.ndarray, turned: np.ndarray, foot: _Foot, down: np.ndarray) -> 
     runs = list(_runs(down.any(1)))
     for run in runs:
         point = int(down[run.start].argmax())
-        pin = (at[run.start] + turned[run.start] @ foot.points[point]) * [1, 0, 1]
+        pin = at[run.start] + turned[run.start] @ foot.points[point]
         for frame in range(run.start, run.stop):
             if not down[frame, point]:
                 point = 1 - point
-                pin = (held[frame - 1] + turned[frame - 1] @ foot.points[point]) * [1, 0, 1]
-            held[frame] = pin + [0, foot.flat[point], 0] - turned[frame] @ foot.points[point]
+                pin = held[frame - 1] + turned[frame - 1] @ foot.points[point]
+            pin[1] = foot.flat[point]
+            held[frame] = pin - turned[frame] @ foot.points[point]
         held[run] += (at[run] - held[run]).mean(0) * [1, 0, 1]
     moved = held - at
     frames = np.arange(len(at))
