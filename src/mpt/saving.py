@@ -7,15 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-    if ending in PLACED and not _is_baked(ending, person, how):
-        assert person.pose is not None
-        place = _place(person, world)
-        if ending in TABLES:
-            std = person.joints3d_std_m
-            still = _still(person.pose)
-            write_whole(path, _table(path, still, place, None if std is None else std[None]), ADVICE)
-        else:
-            _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
+from mpt.biomechanics.c3d import c3d, check_ezc3d
+from mpt.biomechanics.table import csv
+from mpt.biomechanics.trc import trc
 from mpt.bodies.motion import BodyMotion
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
@@ -109,23 +103,15 @@ def save(
     """
     ending = path.suffix.lower().lstrip(".")
     check_format(ending, how)
-<<<<<<< HEAD
-    if ending in RIGGED and not _is_baked(ending, person, how):
-        assert person.pose is not None
-        _write_rig(path, _rig(person.pose, _place(person, world), how, ending), how, world, lens)
-=======
     if ending in PLACED and not _is_baked(ending, person, how):
+        assert person.pose is not None
         place = _place(person, world)
         if ending in TABLES:
-            content = _table(path, person, place)
-        elif ending == "bvh":
-            content = bvh(_rig(person, place, how, ending), how.scale)
+            std = person.joints3d_std_m
+            still = _still(person.pose)
+            write_whole(path, _table(path, still, place, None if std is None else std[None]), ADVICE)
         else:
-            camera = Place(world.rotation, world.shift) if world and ending == "glb" else None
-            content = rigged({path.stem: _rig(person, place, how, ending)}, camera, lens)
-            content = fbx(content) if ending == "fbx" else content
-        write_whole(path, content, ADVICE)
->>>>>>> lab
+            _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
         return
     vertices = person.vertices
     if how.world and world is not None and ending != "npz":
