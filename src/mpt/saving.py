@@ -10,12 +10,12 @@ import numpy as np
 from mpt.biomechanics.c3d import c3d, check_ezc3d
 from mpt.biomechanics.table import csv
 from mpt.biomechanics.trc import trc
-from mpt.bodies.motion import BodyMotion
+from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
 from mpt.floor import World
-from mpt.rigs.bvh import FRAME_S, UNITS, Scale, bvh
+from mpt.rigs.bvh import UNITS, Scale, bvh
 from mpt.rigs.fbx import check_bpy, fbx
 from mpt.rigs.gltf import FACING, Lens, rigged
 from mpt.rigs.names import Names
@@ -108,8 +108,7 @@ def save(
         place = _place(person, world)
         if ending in TABLES:
             std = person.joints3d_std_m
-            still = _still(person.pose)
-            write_whole(path, _table(path, still, place, None if std is None else std[None]), ADVICE)
+            write_whole(path, _table(path, still(person.pose), place, None if std is None else std[None]), ADVICE)
         else:
             _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
         return
@@ -218,13 +217,6 @@ def _write_rig(path: Path, rig: Rig, how: Saving, world: World | None, lens: Len
     else:
         content = rigged({path.stem: rig}, _axes(world) if world else None, lens)
     write_whole(path, content, ADVICE)
-
-
-def _still(pose: BodyPose) -> BodyMotion:
-    """A photo's pose as a film of one frame."""
-    return BodyMotion(
-        pose.body, pose.rotvec[None], pose.shape, pose.translation_m[None], np.zeros(1), 1 / FRAME_S
-    )
 
 
 def _table(path: Path, motion: BodyMotion, place: Place, std_m: np.ndarray | None) -> bytes:
