@@ -23,6 +23,7 @@ from mpt.modeling.lifted import Lifted
 CONTACTS = 4
 SLOWEST_S, QUICKEST_S = 20.0, 0.1
 """Periods of the rotary positions."""
+SLOPE_S = 0.06  # how far in time the frames are whose line tells how fast something moves
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class TemporalTransformer(nn.Module):
         joints, coarse = regressor.shape
         self.register_buffer("regressor", regressor.float())
         width = config.width
-        self.see = nn.Linear(3 * coarse + joints * (2 + 1 + 1) + 3 + 1 + 3 + 1, width)
+        self.see = nn.Linear(3 * coarse + joints * (2 + 1 + 1 + 2 + 3) + 3 + 1 + 3 + 1, width)
         self.away = nn.Parameter(torch.zeros(width))
         self.layers = nn.ModuleList(
             _Layer(width, config.heads, config.ffn_ratio) for _ in range(config.layers)
@@ -86,10 +87,10 @@ class TemporalTransformer(nn.Module):
         )
         turn = aim(base[:, 0])  # rows @ turn: camera axes -> the aimed camera's
         coarse, place = lifted.coarse @ turn[:, None], lifted.translation @ turn
-        tokens = self.see(self._features(lifted, turn, coarse, place, base @ turn))
+        keep = _before(lifted.times_s.shape[1], present.device) if causal else None
+        tokens = self.see(self._features(lifted, turn, coarse, place, base @ turn, keep))
         tokens = tokens + torch.where(present[..., None], 0.0, self.away)
         cos, sin = _rotary(lifted.times_s, self.config.width // self.config.heads)
-        keep = _before(lifted.times_s.shape[1], present.device) if causal else None
         for layer in self.layers:
             tokens = layer(tokens, cos, sin, keep)
         tokens = self.norm(tokens)
@@ -112,13 +113,17 @@ class TemporalTransformer(nn.Module):
             self.to_shape(tokens.mean(1)),
         )
 
-    def _features(self, lifted: Lifted, turn: Tensor, coarse: Tensor, place: Tensor, base: Tensor) -> Tensor:
+    def _features(
+        self, lifted: Lifted, turn: Tensor, coarse: Tensor, place: Tensor, base: Tensor, keep: Tensor | None
+    ) -> Tensor:
         """(N, F, features), each of about unit size."""
         joints = self.regressor @ lifted.coarse + lifted.translation[:, :, None]
         depth = joints[..., 2:].clamp_min(0.1)
         score = lifted.points[..., 2]
         unexplained = (lifted.points[..., :2] - joints[..., :2] / depth) * lifted.translation[:, :, None, 2:]
         unexplained = (10 * unexplained).clamp(-3, 3) * (score > 0.05)[..., None]
+        slopes = _slopes(lifted.times_s, lifted.present, keep)
+        shown = lifted.points[..., :2] * base[:, :, None, 2:]  # how fast it moves in the picture, in metres
         return torch.cat(
             [
                 2 * coarse.flatten(2),
@@ -127,6 +132,8 @@ class TemporalTransformer(nn.Module):
                 lifted.std.clamp_min(1e-3).log() + 3.5,
                 lifted.up @ turn,
                 (lifted.up_std.clamp_min(1e-3).log() + 2)[..., None],
+                (slopes @ shown.flatten(2)).clamp(-3, 3),
+                (slopes @ (joints - lifted.translation[:, :, None]).flatten(2)).clamp(-3, 3),
                 (place - base) * place.new_tensor([1.0, 1.0, 0.5]),
                 place[..., 2:].clamp_min(0.1).log() - 1,
             ],
@@ -192,6 +199,17 @@ def _rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
     periods = QUICKEST_S * (SLOWEST_S / QUICKEST_S) ** torch.linspace(0, 1, size // 2, device=times_s.device)
     angle = 2 * math.pi * times_s[:, None, :, None] / periods
     return angle.cos().float(), angle.sin().float()
+
+
+def _slopes(times_s: Tensor, present: Tensor, keep: Tensor | None) -> Tensor:
+    """(N, F, F): rows that give how fast something changes, a second, by the line through what is near in time."""
+    apart = times_s[:, None] - times_s[:, :, None]  # of each frame (rows) to all others
+    weight = (-(apart / SLOPE_S).square() / 2).exp() * present[:, None]
+    if keep is not None:
+        weight = weight * keep
+    total = weight.sum(-1, keepdim=True).clamp_min(1e-6)
+    off = apart - (weight * apart).sum(-1, keepdim=True) / total
+    return weight * off / ((weight * off.square()).sum(-1, keepdim=True) + 1e-4 * total)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class VideoLosses:
     """Of those steps' change."""
     resting: float = 6.0
     """Steps of what rests."""
-    contact: float = 0.01
+    contact: float = 0.05
     shape: float = 0.003
     spread: float = 0.003
 
