@@ -10,10 +10,24 @@ from mpt.errors import InputError
 
 SCRIPT = """
 import sys, bpy
+source, target, fps = sys.argv[1], sys.argv[2], float(sys.argv[3])
 bpy.ops.wm.read_factory_settings(use_empty=True)
-bpy.ops.import_scene.gltf(filepath=sys.argv[1])
+scene = bpy.context.scene
+scene.render.fps = round(fps)
+scene.render.fps_base = round(fps) / fps
+bpy.ops.import_scene.gltf(filepath=source, disable_bone_shape=True, bone_heuristic="BLENDER")
+ranges = [action.frame_range for action in bpy.data.actions]
+if ranges:
+    scene.frame_start, scene.frame_end = round(min(r[0] for r in ranges)), round(max(r[1] for r in ranges))
 bpy.ops.export_scene.fbx(
-    filepath=sys.argv[2], object_types={"ARMATURE", "MESH"}, add_leaf_bones=False, bake_anim=False
+    filepath=target,
+    object_types={"ARMATURE", "MESH"},
+    apply_scale_options="FBX_SCALE_ALL",
+    add_leaf_bones=False,
+    bake_anim=bool(ranges),
+    bake_anim_use_nla_strips=False,
+    bake_anim_use_all_actions=False,
+    bake_anim_simplify_factor=0,
 )
 """
 SECONDS = 300
@@ -28,13 +42,16 @@ def check_bpy() -> None:
         )
 
 
-def fbx(glb: bytes) -> bytes:
-    """FBX of a rigged GLB: armature, skin and pose. Raises InputError where ``bpy`` is missing or fails."""
+def fbx(glb: bytes, fps: float) -> bytes:
+    """FBX of a rigged GLB: armature, skin and pose, and its animation baked at so many frames a second.
+
+    Raises InputError where ``bpy`` is missing or fails.
+    """
     check_bpy()
     with tempfile.TemporaryDirectory(prefix="mpt-") as folder:
         source, target = Path(folder) / "rig.glb", Path(folder) / "rig.fbx"
         source.write_bytes(glb)
-        command = [sys.executable, "-c", SCRIPT, str(source), str(target)]
+        command = [sys.executable, "-c", SCRIPT, str(source), str(target), repr(fps)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:

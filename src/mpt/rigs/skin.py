@@ -1,5 +1,7 @@
 """Skin that engines read: at most four bones to a vertex, and rest vertices that pose as the body does."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mpt.bodies.body import Body
@@ -55,14 +57,22 @@ def skinned(index: np.ndarray, weight: np.ndarray, transforms: np.ndarray, rest:
 
 
 def unposed(
-    index: np.ndarray, weight: np.ndarray, transforms: np.ndarray, posed: np.ndarray, like: np.ndarray
+    index: np.ndarray,
+    weight: np.ndarray,
+    transforms: np.ndarray,
+    posed: Sequence[np.ndarray],
+    like: np.ndarray,
 ) -> np.ndarray:
-    """(V, 3) rest vertices that are skinned to ``posed``, near those of ``like``.
+    """(V, 3) rest vertices that are skinned to ``posed`` in each of F poses, near those of ``like``.
 
-    So nothing is lost where a body has more bones to a vertex, or bends its skin by its pose (SMPL). Where
-    turns cancel each other, ``like`` stays.
+    transforms: (F, B, 3, 4); posed: F of (V, 3). Of several poses the least squares are taken, of one nothing
+    is lost where a body has more bones to a vertex, or bends its skin by its pose (SMPL). Where turns cancel
+    each other, ``like`` stays.
     """
-    blend = np.einsum("vk,vkij->vij", weight, transforms[index])[:, :, :3]
-    off = posed - skinned(index, weight, transforms, like)
-    gram = blend.swapaxes(1, 2) @ blend + DAMPING * np.eye(3)
-    return like + np.linalg.solve(gram, blend.swapaxes(1, 2) @ off[:, :, None])[:, :, 0]
+    gram, pull = np.tile(DAMPING * np.eye(3), (len(like), 1, 1)), np.zeros((len(like), 3, 1))
+    for to, there in zip(transforms, posed):
+        blend = np.einsum("vk,vkij->vij", weight, to[index])[:, :, :3]
+        gram += blend.swapaxes(1, 2) @ blend / len(posed)
+        off = there - skinned(index, weight, to, like)
+        pull += blend.swapaxes(1, 2) @ off[:, :, None] / len(posed)
+    return like + np.linalg.solve(gram, pull)[:, :, 0]
