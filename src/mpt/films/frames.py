@@ -209,7 +209,8 @@ class _Picture(NamedTuple):
     time_s: float | None
 
 
-def _av() -> Any:
+def import_av() -> Any:
+    """The package PyAV. Raises InputError where it is not there."""
     try:
         import av
         import av.error
@@ -222,7 +223,7 @@ def _av() -> Any:
 
 
 def _opened(path: Path) -> "av.container.InputContainer":
-    av = _av()
+    av = import_av()
     try:
         if not path.is_file():
             raise FileNotFoundError
@@ -267,7 +268,7 @@ def _video_of(container: Any, path: Path) -> Any:
 
 def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
     """The pictures of a stream; broken ones without pixels."""
-    av, packets, aspect = _av(), container.demux(stream), _aspect_of(stream)
+    av, packets, aspect = import_av(), container.demux(stream), _aspect_of(stream)
     while True:
         try:
             packet = next(packets, None)

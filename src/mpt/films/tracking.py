@@ -85,6 +85,7 @@ class _Trace:
     id: int
     seen: _Seen
     frame: int
+    time_s: float
     colours: np.ndarray  # as they were while nobody was near
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))  # pixels a frame
     beside: set[int] = field(default_factory=set)  # ids of those with whom they have been one heap
@@ -94,8 +95,8 @@ class _Trace:
         ahead = frame - self.frame
         return self.velocity * min(ahead, 0.4 * fps)
 
-    def see(self, seen: _Seen, frame: int, alone: bool) -> None:
-        steps = frame - self.frame
+    def see(self, seen: _Seen, frame: Frame, alone: bool) -> None:
+        steps = frame.number - self.frame
         if steps:
             moved = _middle(seen, self.seen) / steps
             self.velocity = moved if steps > 3 else 0.6 * self.velocity + 0.4 * moved
@@ -105,7 +106,7 @@ class _Trace:
             rate = np.where(fresh, 1.0, 0.05)[:, None]
             mixed = np.where(fresh[:, None], 0, self.colours) * (1 - rate) + seen.colours * rate
             self.colours = np.where(known[:, None], mixed, self.colours)
-        self.seen, self.frame = seen, frame
+        self.seen, self.frame, self.time_s = seen, frame.number, frame.time_s
 
 
 class Tracker:
@@ -122,9 +123,9 @@ class Tracker:
         """Whom a frame shows, and who were found late: in earlier frames, too."""
         if frame.pixels is None:
             return
+        self._forget(frame)
         here = self._follow(frame) if isinstance(self.pose2d, BlazePose) else self._find_all(frame)
         self._untangle(here)
-        self._forget(frame)
         for id_, seen in here.items():
             yield self._sighting(id_, frame, seen)
         if isinstance(self.pose2d, BlazePose):
@@ -151,7 +152,7 @@ class Tracker:
         self._one_each(here)
         by_id = {trace.id: trace for trace in self.traces}
         for id_, seen in here.items():
-            by_id[id_].see(seen, frame.number, not self._is_beside(seen, here))
+            by_id[id_].see(seen, frame, not self._is_beside(seen, here))
         if self._is_due(frame):
             known = [seen.source for seen in here.values()]
             kept = blazepose.find(
@@ -262,12 +263,12 @@ class Tracker:
                 if costs[row, column] < np.inf:
                     seen = found[column]
                     alone = not any(o is not seen and seen.overlap(o) > 0.1 for o in everybody)
-                    traces[row].see(seen, frame.number, alone)
+                    traces[row].see(seen, frame, alone)
                     here[traces[row].id] = seen
                     taken.add(column)
         for column, seen in enumerate(found):
             if column not in taken:
-                self.traces.append(_Trace(self._count, seen, frame.number, seen.colours))
+                self.traces.append(_Trace(self._count, seen, frame.number, frame.time_s, seen.colours))
                 here[self._count] = seen
                 self._count += 1
         return here
@@ -318,7 +319,7 @@ class Tracker:
             a.seen, b.seen, a.velocity, b.velocity = b.seen, a.seen, b.velocity, a.velocity
 
     def _forget(self, frame: Frame) -> None:
-        self.traces = [t for t in self.traces if frame.number - t.frame <= MEMORY_S * self.fps]
+        self.traces = [t for t in self.traces if frame.time_s - t.time_s <= MEMORY_S]
 
     def _seen(self, frame: Frame, source: Any, points: np.ndarray) -> _Seen:
         return _Seen(points, clothes(frame.pixels, points), source)
