@@ -82,22 +82,35 @@ def test_a_mesh_is_fitted_alike_alone_and_among_others(hand, monkeypatch):
     assert fitting.fit(hand, vertices[:0]).rotations.shape == (0, 16, 3, 3)
 
 
-def test_the_derivatives_are_those_of_the_body(hand):
+@pytest.mark.parametrize("grows", [True, False])
+def test_the_equations_are_those_of_the_bodys_derivatives(hand, grows):
     exact = hand.to(dtype=torch.float64)
     fitter = fitting.Fitter(exact)
     rotations, shape, translation = (part.double() for part in hands(hand, 1, 4))
-    here = fitter._start(exact(rotations, shape, translation).vertices[:, fitter.seen])
-    zero = torch.zeros(1, 3 * 16 + exact.shape_count + 3, dtype=torch.float64)
+    meshes = exact(rotations, shape, translation).vertices[:, fitter.seen].mT
+    free = torch.tensor([False])
+    here = fitter._measured(meshes, *fitter._start(meshes, None if grows else shape), free)
+    turning, growing = 3 * 16, exact.shape_count if grows else 0
+    zero = torch.zeros(1, turning + growing + 3, dtype=torch.float64)
 
     def vertices(step):
-        turn, grow, move = step.split([48, exact.shape_count, 3], 1)
-        above = fitter._above(here.bones)
+        turn, grow, move = step.split([turning, growing, 3], 1)
+        above = fitting._above(exact, here.skinning[..., :3])
         turned = above.mT @ roma.rotvec_to_rotmat(turn.unflatten(1, (-1, 3))) @ above @ here.rotations
-        return fitter.body(turned, here.shape + grow, here.translation + move).vertices.flatten()
+        grown = here.shape + grow if grows else here.shape
+        return fitter.body(turned, grown, here.translation + move).vertices.mT.flatten()
 
     unknowns = torch.eye(zero.shape[1], dtype=torch.float64)
-    expected = torch.stack([torch.func.jvp(vertices, (zero,), (row[None],))[1] for row in unknowns], 1)
-    torch.testing.assert_close(fitter._derivative(here)[0], expected, rtol=1e-6, atol=1e-8)
+    derivative = torch.stack([torch.func.jvp(vertices, (zero,), (row[None],))[1] for row in unknowns], 1)
+    weight = fitter.weight / fitting._noise_square(here.off)
+    known = torch.zeros_like(zero[0])
+    known[turning : turning + growing] = 1
+    gram, slope = fitter._equations(here, grows)
+    expected = weight * derivative.T @ derivative + known.diag()
+    torch.testing.assert_close(gram[0], expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))
+    pull = weight * derivative.T @ here.off.flatten()
+    pull[turning : turning + growing] -= here.shape[0, :growing]
+    torch.testing.assert_close(slope[0], pull, rtol=1e-6, atol=1e-6 * float(pull.abs().max()))
 
 
 def test_a_mesh_of_another_body_is_refused(hand):

@@ -105,11 +105,8 @@ class Body:
         translation: (N, 3) metres, added to everything.
         """
         shape = shape.expand(len(rotations), -1)
-        coefficients = shape
-        if self.pose_basis is not None:
-            delta = rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            coefficients = torch.cat([shape, delta.flatten(1)], 1)
-        heads = _blend(shape, self.heads, self.heads_basis)
+        coefficients = self._coefficients(rotations, shape)
+        heads = self._heads(shape)
         posed = self._global_transforms(rotations, heads, translation)  # (N, B, 4, 4)
         turn, posed_heads = posed[:, :, :3, :3], posed[:, :, :3, 3]
         shift = posed_heads - (turn @ heads[..., None]).squeeze(-1)
@@ -123,7 +120,7 @@ class Body:
 
         Of what ``forward`` is given.
         """
-        heads = _blend(shape.expand(len(rotations), -1), self.heads, self.heads_basis)
+        heads = self._heads(shape.expand(len(rotations), -1))
         return self._global_transforms(rotations, heads, translation)
 
     def rest(self, shape: Tensor) -> BodyOutput:
@@ -320,9 +317,22 @@ class Body:
             posed.append(posed[-1].index_select(1, above) @ local.index_select(1, bones))
         return torch.cat(posed, 1).index_select(1, order)
 
+    def _coefficients(self, rotations: Tensor, shape: Tensor) -> Tensor:
+        """(N, S + P) of all that is blended in."""
+        if self.pose_basis is None:
+            return shape
+        delta = rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        return torch.cat([shape, delta.flatten(1)], 1)
+
+    def _heads(self, shape: Tensor) -> Tensor:  # (N, B, 3) at rest
+        return _blend(shape, self.heads, self.heads_basis)
+
+    def _rest_planes(self, coefficients: Tensor) -> Tensor:  # (N, 3, V) vertices before they are skinned
+        return _blend(coefficients, self._planar_template, self._planar_basis)
+
     def _skin(self, skinning: Tensor, coefficients: Tensor) -> Tensor:
         # x, y and z as planes of V numbers: every product runs along contiguous vertices.
-        rest = _blend(coefficients, self._planar_template, self._planar_basis)[:, None]  # (N, 1, 3, V)
+        rest = self._rest_planes(coefficients)[:, None]  # (N, 1, 3, V)
         per_vertex = (skinning.permute(0, 2, 3, 1).flatten(0, 2) @ self._skin_by_bone).unflatten(
             0, (len(skinning), 3, 4)
         )
