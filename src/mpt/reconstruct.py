@@ -389,15 +389,15 @@ class Reconstructor:
     def _posed(self, people: list[Reconstruction]) -> list[Reconstruction]:
         """With the body laid on their meshes, all in one batch."""
         with torch.inference_mode(False):  # what the body keeps may be asked for gradients by others
-            if self._fitter is None:
+            if self.fitter is None:
                 return people
             meshes = np.stack([person.vertices for person in people])
-            poses = self._fitter(meshes, [person.mirrored for person in people])
+            poses = self.fitter(meshes, [person.mirrored for person in people])
         return [replace(person, pose=pose) for person, pose in zip(people, poses)]
 
     @cached_property
-    def _fitter(self) -> BodyFitter | None:
-        """None where the model's body is not here, or is another one by that name."""
+    def fitter(self) -> BodyFitter | None:
+        """Lays the body on meshes; None where the model's body is not here, or is another one by that name."""
         try:
             body = bodies.load(self.model.body)
         except InputError:

@@ -218,7 +218,6 @@ def import_av() -> Any:
         raise InputError(
             f"films need the package av, which cannot be imported here ({error}): pip install av"
         ) from None
-    av.logging.set_level(av.logging.PANIC)
     return av
 
 
