@@ -17,7 +17,7 @@ STOREYS = (
     ("bodies",),
     ("cameras",),
     ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
-    ("datasets", "export", "rigs", "floor", "saving"),
+    ("datasets", "export", "rigs", "biomechanics", "floor", "saving"),
     ("pose2d", "modeling"),
     ("losses", "metrics"),
     ("checkpoint",),

@@ -249,7 +249,7 @@ def test_what_lies_beside_a_result_stays(model):
 
 def test_a_file_in_the_way_refuses_the_result_before_anything_is_changed(model, capsys):
     reconstruct("photo.png", "--out", "out", model=model)
-    for name in ("person0.obj", "person0.ply"):
+    for name in ("person0.obj", "person0.ply", "person0.csv"):
         mine(f"out/photo/{name}")
     before = everything()
     assert reconstruct("photo.png", "--out", "out", "--format", "glb", "obj", model=model) == 2
@@ -257,6 +257,8 @@ def test_a_file_in_the_way_refuses_the_result_before_anything_is_changed(model, 
         "out/photo/person0.obj is there already and is no part of an earlier result"
         in capsys.readouterr().err
     )
+    assert reconstruct("photo.png", "--out", "out", "--format", "trc", "csv", model=model) == 2
+    assert "out/photo/person0.csv is there already and is no part of" in capsys.readouterr().err
     assert everything() == before
     Path("out/photo/overlay.png").unlink()
     os.symlink("../../photo.png", "out/photo/overlay.png")  # nor is a link of theirs

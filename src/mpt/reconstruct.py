@@ -111,7 +111,8 @@ class Reconstruction:
         scale: Scale = "m",
         world: bool | None = None,
     ) -> None:
-        """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz.
+        """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz;
+        .trc and .c3d (markers), .csv (joints and joint angles).
 
         static: GLB without bones.
         rest: the rest pose of bones, "t-pose" (in BVH where nothing is said) or "a-pose", the body's own.
@@ -120,8 +121,8 @@ class Reconstruction:
         world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs do
             where nothing is said, other meshes do not.
 
-        Raises InputError for an unknown ending or option, what this body cannot give, no ``bpy`` for FBX, and
-        a folder that cannot be written. A file appears whole or not at all.
+        Raises InputError for an unknown ending or option, what this body cannot give, no ``bpy`` for FBX, no
+        ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.
         """
         path = Path(path)
         how = Saving(static, rest, names, scale, world is True)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 NAME_BYTES = 255  # of a file or folder, at most
+MESH = re.compile(r"person\d+\.(glb|obj|ply|npz|bvh|fbx|trc|c3d|csv)")
 OVERLAY_FILM = "overlay.mp4"
 OF_FILM = re.compile(r"person\d+(-\d+)?\.(npz|glb|bvh|fbx|trc|c3d|csv)")
-MESH = re.compile(r"person\d+\.(glb|obj|ply|npz|bvh|fbx)")
 EVERYBODY = "everybody.glb"
 
 
@@ -184,7 +184,7 @@ def write_files(
     for; each person's files by format.
     """
     from mpt.rigs.gltf import Lens
-    from mpt.saving import RIGGED, Saving, save, save_together  # with it comes torch
+    from mpt.saving import PLACED, Saving, save, save_together  # with it comes torch
 
     how, size_wh = how or Saving(), (image.shape[1], image.shape[0])
     write_picture(folder / "overlay.png", draw(image, people))
@@ -193,8 +193,9 @@ def write_files(
     world, turn = world_of_people(people), level_of(people)
     centred = np.allclose(people[0].principal_px, [(side - 1) / 2 for side in size_wh])
     lens = Lens(people[0].focal_px, size_wh) if centred else None  # no other can be told in a GLB
-    rigged = not how.static and set(formats) & set(RIGGED) and any(person.pose for person in people)
-    if world.above_floor_m is not None and world.up_from == "assumed" and (rigged or how.world):
+    standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
+    placed = standing and any(person.pose for person in people)
+    if world.above_floor_m is not None and world.up_from == "assumed" and (placed or how.world):
         warnings.warn(
             "the model does not say which way is up: the camera is taken to have been held level, and the "
             "floor to lie so",

@@ -7,7 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from mpt.bodies.motion import BodyMotion
+from mpt.biomechanics.c3d import c3d, check_ezc3d
+from mpt.biomechanics.table import csv
+from mpt.biomechanics.trc import trc
+from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
@@ -19,8 +22,10 @@ from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
 from mpt.writing import write_whole
 
-RIGGED = ("glb", "bvh", "fbx")
-FORMATS = (*WRITERS, "bvh", "fbx")
+TABLES = ("trc", "c3d", "csv")
+PLACED = ("glb", "bvh", "fbx", *TABLES)
+"""Formats that stand in the world and need the body's pose, but for a GLB without bones."""
+FORMATS = (*WRITERS, "bvh", "fbx", *TABLES)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Person(Protocol):
     @property
     def translation_m(self) -> np.ndarray: ...
     @property
+    def joints3d_std_m(self) -> np.ndarray | None: ...
+    @property
     def pose(self) -> BodyPose | None: ...
 
 
@@ -71,6 +78,8 @@ def check_format(ending: str, how: Saving) -> None:
         raise InputError(f"the scale is {how.scale!r}: take m or cm")
     if ending == "fbx":
         check_bpy()
+    if ending == "c3d":
+        check_ezc3d()
 
 
 def save(
@@ -84,8 +93,8 @@ def save(
 ) -> None:
     """Write somebody in the format that the file's ending names, whole or not at all.
 
-    world: in which rigs stand, and where ``how`` says so meshes; without it (None) all are about the root, in
-        camera axes.
+    world: in which rigs and tables stand, and where ``how`` says so meshes; without it (None) all are about
+        the root, in camera axes.
     level: (3, 3) turns camera axes to a level camera's, for a static GLB.
     lens: the photo's camera, which a rigged GLB then holds.
 
@@ -94,9 +103,14 @@ def save(
     """
     ending = path.suffix.lower().lstrip(".")
     check_format(ending, how)
-    if ending in RIGGED and not _is_baked(ending, person, how):
+    if ending in PLACED and not _is_baked(ending, person, how):
         assert person.pose is not None
-        _write_rig(path, _rig(person.pose, _place(person, world), how, ending), how, world, lens)
+        place = _place(person, world)
+        if ending in TABLES:
+            std = person.joints3d_std_m
+            write_whole(path, _table(path, still(person.pose), place, None if std is None else std[None]), ADVICE)
+        else:
+            _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
         return
     vertices = person.vertices
     if how.world and world is not None and ending != "npz":
@@ -128,7 +142,13 @@ def save_together(
 
 
 def save_motion(
-    path: Path, motion: BodyMotion, how: Saving, *, world: World | None, lens: Lens | None = None
+    path: Path,
+    motion: BodyMotion,
+    how: Saving,
+    *,
+    world: World | None,
+    lens: Lens | None = None,
+    joints3d_std_m: np.ndarray | None = None,
 ) -> None:
     """Write a body's motion in the format that the file's ending names, whole or not at all: GLB at the
     frames' own times, BVH and FBX at so many frames a second. Absences are bridged, or held where they are
@@ -137,13 +157,17 @@ def save_motion(
     motion: in camera axes, where it was filmed.
     world: in which it stands; without it (None) it stays before the camera, but y up, facing it.
     lens: the film's camera, which a GLB in a world then holds.
+    joints3d_std_m: (F, J) how sure the joints are, for CSV.
 
     Raises InputError as ``save`` does, and for a format that holds no motion.
     """
     ending = path.suffix.lower().lstrip(".")
     check_format(ending, how)
-    if ending not in RIGGED:
-        raise InputError(f"'{ending}' is no format for motion; use {', '.join(RIGGED)}")
+    if ending not in PLACED:
+        raise InputError(f"'{ending}' is no format for motion; use {', '.join(PLACED)}")
+    if ending in TABLES:
+        write_whole(path, _table(path, motion, _axes(world), joints3d_std_m), ADVICE)
+        return
     _write_rig(path, _rig(motion, _axes(world), how, ending), how, world, lens)
 
 
@@ -193,6 +217,16 @@ def _write_rig(path: Path, rig: Rig, how: Saving, world: World | None, lens: Len
     else:
         content = rigged({path.stem: rig}, _axes(world) if world else None, lens)
     write_whole(path, content, ADVICE)
+
+
+def _table(path: Path, motion: BodyMotion, place: Place, std_m: np.ndarray | None) -> bytes:
+    """Markers or angles; ``std_m`` (F, J): how sure the joints are."""
+    match path.suffix.lower():
+        case ".trc":
+            return trc(motion, place, path.name)
+        case ".c3d":
+            return c3d(motion, place)
+    return csv(motion, place, std_m)
 
 
 def _place(person: Person, world: World | None) -> Place:

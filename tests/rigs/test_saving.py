@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import ezc3d
 import numpy as np
 import pybvh
 import pygltflib
 import pytest
+import trc
 import trimesh
 from posed import gltf_globals, posed_person, skinned_by_hand
 
@@ -90,6 +92,26 @@ def test_people_stand_on_the_floor_apart_and_are_seen_where_the_overlay_has_them
     assert np.linalg.norm(apart[1] - apart[0]) == pytest.approx(np.linalg.norm(were[1] - were[0]), abs=1e-4)
 
 
+def test_markers_and_angles_are_in_the_world_that_the_other_files_are_in(tmp_path, two):
+    sure = [replace(person, joints3d_std_m=np.full(len(person.joints3d), 0.03)) for person in two]
+    files = write_files(tmp_path, PHOTO, sure, ["trc", "c3d", "csv"])
+    assert files[1] == {end: f"person1.{end}" for end in ("trc", "c3d", "csv")}
+    world = results.world_of_people(two)
+    for number, person in enumerate(two):
+        there = world(person.joints3d + person.translation_m)[:, [2, 1, 0]] * [1, 1, -1]
+        markers = trc.TRCData()
+        markers.load(tmp_path / f"person{number}.trc")
+        assert markers["FileName"] == f"person{number}.trc"
+        found = np.stack([markers[name][0] for name in markers["Markers"][: len(there)]])
+        np.testing.assert_allclose(found, there, atol=1e-5)
+        points = ezc3d.c3d(str(tmp_path / f"person{number}.c3d"))["data"]["points"]
+        np.testing.assert_allclose(points[:3, : len(there), 0].T, 1000 * there, atol=1e-2)
+        header, row = (tmp_path / f"person{number}.csv").read_text().splitlines()
+        told = dict(zip(header.split(","), row.split(",")))
+        np.testing.assert_allclose([float(told[f"nose_{axis}"]) for axis in "xyz"], there[0], atol=1e-5)
+        assert float(told["nose_std"]) == 0.03 and 0 < float(told["knee_angle_r_std"]) < 20
+
+
 def test_result_json_has_the_world_that_the_files_are_in(tmp_path, two):
     files = write_files(tmp_path, PHOTO, two, ["glb"])
     result = as_json("a.jpg", "m", Seconds(0, 0, 0), two, files, size_wh=SIZE)
@@ -149,11 +171,16 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path, two, monke
     (tmp_path / "file").write_text("no folder")
     bodiless = replace(two[0], pose=None)
     monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+    monkeypatch.setattr("mpt.biomechanics.c3d.find_spec", lambda name: None)
     for person, path, sentence in (
-        (two[0], "me.stl", r"'stl' is no format that can be written; use glb, obj, ply, npz, bvh, fbx"),
+        (two[0], "me.stl", r"'stl' is no format that can be written; use glb, obj, ply, npz, bvh, fbx, trc"),
         (two[0], "me.fbx", r"^fbx is written by Blender's own exporter, whose package bpy is not installed"),
+        (two[0], "me.c3d", r"^c3d is written by the package ezc3d, which is not installed"),
         (two[0], "file/me.bvh", r"me\.bvh: cannot be written .* choose another folder"),
+        (two[0], "file/me.trc", r"me\.trc: cannot be written .* choose another folder"),
+        (two[0], "file/me.csv", r"me\.csv: cannot be written .* choose another folder"),
         (bodiless, "me.bvh", r"^bvh needs the body's pose, which is not known"),
+        (bodiless, "me.csv", r"^csv needs the body's pose, which is not known"),
     ):
         with pytest.raises(InputError, match=sentence):
             person.save(tmp_path / path)
@@ -170,5 +197,9 @@ def test_hands_are_apart_as_photographed_and_have_no_floor(tmp_path):
     write_files(tmp_path, PHOTO, hands, ["glb"])
     there = skinned_by_hand(tmp_path / "everybody.glb")
     np.testing.assert_allclose(np.mean([hand.mean(0) for hand in there], 0), 0, atol=1e-4)
+    write_files(tmp_path, PHOTO, hands, ["trc", "csv"])
+    assert "\tRWrist\t" in (tmp_path / "person0.trc").read_text()
+    header = (tmp_path / "person1.csv").read_text().splitlines()[0].split(",")
+    assert header[1:4] == ["wrist_x", "wrist_y", "wrist_z"] and len(header) == 1 + 3 * 21
     with pytest.raises(InputError, match=r"^mixamo has names for people's bones"):
         hands[0].save(tmp_path / "hand.glb", names="mixamo")

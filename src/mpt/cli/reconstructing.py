@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mpt.reconstruct import Reconstruction, Reconstructor
     from mpt.writing import Identities
 
-Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz"], ...]
+Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz", "trc", "c3d", "csv"], ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class Reconstruct:
     format: Formats = ()
     """Default: glb, of films glb and bvh. glb: a body with bones in its pose, y up, its feet on the floor, with the photo's camera, for Blender
     and browsers; of several people everybody.glb, too. bvh: the bones alone. fbx: as glb, by Blender's own
-    exporter (pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes about the mid-hip."""
+    exporter (pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes about the mid-hip.
+    trc: joints and points of the skin as OpenSim's markers; c3d: the same (pip install
+    'mesh-pretraining[c3d]'). csv: joints, and people's joint angles by OpenSim's names."""
     static: Annotated[bool, FlagCreatePairsOff] = False
     """GLB without bones: the mesh as it stands, about the mid-hip."""
     world: Annotated[bool, FlagCreatePairsOff] = False
@@ -129,6 +131,10 @@ class Reconstruct:
             from mpt.rigs.fbx import check_bpy
 
             check_bpy()
+        if "c3d" in self.format:
+            from mpt.biomechanics.c3d import check_ezc3d
+
+            check_ezc3d()
         points = _keypoint_file(self)
         check_folder(self.out)
         results, codes = _reconstruct_all(self, points)

@@ -22,7 +22,6 @@ from mpt.datasets.synthetic import Synthesizer
 from mpt.draws import DrawsInTime
 from mpt.errors import InputError
 from mpt.heatmaps import add_floor_to_marginals, perturb, render_marginals
-from mpt.skeletons import Skeleton
 
 CONTACTS = ("left_heel", "left_big_toe", "right_heel", "right_big_toe")
 RESTING_M_S = 0.15  # a foot's point that moves more slowly rests
@@ -71,6 +70,19 @@ class Clips(NamedTuple):
     translation: Tensor  # (N, F, 3) where the mid-hip is
     shape: Tensor  # (N, shapes)
     contact: Tensor  # (N, F, 4) which of CONTACTS rest
+
+
+def absences(config: ClipConfig, present: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """(N, F) bool: who is found in which frames, of those who were, where some are away for a while."""
+    (n, frames), device = present.shape, present.device
+    u = torch.rand(n, 3, generator=generator, device=device)
+    length = u[:, 0] * config.away_share * frames * (u[:, 1] < config.away)
+    start = u[:, 2] * (frames - length)
+    t = torch.arange(frames, device=device)
+    away = (t >= start[:, None]) & (t < (start + length)[:, None])
+    missed = torch.rand(n, frames, generator=generator, device=device) < config.miss
+    left = present & ~(away | missed)
+    return torch.where(left.any(1, keepdim=True), left, present)
 
 
 class PathDraw:
@@ -179,14 +191,18 @@ class Filming:
         moved = path @ one.rotation.mT + one.translation[:, None]  # the hips, from the camera
         moved[..., 2] += (NEAREST_M - moved[..., 2].amin(1, keepdim=True)).clamp_min(0)
         waves = torch.randn(n, 4, 3, generator=generator, device=hips.device)
-        pace = 0.2 + 2 * torch.rand(n, 2, 1, 1, generator=generator, device=hips.device)  # radians a frame / 10
+        pace = 0.2 + 2 * torch.rand(
+            n, 2, 1, 1, generator=generator, device=hips.device
+        )  # radians a frame / 10
         t = torch.arange(frames, device=hips.device)[None, None, :, None] / 10
         angle = (waves[:, :2, None] * (pace * t).sin() + waves[:, 2:, None] * (pace * t).cos()).sum(1) / 2
         sways = synthesize.widen.chosen(n, config.sway, generator)[..., None]
         turn = roma.rotvec_to_rotmat(angle * math.radians(config.sway_deg) * sways)  # (N, F, 3, 3)
         rotation = turn @ one.rotation[:, None]
         translation = (turn @ moved[..., None] - rotation @ hips[..., None])[..., 0]
-        each = [part[:, None].expand(-1, frames, -1).flatten(0, 1) for part in (one.focal_px, one.principal_px)]
+        each = [
+            part[:, None].expand(-1, frames, -1).flatten(0, 1) for part in (one.focal_px, one.principal_px)
+        ]
         return Cameras(rotation.flatten(0, 1), translation.flatten(0, 1), *each)
 
     def seen(self, people: "Moving", body, generator: torch.Generator | None) -> Clips:
@@ -219,7 +235,7 @@ class Filming:
             seen=seen.unflatten(0, (n, frames)),
             points=found.unflatten(0, (n, frames)),
             crop=torch.cat([center, half], 1).unflatten(0, (n, frames)),
-            present=self._present(n, frames, generator),
+            present=torch.ones(n, frames, dtype=torch.bool, device=plane.device),
         )
 
     def truth(self, people: "Moving", body) -> Clips:
@@ -241,19 +257,6 @@ class Filming:
             people.shape[::frames], (speed < RESTING_M_S).float(),
         )  # fmt: skip
 
-    def _present(self, n: int, frames: int, generator: torch.Generator | None) -> Tensor:
-        """(N, F) bool."""
-        config, device = self.config, self.synthesize.device
-        u = torch.rand(n, 3, generator=generator, device=device)
-        length = u[:, 0] * config.away_share * frames * (u[:, 1] < config.away)
-        start = u[:, 2] * (frames - length)
-        t = torch.arange(frames, device=device)
-        away = (t >= start[:, None]) & (t < (start + length)[:, None])
-        missed = torch.rand(n, frames, generator=generator, device=device) < config.miss
-        present = ~(away | missed)
-        present[:, frames // 2] |= ~present.any(1)
-        return present
-
 
 class Moving(NamedTuple):
     """N * F bodies in world axes, and who films them."""
@@ -270,6 +273,8 @@ def _leg_m(heads: Tensor, body) -> Tensor:
     """(N,) from hip over knee to ankle, the mean of both sides, of bones' heads (N, B, 3) at rest."""
     way = 0
     for side in ("left", "right"):
-        hip, knee, ankle = (heads[:, body.bones.index(body.roles[f"{side}_{j}"])] for j in ("hip", "knee", "ankle"))
+        hip, knee, ankle = (
+            heads[:, body.bones.index(body.roles[f"{side}_{j}"])] for j in ("hip", "knee", "ankle")
+        )
         way = way + (knee - hip).norm(dim=-1) + (ankle - knee).norm(dim=-1)
     return way / 2

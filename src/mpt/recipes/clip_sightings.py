@@ -4,8 +4,6 @@ As ``sightings.py`` does of single moments. The network looks as it does in film
 what it saw in the frame before tells; whoever is lost is looked for anew.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,9 +11,9 @@ from torch.nn import functional as F
 from mpt.crops import Squares
 from mpt.datasets.clips import Clips, Filming, Paths
 from mpt.heatmaps import marginals
-from mpt.pose2d.landmarks import Landmarker, Look, Seen, first_squares, found, maps_in, next_squares
+from mpt.pose2d.landmarks import Landmarker, Look, first_squares, found, maps_in, next_squares
 from mpt.recipes.sightings import CROP_FACTORS, MIN_LIKENESS, PICTURE, RESOLUTIONS
-from mpt.scenes.sketches import Looks, Sketchbook
+from mpt.scenes.sketches import Sketchbook
 
 
 class FilmWitness:
