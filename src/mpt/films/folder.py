@@ -19,7 +19,7 @@ from mpt.floor import World
 from mpt.reconstruct import Reconstructor
 from mpt.results import EVERYBODY, OVERLAY_FILM, plain, replacing, rounded, world_as_json, write_json
 from mpt.rigs.gltf import Lens
-from mpt.saving import RIGGED, Saving, save_motion, save_motions_together
+from mpt.saving import PLACED, Saving, save_motion, save_motions_together
 from mpt.writing import Identities
 
 LONGEST_RIG = 18_000  # frames of a rigged file; longer motions are written as several
@@ -115,7 +115,7 @@ class _Writing:
                 self._try(f"person{person.id}.npz", self._arrays, person, files)
             for person, files in zip(self.people, self.files):
                 for ending in self.formats:
-                    if ending in RIGGED:
+                    if ending in PLACED:
                         self._motion(person, ending, files)
             rigs = "glb" in self.formats and len(self.people) > 1
             if rigs and sum(map(len, self.people)) <= MOST_TOGETHER:
@@ -167,7 +167,10 @@ class _Writing:
             self._try(name, self._one_motion, person, rows, files)
 
     def _one_motion(self, path: Path, person: FilmPerson, rows: slice, files: dict[str, Any]) -> None:
-        save_motion(path, person.motion_of(rows), self.how, world=self.world, lens=self.lens)
+        std = person.records["joints3d_std_m"][rows] if "joints3d_std_m" in person.names else None
+        save_motion(
+            path, person.motion_of(rows), self.how, world=self.world, lens=self.lens, joints3d_std_m=std
+        )
         ending = path.suffix[1:]
         if ending in files:
             files.setdefault("further", []).append(path.name)
