@@ -3,8 +3,8 @@
     python benchmarks/fits.py --store my.store [--model mpt-small] [--samples 200]
 
 Distances are means over the vertices of a mesh, mm. Shapes: the largest component, in standard deviations.
-Seconds are this process's on one core. Frames: the same meshes once more, whose shapes are then given, as films
-give them.
+Seconds are this process's on one core. Frames: the same meshes once more, whose shapes are then given, as a
+film's are.
 """
 
 import argparse

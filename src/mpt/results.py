@@ -216,7 +216,7 @@ def world_of_people(people: "Sequence[Reconstruction]") -> "World":
 def draw(image: np.ndarray, people: "Sequence[Reconstruction]", as_rigs: bool = True) -> np.ndarray:
     """The people over the photo, made smaller where it is large, and a view from the side.
 
-    as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as other files.
+    as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as others do.
     """
     from mpt.saving import standing_mesh  # with it comes torch
 
