@@ -187,14 +187,20 @@ def write_files(
     from mpt.saving import PLACED, Saving, save, save_together  # with it comes torch
 
     how, size_wh = how or Saving(), (image.shape[1], image.shape[0])
-    write_picture(folder / "overlay.png", draw(image, people))
+    standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
+    placed = bool(standing) and any(person.pose for person in people)
+    write_picture(folder / "overlay.png", draw(image, people, placed))
     if not people:
         return []
     world, turn = world_of_people(people), level_of(people)
     centred = np.allclose(people[0].principal_px, [(side - 1) / 2 for side in size_wh])
-    lens = Lens(people[0].focal_px, size_wh) if centred else None  # no other can be told in a GLB
-    standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
-    placed = standing and any(person.pose for person in people)
+    lens = Lens(people[0].focal_px, size_wh) if centred else None
+    if placed and "glb" in standing and not centred:
+        warnings.warn(
+            "the optical axis meets the photo at ({:g}, {:g}), and not in its middle: glTF knows no such "
+            "camera, so that the GLB files have none; result.json has it".format(*people[0].principal_px),
+            stacklevel=2,
+        )
     if world.above_floor_m is not None and world.up_from == "assumed" and (placed or how.world):
         warnings.warn(
             "the model does not say which way is up: the camera is taken to have been held level, and the "
@@ -227,15 +233,21 @@ def world_of_people(people: "Sequence[Reconstruction]") -> "World":
     return world_of(placed, *_up_of(people), standing=standing)
 
 
-def draw(image: np.ndarray, people: "Sequence[Reconstruction]") -> np.ndarray:
-    """The meshes over the photo, made smaller where it is large, and a view from the side."""
+def draw(image: np.ndarray, people: "Sequence[Reconstruction]", as_rigs: bool = True) -> np.ndarray:
+    """The people over the photo, made smaller where it is large, and a view from the side.
+
+    as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as others do.
+    """
+    from mpt.saving import standing_mesh  # with it comes torch
+
     if not people:
         return _shrunk(image, OVERLAY_PX)
     small = _shrunk(image, OVERLAY_PX)
     factor = small.shape[1] / image.shape[1]
     centre = tuple((side + 0.5) * factor - 0.5 for side in people[0].principal_px)
     view = Perspective(people[0].focal_px * factor, centre)
-    figures = [Figure(p.vertices + p.translation_m, p.faces) for p in people]
+    placed = [standing_mesh(p) if as_rigs else p.vertices + p.translation_m for p in people]
+    figures = [Figure(vertices, person.faces) for vertices, person in zip(placed, people)]
     return overlay_figure(small, figures, view, level=level_of(people))
 
 
