@@ -219,7 +219,7 @@ def test_a_motion_saves_itself_as_each_format(tmp_path, body):
 def test_what_holds_no_motion_is_refused_and_leaves_nothing(tmp_path, motion, monkeypatch):
     monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
     for name, sentence in (
-        ("me.obj", r"^'obj' is no format for motion; use glb, bvh, fbx$"),
+        ("me.obj", r"^'obj' is no format for motion; use glb, bvh, fbx, trc, c3d, csv$"),
         ("me.mov", r"^'mov' is no format that can be written; use glb"),
         ("me.fbx", r"^fbx is written by Blender's own exporter"),
     ):
