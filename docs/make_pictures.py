@@ -22,6 +22,7 @@ from mpt.export import write_picture
 from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.poses import repair
 from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view
+from mpt.saving import standing_mesh
 from mpt.scenes import demo_hands, demo_scenes
 from mpt.skeletons import COCO29
 
@@ -38,7 +39,7 @@ def demo() -> None:
     reconstruct = mpt.load()
     for scene in demo_scenes():
         people = reconstruct(scene.image)
-        figures = [Figure(person.vertices + person.translation_m, person.faces) for person in people]
+        figures = [Figure(standing_mesh(person), person.faces) for person in people]
         view = Perspective(people[0].focal_px, people[0].principal_px)
         picture = overlay_figure(scene.image, figures, view)
         height = 540
@@ -55,7 +56,7 @@ def hands() -> None:
     reconstruct, columns = mpt.load("mpt-hand"), []
     for scene in demo_hands():
         found = reconstruct(scene.image, focal_px=scene.K[0, 0])
-        figures = [Figure(person.vertices + person.translation_m, person.faces) for person in found]
+        figures = [Figure(standing_mesh(person), person.faces) for person in found]
         view = Perspective(scene.K[0, 0], (scene.K[0, 2], scene.K[1, 2]))
         below = overlay(scene.image, figures, view) if found else scene.image
         near = Crop.around(scene.people[0].joints2d_px, 1.6)

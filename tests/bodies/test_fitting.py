@@ -171,6 +171,58 @@ def test_what_a_mesh_does_not_tell_stays_as_people_mostly_have_it(anny, fitter):
     assert degrees.max() < 15
 
 
+def film(anny, count, seed):
+    """Meshes of somebody whose joints bend from frame to frame, and the pose of each."""
+    rotvec = 0.5 * roma.rotmat_to_rotvec(random_pose(anny, 2, generator(seed)))
+    share = torch.linspace(0, 1, count)[:, None, None]
+    rotvec = (1 - share) * rotvec[:1] + share * rotvec[1:]
+    shape = torch.randn(1, anny.shape_count, generator=generator(seed))
+    place = torch.linspace(0, 1, count)[:, None] * torch.tensor([1.0, 0, 2])
+    return anny(roma.rotvec_to_rotmat(rotvec), shape, place).vertices.numpy(), shape
+
+
+def apart_mm(anny, shape, other):
+    """By how much two shapes' people differ at rest."""
+    one, two = (anny.rest(torch.as_tensor(part).reshape(1, -1)).vertices[0] for part in (shape, other))
+    return 1000 * float((one - two).norm(dim=1).mean())
+
+
+def test_a_film_gives_one_shape_and_the_motion(anny, fitter):
+    vertices, shape = film(anny, 20, 6)
+    moving = fitter.motion(vertices[:, fitter.seen], np.arange(20) / 25, 25.0)
+    assert apart_mm(anny, moving.shape, shape) < 1
+    assert distance_mm(moving, vertices).max() < 1
+    assert len(moving) == 20 and moving.fps == 25
+    assert moving.times_s.tolist() == [frame / 25 for frame in range(20)]
+
+
+def test_frames_that_are_all_wrong_do_not_tell_the_shape(anny, fitter):
+    vertices, shape = film(anny, 21, 7)
+    vertices[::5] = people(anny, 5, 8)
+    assert apart_mm(anny, fitter.shape_of(vertices[:, fitter.seen]), shape) < 1
+
+
+def test_a_shape_that_is_given_stays(anny, fitter):
+    vertices = people(anny, 3, 9)
+    shape = torch.randn(anny.shape_count, generator=generator(10)).numpy()
+    poses = fitter(vertices, shape=shape)
+    assert all((pose.shape == shape).all() for pose in poses)
+    assert distance_mm(poses, vertices).min() > 5
+    each = fitter(vertices, shape=np.stack([pose.shape for pose in fitter(vertices)]))
+    assert distance_mm(each, vertices).max() < 1
+
+
+def test_poses_are_sought_from_where_it_is_said(anny, fitter, monkeypatch):
+    vertices = people(anny, 2, 11)
+    start = fitter(people(anny, 2, 12))
+    assert distance_mm(fitter(vertices, start=start), vertices).max() < 1
+    monkeypatch.setattr(fitting, "STEPS", 0)
+    for one, other in zip(start, fitter(vertices, start=start)):
+        np.testing.assert_allclose(other.rotvec, one.rotvec, atol=1e-5)
+        np.testing.assert_allclose(other.shape, one.shape)
+        np.testing.assert_allclose(other.translation_m, one.translation_m)
+
+
 def test_the_other_hands_mesh_gives_the_other_hands_pose(hand):
     whole = load("anny-hand")
     vertices = hand(*hands(hand, 2, 5)).vertices.numpy()

@@ -1,9 +1,11 @@
 """People of a photo as files: on a floor, apart, and under the camera that saw them."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import ezc3d
 import numpy as np
 import pybvh
@@ -11,10 +13,13 @@ import pygltflib
 import pytest
 import trc
 import trimesh
+from little_model import standing_joints
+from PIL import Image
 from posed import gltf_globals, posed_person, skinned_by_hand
 
-from mpt import results
+from mpt import bodies, results
 from mpt.bodies.pose import BodyPose
+from mpt.cli import main
 from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.reconstruct import Reconstruction
@@ -55,7 +60,7 @@ def two() -> list[Reconstruction]:
     return [photographed(posed_person(1), (-0.6, 0.3, 4.0)), photographed(posed_person(2), (0.9, 0.2, 5.5))]
 
 
-def seen_by_the_file(path: Path) -> list[np.ndarray]:
+def seen_by_the_file(path: Path, size_wh: tuple[int, int] = SIZE) -> list[np.ndarray]:
     """(V, 2) pixels of each person, as the GLB's own camera sees them."""
     file = pygltflib.GLTF2().load(str(path))
     lens = file.cameras[0].perspective
@@ -65,8 +70,8 @@ def seen_by_the_file(path: Path) -> list[np.ndarray]:
     for vertices in skinned_by_hand(path):
         x, y, z = (vertices @ to_camera[:3, :3].T + to_camera[:3, 3]).T
         half = np.tan(lens.yfov / 2)
-        u = (x / -z / half / lens.aspectRatio + 1) / 2 * SIZE[0] - 0.5
-        seen.append(np.column_stack([u, (1 - y / -z / half) / 2 * SIZE[1] - 0.5]))
+        u = (x / -z / half / lens.aspectRatio + 1) / 2 * size_wh[0] - 0.5
+        seen.append(np.column_stack([u, (1 - y / -z / half) / 2 * size_wh[1] - 0.5]))
     return seen
 
 
@@ -110,6 +115,57 @@ def test_markers_and_angles_are_in_the_world_that_the_other_files_are_in(tmp_pat
         told = dict(zip(header.split(","), row.split(",")))
         np.testing.assert_allclose([float(told[f"nose_{axis}"]) for axis in "xyz"], there[0], atol=1e-5)
         assert float(told["nose_std"]) == 0.03 and 0 < float(told["knee_angle_r_std"]) < 20
+
+
+def filled(pixels: np.ndarray, faces: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """(H, W) whether triangles of points (V, 2) cover a pixel."""
+    mask = np.zeros(size_wh[::-1], np.uint8)
+    for corners in np.rint(pixels[faces]).astype(np.int32):
+        cv2.fillConvexPoly(mask, corners, 1)
+    return mask > 0
+
+
+def within(mask: np.ndarray, other: np.ndarray, px: int) -> float:
+    """The share of a mask that is no farther from the other."""
+    wider = cv2.dilate(other.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
+    return float((mask & wider).sum() / mask.sum())
+
+
+@pytest.mark.parametrize(("lens_mm", "options"), [(None, []), (24, []), (None, ["--format", "obj"])])
+def test_the_overlay_has_people_where_the_files_have_them(tmp_path, monkeypatch, lens_mm, options):
+    """Of a real prediction, which lies some millimetres off every body; two pixels of a large photo."""
+    size = (900, 1200)
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    if lens_mm:
+        exif.get_ifd(0x8769).update({0xA405: lens_mm})
+    Image.new("RGB", size, "grey").save("photo.png", exif=exif)
+    joints = standing_joints((0, 0, 2.2), 1200, size)
+    entry = {"image_id": 0, "keypoints": (joints * [1, 1, 2]).ravel().tolist()}
+    told = {"images": [{"id": 0, "file_name": "photo.png"}], "annotations": [entry]}
+    Path("joints.json").write_text(json.dumps(told))
+    assert main(["reconstruct", "photo.png", "--keypoints", "joints.json", *options]) == 0
+    drawn = np.asarray(Image.open("mpt-out/photo/overlay.png"))[:, : size[0]].astype(int)
+    shown = np.abs(drawn - 128).max(2) > 8
+    if options:
+        camera = json.loads(Path("mpt-out/photo/result.json").read_text())["people"][0]["camera"]
+        mesh = trimesh.load("mpt-out/photo/person0.obj", process=False)
+        x, y, z = (mesh.vertices + camera["translation_m"]).T
+        pixels = camera["focal_px"] * np.column_stack([x, y]) / z[:, None] + camera["principal_px"]
+    else:
+        (pixels,) = seen_by_the_file(Path("mpt-out/photo/person0.glb"), size)
+    there = filled(pixels, bodies.load("anny").faces.numpy(), size)
+    assert within(shown, there, 2) == 1 and within(there, shown, 2) == 1
+
+
+def test_a_camera_that_glb_does_not_know_is_said_to_be_missing(tmp_path, two):
+    aside = [replace(person, principal_px=(300.0, 239.5)) for person in two]
+    with pytest.warns(UserWarning, match=r"^the optical axis meets the photo at \(300, 239\.5\), and not in"):
+        write_files(tmp_path, PHOTO, aside, ["glb"])
+    assert pygltflib.GLTF2().load(str(tmp_path / "person0.glb")).cameras == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_files(tmp_path, PHOTO, aside, ["bvh", "obj"])
 
 
 def test_result_json_has_the_world_that_the_files_are_in(tmp_path, two):

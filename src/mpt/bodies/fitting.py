@@ -123,8 +123,11 @@ class Fitter:
         for first in range(0, count, BATCH):
             some = slice(first, first + BATCH)
             meshes = vertices[some].transpose(1, 2).contiguous()
-            given = None if shape is None else shape.expand(count, -1)[some]
-            pose = self._start(meshes, given) if start is None else tuple(part[some] for part in start)
+            given = None if shape is None else shape.expand(count, -1)[some].contiguous()
+            if start is None:
+                pose = self._start(meshes, given)
+            else:
+                pose = start[0][some], start[1][some], start[2][some]
             fits.append(self._fit(meshes, pose, given))
         return Fit(*(torch.cat(parts) for parts in zip(*fits)))
 
@@ -314,8 +317,8 @@ class BodyFitter:
         Raises InputError for meshes of another body.
         """
         flips = np.array(list(mirrored) or [False] * len(vertices), bool)[:, None]
-        across = np.where(flips, np.float32([-1, 1, 1]), 1)  # (N, 3)
-        turned = np.where(flips, np.float32(MIRROR), 1)[:, None]
+        across = np.where(flips, [-1, 1, 1], 1).astype(np.float32)  # (N, 3)
+        turned = np.where(flips, MIRROR, 1).astype(np.float32)[:, None]
         begin = None if start is None else self._begin(start, across, turned)
         known = None if shape is None else torch.from_numpy(np.asarray(shape, np.float32))
         found = self._fitter(torch.from_numpy(np.float32(vertices * across[:, None])), known, begin)
@@ -401,7 +404,7 @@ def _below(body: Body) -> Tensor:
 
 
 def _turned_as(body: Body, told: Tensor) -> Tensor:
-    """(B,) each bone whose turn is told (B,); for another its nearest ancestor of which it is, or the root."""
+    """(B,) each bone whose turn is told; of another its nearest ancestor of which it is, or the root."""
     as_bone: list[int] = []
     for bone, parent in enumerate(body.parents):
         as_bone.append(bone if parent < 0 or told[bone] else as_bone[parent])
