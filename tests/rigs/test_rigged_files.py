@@ -184,8 +184,8 @@ def test_unknown_names_and_rests_are_refused(pose):
         rig_of(pose, PLACE, rest="sitting")  # type: ignore[arg-type]
 
 
-def test_fbx_without_bpy_is_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+def test_fbx_without_blender_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
     with pytest.raises(InputError, match=r"bpy is not installed: run `pip install bpy` .* or write glb"):
         check_bpy()
 

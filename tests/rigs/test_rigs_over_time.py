@@ -218,7 +218,7 @@ def test_a_motion_saves_itself_as_each_format(tmp_path, body):
 
 
 def test_what_holds_no_motion_is_refused_and_leaves_nothing(tmp_path, motion, monkeypatch):
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
     for name, sentence in (
         ("me.obj", r"^'obj' is no format for motion; use glb, bvh, fbx$"),
         ("me.mov", r"^'mov' is no format that can be written; use glb"),

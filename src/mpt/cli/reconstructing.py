@@ -52,8 +52,9 @@ class Reconstruct:
     """Where the results go: DIR/<photo's name>/."""
     format: Formats = ("glb",)
     """glb: a body with bones in its pose, y up, its feet on the floor, with the photo's camera, for Blender
-    and browsers; of several people everybody.glb, too. bvh: the bones alone. fbx: as glb, by Blender's own
-    exporter (pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes about the mid-hip."""
+    and browsers; of several people everybody.glb, too. bvh: the bones alone. fbx: as glb, by the exporter of
+    Blender, if it is installed (or pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes
+    about the mid-hip."""
     static: Annotated[bool, FlagCreatePairsOff] = False
     """GLB without bones: the mesh as it stands, about the mid-hip."""
     world: Annotated[bool, FlagCreatePairsOff] = False

@@ -66,11 +66,11 @@ class Rig:
         return np.where(np.array(self.parents)[:, None] < 0, self.heads, self.heads - above)
 
     def end(self, joint: int) -> np.ndarray:
-        """(3,) where the skin that a joint carries ends at rest, along the way to that skin's middle."""
+        """(3,) where the skin that a joint carries ends at rest, along the way to the middle of its box."""
         way = self.vertices[self.skin_index[:, 0] == joint] - self.heads[joint]
         if not len(way):
             return self.heads[joint]
-        middle = way.mean(0)
+        middle = (way.min(0) + way.max(0)) / 2
         middle /= max(float(np.linalg.norm(middle)), 1e-9)
         return self.heads[joint] + middle * (way @ middle).max()
 
