@@ -81,6 +81,8 @@ def seen_in_blender(path: Path, turns: dict[str, np.ndarray] | None = None) -> d
     np.savez(bones, **{name: Z_UP @ turn @ Z_UP.T for name, turn in (turns or {}).items()})
     command = [*(BLENDER or []), str(script), "--", str(path), str(result), str(bones)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "invalid mode: 'rU'" in done.stderr:
+        pytest.skip("the BVH importer of this old Blender does not run under its own Python")
     assert result.is_file(), done.stderr[-2000:]
     return dict(np.load(result))
 
