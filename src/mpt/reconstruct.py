@@ -121,7 +121,7 @@ class Reconstruction:
         world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs do
             where nothing is said, other meshes do not.
 
-        Raises InputError for an unknown ending or option, what this body cannot give, no ``bpy`` for FBX, no
+        Raises InputError for an unknown ending or option, what this body cannot give, no Blender for FBX, no
         ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.
         """
         path = Path(path)

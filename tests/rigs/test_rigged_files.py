@@ -67,7 +67,8 @@ def test_weights_and_names_of_a_glb(tmp_path, pose):
     loaded = trimesh.load(path)
     assert len(loaded.geometry) == 1 and "mixamorig:Hips" in loaded.graph.nodes
     own = rig_of(pose, PLACE)
-    assert own.joints == pose.body.bones and own.skin_weight.shape[1] == 4
+    assert set(pose.body.bones) - set(own.joints) == {"pelvis.L", "pelvis.R", "spine05"}  # as long as nothing
+    assert own.skin_weight.shape[1] == 4
 
 
 def test_a_bone_that_a_pose_turns_is_kept_whatever_the_names(tmp_path, pose):
@@ -183,8 +184,8 @@ def test_unknown_names_and_rests_are_refused(pose):
         rig_of(pose, PLACE, rest="sitting")  # type: ignore[arg-type]
 
 
-def test_fbx_without_bpy_is_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+def test_fbx_without_blender_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
     with pytest.raises(InputError, match=r"bpy is not installed: run `pip install bpy` .* or write glb"):
         check_bpy()
 

@@ -78,6 +78,7 @@ def played(path: Path, seconds: float) -> list[np.ndarray]:
 
 
 def test_every_frame_of_a_glb_skins_to_the_body(tmp_path, motion):
+    """Four bones to a vertex are few where neck, collar, arm and spine all turn: there some skin is off."""
     path = tmp_path / "person.glb"
     path.write_bytes(rigged({"person": rig_of(motion, PLACE)}))
     off = []
@@ -85,7 +86,7 @@ def test_every_frame_of_a_glb_skins_to_the_body(tmp_path, motion):
         (vertices,) = played(path, motion.times_s[frame])
         off.append(np.linalg.norm(vertices - PLACE(motion[frame].posed().vertices), axis=1))
     off = np.stack(off)
-    assert off.mean() < 0.02 * MM and (off.max(0) > MM).mean() < 0.01 and off.max() < 10 * MM
+    assert off.mean() < 0.01 * MM and (off.max(0) > MM).mean() < 0.003 and off.max() < 4 * MM
 
 
 def test_what_stays_is_not_animated_and_a_photo_not_at_all(tmp_path, motion):
@@ -217,7 +218,7 @@ def test_a_motion_saves_itself_as_each_format(tmp_path, body):
 
 
 def test_what_holds_no_motion_is_refused_and_leaves_nothing(tmp_path, motion, monkeypatch):
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
     for name, sentence in (
         ("me.obj", r"^'obj' is no format for motion; use glb, bvh, fbx, trc, c3d, csv$"),
         ("me.mov", r"^'mov' is no format that can be written; use glb"),

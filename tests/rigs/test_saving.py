@@ -226,7 +226,7 @@ def test_a_person_saves_themselves(tmp_path, two):
 def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path, two, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     bodiless = replace(two[0], pose=None)
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
     monkeypatch.setattr("mpt.biomechanics.c3d.find_spec", lambda name: None)
     for person, path, sentence in (
         (two[0], "me.stl", r"'stl' is no format that can be written; use glb, obj, ply, npz, bvh, fbx, trc"),

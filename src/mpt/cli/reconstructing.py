@@ -61,11 +61,12 @@ class Reconstruct:
     out: Out = Path("mpt-out")
     """Where the results go: DIR/<photo's or film's name>/."""
     format: Formats = ()
-    """Default: glb, of films glb and bvh. glb: a body with bones in its pose, y up, its feet on the floor, with the photo's camera, for Blender
-    and browsers; of several people everybody.glb, too. bvh: the bones alone. fbx: as glb, by Blender's own
-    exporter (pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes about the mid-hip.
-    trc: joints and points of the skin as OpenSim's markers; c3d: the same (pip install
-    'mesh-pretraining[c3d]'). csv: joints, and people's joint angles by OpenSim's names."""
+    """Default: glb, of films glb and bvh. glb: a body with bones in its pose, y up, its feet on the floor,
+    with the photo's camera, for Blender and browsers; of several people everybody.glb, too. bvh: the bones
+    alone. fbx: as glb, by the exporter of Blender, if it is installed (or pip install bpy). obj, ply, npz: the
+    mesh as it stands, in camera axes about the mid-hip. trc: joints and points of the skin as OpenSim's
+    markers; c3d: the same (pip install 'mesh-pretraining[c3d]'). csv: joints, and people's joint angles by
+    OpenSim's names."""
     static: Annotated[bool, FlagCreatePairsOff] = False
     """GLB without bones: the mesh as it stands, about the mid-hip."""
     world: Annotated[bool, FlagCreatePairsOff] = False

@@ -7,15 +7,17 @@ import numpy as np
 import roma
 import torch
 
+from mpt.bodies.body import Body
 from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 from mpt.rigs.names import Names, check_names, mixamo
-from mpt.rigs.skin import four_bones, skinned, unposed
+from mpt.rigs.skin import fitted, four_bones, skinned
 from mpt.rigs.t_pose import t_pose
 
+LENGTH_M = 1e-4  # shorter bones have none
 Rest = Literal["t-pose", "a-pose"]
-EXAMPLES = 8  # frames of a motion in which the skin is compared with the body's
+EXAMPLES = 16  # frames of a motion in which the skin is compared with the body's
 
 
 class Place(NamedTuple):
@@ -64,11 +66,11 @@ class Rig:
         return np.where(np.array(self.parents)[:, None] < 0, self.heads, self.heads - above)
 
     def end(self, joint: int) -> np.ndarray:
-        """(3,) where the skin that a joint carries ends at rest, along the way to that skin's middle."""
+        """(3,) where the skin that a joint carries ends at rest, along the way to the middle of its box."""
         way = self.vertices[self.skin_index[:, 0] == joint] - self.heads[joint]
         if not len(way):
             return self.heads[joint]
-        middle = way.mean(0)
+        middle = (way.min(0) + way.max(0)) / 2
         middle /= max(float(np.linalg.norm(middle)), 1e-9)
         return self.heads[joint] + middle * (way @ middle).max()
 
@@ -86,7 +88,9 @@ def rig_of(
 
     names: the body's own; or Mixamo's, and of the bones those that Mixamo has.
     rest: a T-pose, or the body's own.
-    all_bones: or only those that poses turn, without fingers. What this motion turns is always there.
+    all_bones: or only those that poses turn, without fingers, for files without skin, which is then as it
+        rests. What this motion turns is always there; what begins where its parent does, and never turns, is
+        a part of that.
 
     Raises InputError for names or a rest that the body cannot have.
     """
@@ -95,36 +99,37 @@ def rig_of(
     check_names(names, two_sided=of_people, model=body.name)
     if rest not in ("t-pose", "a-pose"):
         raise InputError(f"no rest pose is called {rest!r}: take t-pose, or a-pose (the body's own)")
+    own = motion[0].rest()
+    heads = own.transforms[:, :3, 3].astype(float)
     called = mixamo(body) if names == "mixamo" else {bone: bone for bone in body.bones}
-    wanted = called.keys() if all_bones else set(body.moving_bones)
+    wanted = called.keys() - _lengthless(body, heads) if all_bones else set(body.moving_bones)
     turned = {bone for bone, turns in zip(body.bones, motion.rotvec.swapaxes(0, 1)) if turns.any()}
     kept = body.with_bones(tuple(bone for bone in body.bones if bone in wanted | turned | {body.bones[0]}))
     rows = [body.bones.index(bone) for bone in kept.bones]
 
-    own = motion[0].rest()
-    heads = own.transforms[:, :3, 3].astype(float)
     laid = t_pose(body, heads) if rest == "t-pose" else np.tile(np.eye(3), (len(heads), 1, 1))
     at_rest = _chained(body.parents, heads, laid)[rows]
+    laid = laid[rows]
     index, weight = four_bones(kept)
-    like = skinned(index, weight, _to(laid[rows], at_rest, heads[rows]), own.vertices)
+    vertices = skinned(index, weight, _to(laid, at_rest, heads[rows]), own.vertices)
     if of_people:
-        floor = np.array([0, like[:, 1].min(), 0])
-        at_rest, like = at_rest - floor, like - floor
-
-    examples = [motion[frame].posed() for frame in _spread(len(motion))]
-    bones = np.stack([example.transforms[rows] for example in examples]).astype(float)
-    to_pose = _to(
-        place.rotation @ bones[..., :3, :3] @ laid[rows].swapaxes(1, 2), place(bones[..., :3, 3]), at_rest
-    )
-    vertices = unposed(index, weight, to_pose, [place(example.vertices) for example in examples], like)
+        floor = np.array([0, vertices[:, 1].min(), 0])
+        at_rest, vertices = at_rest - floor, vertices - floor
+    if all_bones:
+        examples = [motion[frame].posed() for frame in _apart(motion.rotvec)]
+        bones = np.stack([example.transforms[rows] for example in examples]).astype(float)
+        turns = place.rotation @ bones[..., :3, :3] @ laid.swapaxes(1, 2)
+        to_poses = _to(turns, place(bones[..., :3, 3]), at_rest)
+        posed = [place(example.vertices) for example in examples]
+        index, weight, vertices = fitted(kept, index, weight, to_poses, np.stack(posed), vertices)
 
     local = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec[:, rows].astype(float))).numpy()
-    above = np.stack([place.rotation, *laid[rows][list(kept.parents[1:])]])
+    above = np.stack([place.rotation, *laid[list(kept.parents[1:])]])
     return Rig(
         joints=tuple(called.get(bone, bone) for bone in kept.bones),
         parents=kept.parents,
         heads=at_rest,
-        turns=above @ local @ laid[rows].swapaxes(1, 2),
+        turns=above @ local @ laid.swapaxes(1, 2),
         root_m=place(heads[0] + motion.translation_m),
         times_s=motion.times_s,
         fps=motion.fps,
@@ -135,9 +140,21 @@ def rig_of(
     )
 
 
-def _spread(count: int) -> np.ndarray:
-    """Some frames of so many, from the first to the last."""
-    return np.unique(np.linspace(0, count - 1, EXAMPLES).round().astype(int))
+def _lengthless(body: Body, heads: np.ndarray) -> set[str]:
+    """Bones that nothing turns and that begin where their parents do."""
+    offsets = np.linalg.norm(heads - heads[np.maximum(body.parents, 0)], axis=1)
+    still = set(body.bones[1:]) - set(body.moving_bones)
+    return {bone for bone, offset in zip(body.bones, offsets) if offset < LENGTH_M} & still
+
+
+def _apart(rotvec: np.ndarray) -> list[int]:
+    """Frames (F, B, 3) of which each is as unlike the ones before it as any."""
+    turns = rotvec.reshape(len(rotvec), -1)
+    found, near = [0], np.square(turns - turns[0]).sum(1)
+    while len(found) < EXAMPLES and near.max() > 0:
+        found.append(int(near.argmax()))
+        near = np.minimum(near, np.square(turns - turns[found[-1]]).sum(1))
+    return found
 
 
 def _chained(parents: tuple[int, ...], heads: np.ndarray, turns: np.ndarray) -> np.ndarray:
