@@ -42,8 +42,8 @@ def main() -> None:
     body = bodies.load(model.body, model.skeleton.name)
     store = PoseStore(options.store, body=body)
     rotvec = torch.from_numpy(store.rotvec(spread(store.validation, options.samples)))
-    perfect, true = meshes(model, body, store.bones, rotvec, PERFECT)
-    noisy, _ = meshes(model, body, store.bones, rotvec, DETECTOR)
+    perfect, true, _ = meshes(model, body, store.bones, rotvec, PERFECT)
+    noisy, _, _ = meshes(model, body, store.bones, rotvec, DETECTOR)
     sets = {"predicted from perfect maps": perfect, "predicted from detector-like maps": noisy, "true": true}
     fitter = BodyFitter(body)
     fitter(true[:2])
@@ -66,8 +66,10 @@ def meshes(
     bones: tuple[str, ...],
     rotvec: torch.Tensor,
     noise: HeatmapNoise,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted and true meshes (N, V, 3) of poses (N, bones, 3) on random people seen by random cameras."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted and true meshes (N, V, 3) of poses (N, bones, 3) on random people seen by random cameras, and
+    how sure the model is of their joints (N, K) in metres, NaN where it does not say.
+    """
     config = SyntheticConfig(
         random_cameras=widener_of(body).cameras,
         widening=NO_WIDENING,
@@ -86,12 +88,14 @@ def meshes(
         heatmap_size=model.transformer.config.heatmap_size,
     )
     generator = torch.Generator().manual_seed(12345)
-    predicted, true = [], []
+    predicted, true, sure = [], [], []
     for part in rotvec.split(64):
         batch = synthesize(part, generator)
-        predicted.append(model.transformer(batch.seen).vertices)
+        said = model.transformer(batch.seen)
+        predicted.append(said.vertices)
+        sure.append(said.regressed[..., 0] * torch.nan if said.joints_std is None else said.joints_std)
         true.append(batch.vertices[:, batch.rows.argsort()])
-    return torch.cat(predicted).numpy(), torch.cat(true).numpy()
+    return torch.cat(predicted).numpy(), torch.cat(true).numpy(), torch.cat(sure).numpy()
 
 
 def fitted(fitter: BodyFitter, vertices: np.ndarray) -> dict[str, float]:

@@ -118,8 +118,8 @@ class Reconstruction:
         rest: the rest pose of bones, "t-pose" (in BVH where nothing is said) or "a-pose", the body's own.
         names: of bones, the body's own ("anny") or "mixamo".
         scale: the unit of BVH, "m" or "cm".
-        world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs do
-            where nothing is said, other meshes do not.
+        world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs,
+            markers and joints do where nothing is said, other meshes do not.
 
         Raises InputError for an unknown ending or option, what this body cannot give, no Blender for FBX, no
         ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.

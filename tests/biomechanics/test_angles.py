@@ -13,6 +13,7 @@ from posed import posed_person
 
 from mpt import bodies
 from mpt.biomechanics.table import csv as table
+from mpt.biomechanics.uncertainty import MEASURED, PELVIS_DEG
 from mpt.bodies import smpl
 from mpt.bodies.pose import BodyPose
 
@@ -163,24 +164,31 @@ def test_deviations_of_angles_are_those_of_angles_between_shaken_joints(anny):
     pose = turned(turned(t_posed(anny), "left_knee", X, 60), "left_hip", X, -30)
     joints = pose.posed().joints.astype(float)
     std = np.random.default_rng(0).uniform(0.005, 0.02, len(joints))
+    std[anny.skeleton.root] = 0.01
     (row,) = rows(table(film(pose), AS_IT_IS, std[None]))
     shaken = joints + np.random.default_rng(1).normal(size=(20_000, *joints.shape)) * std[:, None]
+    left, right = anny.skeleton.root  # in whose middle the origin is
+    shaken[:, right] = joints[right] + joints[left] - shaken[:, left]
     hip, knee, ankle, *trunk = (
         shaken[:, anny.skeleton.index(joint)]
         for joint in ("left_hip", "left_knee", "left_ankle", "right_hip", "left_shoulder", "right_shoulder")
     )
     thigh, shank = knee - hip, ankle - knee
     cosine = (thigh * shank).sum(1) / np.linalg.norm(thigh, axis=1) / np.linalg.norm(shank, axis=1)
-    assert np.degrees(np.arccos(cosine)).std() == pytest.approx(row["knee_angle_l_std"], rel=0.05)
+    assert np.degrees(np.arccos(cosine)).std() == pytest.approx(
+        row["knee_angle_l_std"] / MEASURED["knee_angle"], rel=0.05
+    )
     across = hip - trunk[0]
     assert np.degrees(np.arctan2(across[:, 1], np.hypot(*across[:, [0, 2]].T))).std() == pytest.approx(
-        row["pelvis_list_std"], rel=0.05
+        row["pelvis_list_std"] / MEASURED["pelvis_list"], rel=0.05
     )
     z = -across / np.linalg.norm(across, axis=1)[:, None]  # to the right
     x = np.cross(trunk[1] + trunk[2] - trunk[0] - hip, z)
     x /= np.linalg.norm(x, axis=1)[:, None]
     flexion = np.degrees(np.arctan2((thigh * x).sum(1), -(thigh * np.cross(z, x)).sum(1)))
-    assert flexion.std() == pytest.approx(row["hip_flexion_l_std"], rel=0.05)
+    assert np.hypot(flexion.std(), PELVIS_DEG["hip_flexion"]) == pytest.approx(
+        row["hip_flexion_l_std"], rel=0.02
+    )
     for joint, deviation in zip(anny.skeleton.joints, std):
         assert row[f"{joint}_std"] == pytest.approx(deviation, abs=1e-5)
 

@@ -57,15 +57,17 @@ def joint_angles(body: Body, heads: np.ndarray, turns: np.ndarray) -> dict[str, 
     """OpenSim's coordinates -> (F,) degrees, from -180 to 180; ``pro_sup`` from -90 to 270.
 
     heads: (B, 3) where this person's bones begin at rest, in the body's axes.
-    turns: (F, B, 3, 3) of the bones since the rest pose, in OpenSim's axes (``axes.Track``).
+    turns: (F, M, 3, 3) of the moving bones since the rest pose, in OpenSim's axes (``axes.Track``).
     """
-    laid = FORWARD @ t_pose(body, heads) @ FORWARD.T
+    moving = [body.bones.index(bone) for bone in body.moving_bones]
+    laid = FORWARD @ t_pose(body, heads)[moving] @ FORWARD.T
     since_t_pose = turns @ laid.swapaxes(1, 2)
 
     def frame(role: str, side: str) -> np.ndarray:
         if role == "ground":
             return np.eye(3)
-        own = since_t_pose[:, body.bones.index(body.roles.get(role) or body.roles[f"{side}_{role}"])]
+        bone = body.roles.get(role) or body.roles[f"{side}_{role}"]
+        own = since_t_pose[:, body.moving_bones.index(bone)]
         own = MIRROR @ own @ MIRROR if side == "left" else own
         return own @ _anatomical(role).T
 

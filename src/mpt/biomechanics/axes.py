@@ -35,7 +35,7 @@ class Frames(NamedTuple):
 
 class Track(NamedTuple):
     """A posed motion, in OpenSim's axes: joints (F, K, 3) of the body's skeleton and skin (F, V, 3), metres;
-    turns (F, B, 3, 3) of all bones since the rest pose, which faces +x.
+    turns (F, B, 3, 3) of the body's moving bones since the rest pose, which faces +x.
     """
 
     joints: np.ndarray
@@ -56,11 +56,12 @@ def frames_of(motion: BodyMotion) -> Frames:
 
 
 def track(motion: BodyMotion, place: Place, vertices: np.ndarray) -> Track:
-    """Pose all frames: joints, bones, and of the skin the vertices of these indices (V,).
+    """Pose all frames: joints, moving bones, and of the skin the vertices of these indices (V,).
 
     place: from the axes of the motion to a world's (y up, z towards the camera).
     """
     body = motion.body.subset(torch.from_numpy(vertices))
+    moving = [body.bones.index(bone) for bone in body.moving_bones]
     shape = torch.from_numpy(np.ascontiguousarray(motion.shape, np.float32))[None]
     to_file = Place(FORWARD @ place.rotation, FORWARD @ place.shift)
     parts = []
@@ -74,7 +75,7 @@ def track(motion: BodyMotion, place: Place, vertices: np.ndarray) -> Track:
         with torch.no_grad():
             posed = body(rotations, shape, translation)
             bones = body.bone_transforms(rotations, shape.expand(len(rotvec), -1), translation)
-        turns = to_file.rotation @ bones[:, :, :3, :3].double().numpy() @ FORWARD.T
+        turns = to_file.rotation @ bones[:, moving, :3, :3].double().numpy() @ FORWARD.T
         parts.append(
             (to_file(posed.joints.double().numpy()), to_file(posed.vertices.double().numpy()), turns)
         )

@@ -77,7 +77,7 @@ class Reconstruct:
     names: Literal["anny", "mixamo"] = "anny"
     """What bones are called: the body's own names, or Mixamo's (with the bones that Mixamo has)."""
     scale: Literal["m", "cm"] = "m"
-    """The unit of BVH. All else is in metres."""
+    """The unit of BVH. C3D is in millimetres, all else in metres."""
     as_json: AsJson = False
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
