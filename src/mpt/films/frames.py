@@ -9,6 +9,7 @@ import os
 import re
 import time
 import warnings
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ class _File:
                 if picture.pixels is None:
                     broken.append(number)
                 at = number / self.fps
-                if trusted and picture.time_s is not None and math.isfinite(picture.time_s):
+                if trusted and picture.time_s is not None:
                     start = picture.time_s - at if start is None else start
                     at = picture.time_s - start
                 yield Frame(number, at, picture.pixels)
@@ -279,19 +280,28 @@ def _video_of(container: Any, path: Path) -> Any:
 
 
 def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
-    """The pictures of a stream in the order in which they are shown; broken ones without pixels."""
-    aspect, lost = _aspect_of(stream), []  # when those that could not be decoded would have been shown
+    """The pictures of a stream in the order in which they are shown; broken ones without pixels.
+
+    Which one was broken tells not the packet that failed, for several are decoded at once, but the moment that
+    no picture has come for.
+    """
+    aspect, lost = _aspect_of(stream), 0
+    awaited: list[float] = []  # when the pictures of packets are shown that have not come yet
     for packet in _packets(container, stream):
+        if packet.pts is not None:
+            insort(awaited, float(packet.pts * packet.time_base))
         for frame in _decoded(packet):
             if frame is None:
-                lost.append(_time_of(packet))
+                lost += 1
                 continue
-            for at in sorted(at for at in lost if frame.time is None or at < frame.time):
-                lost.remove(at)
-                yield _Picture(None, at)
+            while lost and (not awaited or frame.time is None or awaited[0] < frame.time - 1e-9):
+                lost -= 1
+                yield _Picture(None, awaited.pop(0) if awaited else None)
+            if frame.time is not None:
+                awaited = awaited[bisect_right(awaited, frame.time + 1e-9) :]
             yield _Picture(None if frame.is_corrupt else _upright(frame, aspect), frame.time)
-    for at in lost:
-        yield _Picture(None, at)
+    for _ in range(lost):
+        yield _Picture(None, awaited.pop(0) if awaited else None)
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -307,11 +317,6 @@ def _decoded(packet: Any) -> list[Any]:
         return packet.decode()
     except import_av().error.FFmpegError:
         return [None]
-
-
-def _time_of(packet: Any) -> float:
-    """In seconds, as frames tell theirs; before all others, where nobody knows."""
-    return -math.inf if packet.pts is None else float(packet.pts * packet.time_base)
 
 
 def _upright(frame: Any, aspect: float) -> np.ndarray:
