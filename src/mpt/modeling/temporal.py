@@ -59,7 +59,7 @@ class TemporalTransformer(nn.Module):
         joints, coarse = regressor.shape
         self.register_buffer("regressor", regressor.float())
         width = config.width
-        self.see = nn.Linear(3 * coarse + joints * (2 + 1 + 1 + 2 + 3) + 3 + 1 + 3 + 1, width)
+        self.see = nn.Linear(joints * (3 + 2 + 1 + 1 + 2 + 3) + 3 + 1 + 3 + 1, width)
         self.away = nn.Parameter(torch.zeros(width))
         self.layers = nn.ModuleList(
             _Layer(width, config.heads, config.ffn_ratio) for _ in range(config.layers)
@@ -88,7 +88,7 @@ class TemporalTransformer(nn.Module):
         turn = aim(base[:, 0])  # rows @ turn: camera axes -> the aimed camera's
         coarse, place = lifted.coarse @ turn[:, None], lifted.translation @ turn
         keep = _before(lifted.times_s.shape[1], present.device) if causal else None
-        tokens = self.see(self._features(lifted, turn, coarse, place, base @ turn, keep))
+        tokens = self.see(self._features(lifted, turn, place, base @ turn, keep))
         tokens = tokens + torch.where(present[..., None], 0.0, self.away)
         cos, sin = _rotary(lifted.times_s, self.config.width // self.config.heads)
         for layer in self.layers:
@@ -114,10 +114,11 @@ class TemporalTransformer(nn.Module):
         )
 
     def _features(
-        self, lifted: Lifted, turn: Tensor, coarse: Tensor, place: Tensor, base: Tensor, keep: Tensor | None
+        self, lifted: Lifted, turn: Tensor, place: Tensor, base: Tensor, keep: Tensor | None
     ) -> Tensor:
         """(N, F, features), each of about unit size."""
-        joints = self.regressor @ lifted.coarse + lifted.translation[:, :, None]
+        about = self.regressor @ lifted.coarse
+        joints = about + lifted.translation[:, :, None]
         depth = joints[..., 2:].clamp_min(0.1)
         score = lifted.points[..., 2]
         unexplained = (lifted.points[..., :2] - joints[..., :2] / depth) * lifted.translation[:, :, None, 2:]
@@ -126,14 +127,14 @@ class TemporalTransformer(nn.Module):
         shown = lifted.points[..., :2] * base[:, :, None, 2:]  # how fast it moves in the picture, in metres
         return torch.cat(
             [
-                2 * coarse.flatten(2),
+                3 * (about @ turn[:, None]).flatten(2),
                 unexplained.flatten(2),
                 score,
                 lifted.std.clamp_min(1e-3).log() + 3.5,
                 lifted.up @ turn,
                 (lifted.up_std.clamp_min(1e-3).log() + 2)[..., None],
                 (slopes @ shown.flatten(2)).clamp(-3, 3),
-                (slopes @ (joints - lifted.translation[:, :, None]).flatten(2)).clamp(-3, 3),
+                (slopes @ about.flatten(2)).clamp(-3, 3),
                 (place - base) * place.new_tensor([1.0, 1.0, 0.5]),
                 place[..., 2:].clamp_min(0.1).log() - 1,
             ],
