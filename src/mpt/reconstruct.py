@@ -398,7 +398,7 @@ class Reconstructor:
 
     @cached_property
     def fitter(self) -> BodyFitter | None:
-        """Lays the body on meshes; None where the model's body is not here, or is another one by that name."""
+        """Lays bodies on meshes; None where the model's body is not here, or is another one by that name."""
         try:
             body = bodies.load(self.model.body)
         except InputError:

@@ -63,8 +63,8 @@ class Reconstruct:
     format: Formats = ()
     """Default: glb, of films glb and bvh. glb: a body with bones in its pose, y up, its feet on the floor,
     with the photo's camera, for Blender and browsers; of several people everybody.glb, too. bvh: the bones
-    alone. fbx: as glb, by the exporter of Blender, if it is installed (or pip install bpy). obj, ply, npz: the
-    mesh as it stands, in camera axes about the mid-hip. trc: joints and points of the skin as OpenSim's
+    alone. fbx: as glb, by the exporter of Blender, if it is installed (or pip install bpy). obj, ply, npz:
+    the mesh as it stands, in camera axes about the mid-hip. trc: joints and points of the skin as OpenSim's
     markers; c3d: the same (pip install 'mesh-pretraining[c3d]'). csv: joints, and people's joint angles by
     OpenSim's names."""
     static: Annotated[bool, FlagCreatePairsOff] = False
@@ -119,7 +119,8 @@ class Reconstruct:
     def __call__(self) -> int:
         if not self.photos and self.camera is None:
             raise InputError(
-                "no photo or film was named: give one or more, as in `mpt reconstruct photo.jpg`, or --camera 0"
+                "no photo or film was named: give one or more, as in `mpt reconstruct photo.jpg`, or "
+                "--camera 0"
             )
         _check_pose2d(self)
         lenses = {"--focal": self.focal, "--focal-mm": self.focal_mm, "--fov": self.fov}
@@ -295,8 +296,8 @@ def _reconstruct_film(
 
     if options.keypoints is not None:
         raise InputError(
-            f"{film.name} is a film, and --keypoints are known for photos: give its frames as photos, or leave "
-            "--keypoints out"
+            f"{film.name} is a film, and --keypoints are known for photos: give its frames as photos, or "
+            "leave --keypoints out"
         )
     with _film_progress(film.name) as progress:
         return reconstruct_film(
@@ -316,8 +317,8 @@ def _reconstruct_film(
 
 @contextmanager
 def _film_progress(name: str) -> Iterator["Progress"]:
-    """Tells on stderr how far a film is, how many frames go in a second, and how long it still takes: as a bar
-    on a terminal, else as a line now and then.
+    """Tells on stderr how far a film is, how many frames go in a second, and how long it still takes: as a
+    bar on a terminal, else as a line now and then.
     """
     if not sys.stderr.isatty():
         yield _Lines(name)
@@ -332,9 +333,7 @@ def _film_progress(name: str) -> Iterator["Progress"]:
         TimeRemainingColumn(),
     )
     redirected = sys.stdout.isatty()
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=redirected
-    ) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirected) as bars:
         tasks: dict[str, tuple[Any, float]] = {}
 
         def tell(doing: str, done: int, total: int | None) -> None:

@@ -99,9 +99,10 @@ class Stage:
 def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Layer:
     """Lit at the vertices, and interpolated between: there are far fewer of them than pixels."""
     meshes = Meshes([(body.vertices, body.faces) for body in bodies])
-    albedo = np.stack([PALETTE[body.id % len(PALETTE)] for body in bodies]) ** np.float32(2.2)
+    albedo = PALETTE[[body.id % len(PALETTE) for body in bodies]] ** np.float32(2.2)
     owner = np.repeat(np.arange(len(bodies)), [len(body.vertices) for body in bodies])
-    gaze = meshes.vertices if isinstance(view, Perspective) else np.float32([[0, 0, 1]])
+    ahead = np.array([[0, 0, 1]], np.float32)
+    gaze = meshes.vertices if isinstance(view, Perspective) else ahead
     colours = soft_clay(meshes.normals, gaze, albedo[owner])
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:

@@ -218,8 +218,8 @@ def embodied(
     fitter, transformer = reconstructor.fitter, reconstructor.model.transformer
     if fitter is None:
         raise InputError(
-            f"the body {reconstructor.model.body} that the model {reconstructor.model.name} was trained on is "
-            "not here, and people of films are given it: take a model of a body that comes with mpt"
+            f"the body {reconstructor.model.body} that the model {reconstructor.model.name} was trained on "
+            "is not here, and people of films are given it: take a model of a body that comes with mpt"
         )
     body, config, skeleton = fitter.bodies[False], transformer.config, reconstructor.model.skeleton
     kind = person_record(len(skeleton), len(body.bones), sure=config.spread, gravity=config.gravity)
@@ -258,7 +258,7 @@ def _refined(
     """Those rows of a track, and what was bridged between them and the next, smoothed with what is around."""
     fps = watched.film.fps
     known = track.rows(around)
-    found = SMOOTHERS[smooth](bridged(known, watched.times_s, fps), fps, watched.camera, transformer)
+    found = SMOOTHERS[smooth](bridged(known, watched.times_s), fps, watched.camera, transformer)
     first = known.frames[rows.start - around.start]
     behind = rows.stop - around.start
     beyond = known.frames[behind] if behind < len(known) else np.inf

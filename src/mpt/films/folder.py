@@ -41,8 +41,8 @@ def reconstruct_film(
     inputs: Identities | None = None,
     progress: Progress = silent,
 ) -> tuple[dict[str, Any], KeyboardInterrupt | None]:
-    """A film's people as files of a folder: what its result.json holds, and the interrupt that ended it early,
-    if one did.
+    """A film's people as files of a folder: what its result.json holds, and the interrupt that ended it
+    early, if one did.
 
     Ctrl-C, or a full disk, end what is being done; what was done until then is finished and kept. A second
     Ctrl-C while pictures are drawn ends these.
@@ -50,29 +50,28 @@ def reconstruct_film(
     Raises InputError where nothing can be written, and as ``watch`` does.
     """
     start = time.perf_counter()
-    with replacing(folder, inputs) as unfinished:
-        with _scratch(unfinished) as (scratch, drop_ballast):
-            for name in ("tracks", "people"):
-                (scratch / name).mkdir()
-            watched = watch(
-                film, reconstructor, scratch / "tracks", focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
-                progress=progress,
-            )  # fmt: skip
-            watched_at = time.perf_counter()
-            if watched.ended:
-                drop_ballast()
-            people = embodied(watched, reconstructor, scratch / "people", smooth, progress)
+    with replacing(folder, inputs) as unfinished, _scratch(unfinished) as (scratch, drop_ballast):
+        for name in ("tracks", "people"):
+            (scratch / name).mkdir()
+        watched = watch(
+            film, reconstructor, scratch / "tracks", focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
+            progress=progress,
+        )  # fmt: skip
+        watched_at = time.perf_counter()
+        if watched.ended:
             drop_ballast()
-            world = world_of_film(people)
-            writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, progress)
-            writing.all()
-            seconds = {
-                "watching": watched_at - start,
-                "total": time.perf_counter() - start,
-            }
-            result = writing.as_json(reconstructor.model.name, smooth, seconds)
-            write_json(unfinished, result)
-            del writing, people
+        people = embodied(watched, reconstructor, scratch / "people", smooth, progress)
+        drop_ballast()
+        world = world_of_film(people)
+        writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, progress)
+        writing.all()
+        seconds = {
+            "watching": watched_at - start,
+            "total": time.perf_counter() - start,
+        }
+        result = writing.as_json(reconstructor.model.name, smooth, seconds)
+        write_json(unfinished, result)
+        del writing, people
     return result, watched.interrupt
 
 
@@ -124,8 +123,8 @@ class _Writing:
         except KeyboardInterrupt as interrupt:
             self.watched.ended, self.watched.interrupt = "interrupted", interrupt
             warnings.warn(
-                f"{self.watched.film.name}: interrupted while its files were written; those that are whole are "
-                "kept",
+                f"{self.watched.film.name}: interrupted while its files were written; those that are whole "
+                "are kept",
                 stacklevel=2,
             )
 
@@ -145,9 +144,10 @@ class _Writing:
             "frames", "times_s", "joints2d_px", "joints3d_m", "joints3d_std_m", "translation_m", "rotvec",
             "pose_translation_m", "score",
         )  # fmt: skip
+        arrays: dict[str, Any] = {name: person.records[name] for name in names if name in person.names}
         np.savez_compressed(
             path,
-            **{name: person.records[name] for name in names if name in person.names},
+            **arrays,
             joints=np.array(person.skeleton.joints),
             bones=np.array(person.body.bones),
             body=np.array(person.body.name),

@@ -13,16 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
 from mpt.errors import InputError
 from mpt.images import HEAD, MIN_SIDE, film_by_content, picture_by_content, read_picture
-
-if TYPE_CHECKING:
-    import av
 
 FILMS = {
     *(".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov"),
@@ -37,13 +34,19 @@ SLOWEST, FASTEST = 0.01, 1000.0  # frames a second that are believed
 class Frame(NamedTuple):
     """One picture of a film.
 
-    ``number`` counts from 0; ``time_s`` since the first frame, ascending; ``pixels`` (H, W, 3) uint8 RGB, None
-    of a frame that is broken.
+    ``number`` counts from 0; ``time_s`` since the first frame, ascending; ``pixels`` (H, W, 3) uint8 RGB,
+    None of one that is broken.
     """
 
     number: int
     time_s: float
     pixels: np.ndarray | None
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The pixels of a frame that is not broken."""
+        assert self.pixels is not None
+        return self.pixels
 
 
 class Film(Protocol):
@@ -57,11 +60,16 @@ class Film(Protocol):
         focal_mm: the focal length that the file tells, as 35 mm equivalent, or None.
     """
 
-    name: str
-    size_wh: tuple[int, int]
-    fps: float
-    length: int | None
-    focal_mm: float | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def size_wh(self) -> tuple[int, int]: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def focal_mm(self) -> float | None: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -198,8 +206,8 @@ class _File:
             )
         if self.length and number + 1 < 0.9 * self.length - 2:
             warnings.warn(
-                f"{self.name} says that it has about {self.length:,} frames, and ends after {number + 1:,}: it "
-                "was cut short; what is there is used",
+                f"{self.name} says that it has about {self.length:,} frames, and ends after {number + 1:,}: "
+                "it was cut short; what is there is used",
                 stacklevel=2,
             )
 
@@ -221,7 +229,7 @@ def import_av() -> Any:
     return av
 
 
-def _opened(path: Path) -> "av.container.InputContainer":
+def _opened(path: Path) -> Any:
     av = import_av()
     try:
         if not path.is_file():
@@ -238,15 +246,17 @@ def _opened(path: Path) -> "av.container.InputContainer":
             began = film_by_content(file.read(HEAD))
         if began:
             raise InputError(
-                f"{path} is a broken film, or one that was cut short ({error.strerror}): copy or download the "
-                "whole file again"
+                f"{path} is a broken film, or one that was cut short ({error.strerror}): copy or download "
+                "the whole file again"
             ) from None
         raise InputError(
             f"{path} is no film that can be read ({error.strerror}): give an MP4, MOV, MKV, WebM, AVI or "
             "another file that plays elsewhere"
         ) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}): give the path of a film") from None
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}): give the path of a film"
+        ) from None
 
 
 def _video_of(container: Any, path: Path) -> Any:
@@ -406,8 +416,8 @@ class _Folder:
         height, width = first.pixels.shape[:2]
         if fps is None:
             warnings.warn(
-                f"{path}: {len(pictures):,} numbered pictures are taken for a film of {FOLDER_FPS:g} frames a "
-                "second; --fps (fps in Python) tells another rate",
+                f"{path}: {len(pictures):,} numbered pictures are taken for a film of {FOLDER_FPS:g} frames "
+                "a second; --fps (fps in Python) tells another rate",
                 stacklevel=4,
             )
         return _Folder(path, tuple(pictures), (width, height), fps or FOLDER_FPS, first.focal_mm)
@@ -426,7 +436,9 @@ class _Folder:
             yield Frame(number, number / self.fps, pixels)
         if broken:
             count = "1 frame" if len(broken) == 1 else f"{len(broken):,} frames"
-            warnings.warn(f"{self.name}: {count} cannot be read ({broken[0]}); people are carried across", stacklevel=2)
+            warnings.warn(
+                f"{self.name}: {count} cannot be read ({broken[0]}); people are carried across", stacklevel=2
+            )
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -501,7 +513,7 @@ class Camera:
 
 
 def _steadied(frames: Iterator[Frame], film: Film) -> Iterator[Frame]:
-    """With ascending times from 0 on, and pictures of one size: others are fitted into it, which a note says."""
+    """With ascending times from 0 on, and pictures of one size: others are fitted in, which a note says."""
     last, told = -1.0, False
     for frame in frames:
         at = frame.time_s if frame.time_s > last else last + 0.5 / film.fps if last >= 0 else 0.0
@@ -510,8 +522,8 @@ def _steadied(frames: Iterator[Frame], film: Film) -> Iterator[Frame]:
             if not told:
                 (width, height), (wide, high) = film.size_wh, pixels.shape[1::-1]
                 warnings.warn(
-                    f"{film.name}: frame {frame.number} is {wide} x {high} pixels, the film began with {width} "
-                    f"x {height}; such frames are fitted into that",
+                    f"{film.name}: frame {frame.number} is {wide} x {high} pixels, the film began with "
+                    f"{width} x {height}; such frames are fitted into that",
                     stacklevel=3,
                 )
                 told = True
@@ -526,5 +538,7 @@ def _fitted(pixels: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     small = max(round(width * factor), 1), max(round(height * factor), 1)
     out = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
     left, top = (size_wh[0] - small[0]) // 2, (size_wh[1] - small[1]) // 2
-    out[top : top + small[1], left : left + small[0]] = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
+    out[top : top + small[1], left : left + small[0]] = cv2.resize(
+        pixels, small, interpolation=cv2.INTER_AREA
+    )
     return out

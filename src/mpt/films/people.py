@@ -1,15 +1,20 @@
 """A film's people: who they are, what they do, and the world in which they stand."""
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from mpt import bodies
 from mpt.bodies.body import Body
 from mpt.bodies.motion import BodyMotion
+from mpt.errors import InputError
 from mpt.films.store import record
 from mpt.floor import UNSURE_DEG, World, world_of
-from mpt.skeletons import Skeleton
+from mpt.skeletons import SKELETONS, Skeleton
 
 SAMPLES = 240  # moments of a film's people that tell its floor
 UPS = 2000  # and which way is up
@@ -93,11 +98,49 @@ class FilmPerson:
         some = self.records[rows]
         place = some["pose_translation_m"] + some["translation_m"]
         return BodyMotion(
-            self.body, np.array(some["rotvec"]), self.shape, np.float32(place), np.array(some["times_s"]), self.fps
+            self.body,
+            np.array(some["rotvec"]),
+            self.shape,
+            place.astype(np.float32),
+            np.array(some["times_s"]),
+            self.fps,
         )
 
     def _column(self, name: str) -> np.ndarray:
         return np.array(self.records[name])
+
+
+def people_in(folder: str | os.PathLike) -> list[FilmPerson]:
+    """The people of a film's folder of results, by their numbers, each read whole.
+
+    Raises InputError where there is no such result, or its body is not here.
+    """
+    folder = Path(folder)
+    try:
+        told = json.loads((folder / "result.json").read_bytes())["people"]
+        paths = [folder / person["files"]["npz"] for person in told if "npz" in person["files"]]
+        return [_read(path, person["id"]) for path, person in zip(paths, told)]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{folder} holds no film's results that can be read ({error}): give the folder that `mpt "
+            "reconstruct FILM` or mpt.film has written"
+        ) from None
+
+
+def _read(path: Path, id_: int) -> FilmPerson:
+    with np.load(path) as arrays:
+        names, bones = arrays["joints"].tolist(), arrays["bones"].tolist()
+        sure = "joints3d_std_m" in arrays
+        records = np.zeros(
+            len(arrays["frames"]), person_record(len(names), len(bones), sure=sure, gravity=False)
+        )
+        for name in records.dtype.names or ():
+            records[name] = arrays[name]
+        skeleton = next(known for known in SKELETONS.values() if list(known.joints) == names)
+        body = bodies.load(str(arrays["body"])).with_joints(skeleton)
+        return FilmPerson(id_, skeleton, records, body, arrays["shape"], float(arrays["fps"]))
 
 
 def person_record(joints: int, bones: int, *, sure: bool, gravity: bool) -> np.dtype:

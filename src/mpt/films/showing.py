@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import roma
 import torch
 
 from mpt.films.drawing import MOST_BESIDE, TALLEST_M, Body, Stage
@@ -17,8 +18,6 @@ from mpt.films.people import FilmPerson
 from mpt.films.pipes import ahead, mapped
 from mpt.floor import World
 from mpt.views import Pinhole
-
-import roma
 
 LONGEST_PX = 1280  # the longer side of the drawn film, at most
 DRAWN_VERTICES = 1723

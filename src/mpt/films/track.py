@@ -3,7 +3,9 @@
 Letters: F frames, J joints, C vertices of the coarse mesh.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
@@ -61,7 +63,7 @@ class Track:
 def stretches(times_s: np.ndarray, longest_s: float) -> list[slice]:
     """The parts of ascending times (F,) between which somebody was away for longer."""
     cuts = [0, *(np.flatnonzero(np.diff(times_s) > longest_s) + 1), len(times_s)]
-    return [slice(a, b) for a, b in zip(cuts, cuts[1:]) if b > a]
+    return [slice(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def filtered(track: Track, fps: float) -> Track:
@@ -105,7 +107,7 @@ def _at(wanted: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray
     return values[after - 1] * (1 - share) + values[after] * share
 
 
-def bridged(track: Track, times_s: dict[int, float] | np.ndarray, fps: float) -> Track:
+def bridged(track: Track, times_s: Sequence[float]) -> Track:
     """With the frames of short gaps, in which everything goes on evenly; their scores are 0.
 
     times_s: of all frames of the film, by number.

@@ -2,8 +2,8 @@
 
 BlazePose is asked to look where everybody was in the frame before, and its detector now and then whether
 somebody has come; whom it finds late is followed backwards through the last few frames. Of any other 2D
-network everybody is found anew in each frame. Either way people are told apart by where they should be by now,
-and by the colours of their clothes.
+network everybody is found anew in each frame. Either way people are told apart by where they should be by
+now, and by the colours of their clothes.
 
 Letters: F frames, K joints by which people are told apart (COCO's 17, or a hand's 21).
 """
@@ -31,7 +31,10 @@ BUFFERED = 64e6  # bytes of frames through which those who are found late are fo
 MIN_LIKENESS_ON = 0.4  # of somebody who was there just now
 SHOWN = 0.2  # least score of a joint that tells where somebody is
 JUMP = 0.35  # of their size, which nobody moves within a frame beyond what they were moving
-FAR, FAR_A_SECOND = 0.35, 0.9  # of their size, within which somebody is found again: at once, and a second later
+FAR, FAR_A_SECOND = (
+    0.35,
+    0.9,
+)  # of their size, within which somebody is found again: at once, and a second later
 FARTHEST = 2.5
 SIZES = 1.8  # by how much somebody may have become larger or smaller
 ALIKE = 24.0  # difference of colours (CIE 1976) that is worth as much as the whole distance
@@ -100,12 +103,12 @@ class _Trace:
         if steps:
             moved = _middle(seen, self.seen) / steps
             self.velocity = moved if steps > 3 else 0.6 * self.velocity + 0.4 * moved
-        known = ~np.isnan(seen.colours).any(1)
         if alone:
-            fresh = np.isnan(self.colours).any(1)
-            rate = np.where(fresh, 1.0, 0.05)[:, None]
-            mixed = np.where(fresh[:, None], 0, self.colours) * (1 - rate) + seen.colours * rate
-            self.colours = np.where(known[:, None], mixed, self.colours)
+            known = ~np.isnan(seen.colours).any(1, keepdims=True)
+            fresh = np.isnan(self.colours).any(1, keepdims=True)
+            rate = np.where(fresh, 1.0, 0.05)
+            mixed = np.where(fresh, 0, self.colours) * (1 - rate) + seen.colours * rate
+            self.colours = np.where(known, mixed, self.colours)
         self.seen, self.frame, self.time_s = seen, frame.number, frame.time_s
 
 
@@ -134,7 +137,7 @@ class Tracker:
     # -------------------------------------------------------------------------- found anew in each frame
 
     def _find_all(self, frame: Frame) -> dict[int, _Seen]:
-        people = self.pose2d(frame.pixels)
+        people = self.pose2d(frame.shown)
         found = [self._seen(frame, person, _core_points(person)) for person in people]
         return self._assign(frame, found, self.traces)
 
@@ -146,7 +149,7 @@ class Tracker:
         for trace in self.traces:
             if frame.number - trace.frame <= 2:
                 shift = trace.shift(frame.number, self.fps)
-                figure = blazepose.follow(frame.pixels, trace.seen.source, shift)
+                figure = blazepose.follow(frame.shown, trace.seen.source, shift)
                 if self._goes_on(trace, figure, frame):
                     here[trace.id] = self._seen(frame, figure, figure.body_px)
         self._one_each(here)
@@ -156,7 +159,7 @@ class Tracker:
         if self._is_due(frame):
             known = [seen.source for seen in here.values()]
             kept = blazepose.find(
-                frame.pixels, known, near=self._squares(frame), thorough=self._thorough == frame.number
+                frame.shown, known, near=self._squares(frame), thorough=self._thorough == frame.number
             )
             for id_ in [i for i, seen in here.items() if not any(seen.source is figure for figure in kept)]:
                 del here[id_]  # a phantom
@@ -224,7 +227,7 @@ class Tracker:
             for earlier, people in reversed(self._before):
                 if id_ in people:
                     break
-                figure = blazepose.follow(earlier.pixels, last.source, velocity)
+                figure = blazepose.follow(earlier.shown, last.source, velocity)
                 new = self._seen(earlier, figure, figure.body_px)
                 moved = _middle(new, last)
                 if (
@@ -238,9 +241,13 @@ class Tracker:
                     break
                 people[id_] = new
                 yield self._sighting(id_, earlier, new)
-                last, velocity, now = new, 0.5 * (velocity + moved / max(now - earlier.number, 1)), earlier.number
+                last, velocity, now = (
+                    new,
+                    0.5 * (velocity + moved / max(now - earlier.number, 1)),
+                    earlier.number,
+                )
         self._before.append((frame, here))
-        most = min(BUFFERED / frame.pixels.nbytes, SEARCH_S * self.fps)
+        most = min(BUFFERED / frame.shown.nbytes, SEARCH_S * self.fps)
         while len(self._before) > max(most, 1):
             self._before.popleft()
 
@@ -312,8 +319,12 @@ class Tracker:
                         self._exchange_if_swapped(by_id[a], by_id[b], here)
 
     def _exchange_if_swapped(self, a: _Trace, b: _Trace, here: dict[int, _Seen]) -> None:
-        straight = _colours_apart(a.colours, here[a.id].colours) + _colours_apart(b.colours, here[b.id].colours)
-        crossed = _colours_apart(a.colours, here[b.id].colours) + _colours_apart(b.colours, here[a.id].colours)
+        straight = _colours_apart(a.colours, here[a.id].colours) + _colours_apart(
+            b.colours, here[b.id].colours
+        )
+        crossed = _colours_apart(a.colours, here[b.id].colours) + _colours_apart(
+            b.colours, here[a.id].colours
+        )
         if straight - crossed > 2 * SWAPPED:
             here[a.id], here[b.id] = here[b.id], here[a.id]
             a.seen, b.seen, a.velocity, b.velocity = b.seen, a.seen, b.velocity, a.velocity
@@ -322,7 +333,7 @@ class Tracker:
         self.traces = [t for t in self.traces if frame.time_s - t.time_s <= MEMORY_S]
 
     def _seen(self, frame: Frame, source: Any, points: np.ndarray) -> _Seen:
-        return _Seen(points, clothes(frame.pixels, points), source)
+        return _Seen(points, clothes(frame.shown, points), source)
 
     def _sighting(self, id_: int, frame: Frame, seen: _Seen) -> Sighting:
         source = seen.source
@@ -353,8 +364,8 @@ _ALONG = np.linspace(0.25, 0.75, 6)
 
 
 def clothes(pixels: np.ndarray, points: np.ndarray, skeleton: Skeleton = COCO17) -> np.ndarray:
-    """(3, 3) mean colours (CIE Lab) of trunk, thighs and shins of joints (17, 3); NaN of what is not seen, as of
-    all that is no person's.
+    """(3, 3) mean colours (CIE Lab) of trunk, thighs and shins of joints (17, 3); NaN of what is not seen,
+    and of all that is no person's.
     """
     colours = np.full((len(_PARTS), 3), np.nan)
     if len(points) != len(skeleton):
