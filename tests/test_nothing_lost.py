@@ -402,7 +402,7 @@ def test_a_file_of_the_longest_name_is_written():
 
 
 def test_the_bodies_of_the_package_are_bodies_and_a_model_is_none(model):
-    from mpt.bodies.body import check_body_output
+    from mpt.bodies.body_files import check_body_output
 
     packaged = Path(bodies.__file__).parents[1] / "data" / "anny-hand.safetensors"
     shutil.copy(packaged, "hand.safetensors")

@@ -1,5 +1,6 @@
 """Rigged files hold the body and its pose, as readers have it that are not ours."""
 
+import itertools
 import warnings
 
 import bvh
@@ -8,8 +9,12 @@ import pybvh
 import pygltflib
 import pytest
 import trimesh
+from official import random_people, write_pickle
+from official import smpl as made_up_smpl
 from posed import gltf_globals, posed_person, skinned_by_hand, validator_says
+from scipy.spatial import cKDTree
 
+from mpt.bodies import smpl
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 from mpt.mocap.bvh import read_bvh
@@ -18,6 +23,7 @@ from mpt.rigs.fbx import check_bpy
 from mpt.rigs.gltf import Lens, rigged
 from mpt.rigs.names import fingers, mixamo
 from mpt.rigs.rig import Place, rig_of
+from mpt.rigs.skin import four_bones
 
 MM = 1e-3
 SIDES = ("left", "right")
@@ -195,6 +201,31 @@ def test_the_validator_of_gltf_is_silent(tmp_path, pose):
     path = tmp_path / "both.glb"
     path.write_bytes(rigged(rigs, PLACE, Lens(700.0, (640, 480))))
     assert validator_says(path) == []
+
+
+def test_a_smpl_body_is_a_rig_whose_skin_is_bent_as_smpl_bends_it(tmp_path):
+    """Its pose blend shapes, which no rig has, are in the rest skin."""
+    body = smpl.read(write_pickle(tmp_path / "SMPL_NEUTRAL.pkl", made_up_smpl()))
+    rotvec, betas, place = (part[0].astype(np.float32) for part in random_people(1, 24))
+    pose = BodyPose(body, rotvec, betas, place)
+    path = tmp_path / "person.glb"
+    for names, rest in itertools.product(NAMES, REST):
+        path.write_bytes(rigged({"person": rig_of(pose, PLACE, names=names, rest=rest)}))
+        np.testing.assert_allclose(skinned_by_hand(path)[0], PLACE(pose.posed().vertices), atol=0.1 * MM)
+
+
+def test_a_persons_left_is_skinned_as_their_right(pose):
+    """But for the middle, where four bones cannot be as many of the left as of the right."""
+    body = pose.body
+    index, weight = four_bones(body)
+    dense = np.zeros((len(index), len(body.bones)))
+    np.add.at(dense, (np.arange(len(index))[:, None], index), weight)
+    template = body.template.numpy()
+    _, mirror = cKDTree(template).query(template * [-1, 1, 1])
+    across = {".L": ".R", ".R": ".L"}
+    bones = [body.bones.index(bone[:-2] + across.get(bone[-2:], bone[-2:])) for bone in body.bones]
+    aside = np.abs(template[:, 0]) > MM
+    np.testing.assert_allclose(dense[mirror][:, bones][aside], dense[aside], atol=1e-4)
 
 
 def test_a_left_hand_is_a_rig_whose_skin_looks_outwards(tmp_path):
