@@ -43,7 +43,7 @@ def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     targets, moves = [], []
     at = figure.heads(root, world)
     for foot, resting in zip(figure.feet, down):
-        world[:, foot.ankle] = _flat_where(world[:, foot.ankle], resting.all(1))
+        world[:, foot.ankle] = _flat_where(world[:, foot.ankle], resting[:, 0] & resting[:, 1])
         targets.append(_held(at[:, foot.ankle], world[:, foot.ankle], foot, resting))
         moves.append(targets[-1] - at[:, foot.ankle])
     root += _smooth(np.mean(moves, 0))
@@ -55,7 +55,9 @@ def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     local = torch.from_numpy(figure.locals(world))
     rotvec = roma.rotmat_to_rotvec(local).numpy().astype(np.float32)
     moved = (root - figure.rest[0]).astype(np.float32)
-    return BodyMotion(body, rotvec, np.float32(shape), moved, np.arange(len(motion)) / motion.fps, motion.fps)
+    return BodyMotion(
+        body, rotvec, np.asarray(shape, np.float32), moved, np.arange(len(motion)) / motion.fps, motion.fps
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +203,7 @@ def _flat_where(turned: np.ndarray, where: np.ndarray) -> np.ndarray:
 def _held(at: np.ndarray, turned: np.ndarray, foot: _Foot, down: np.ndarray) -> np.ndarray:
     """Where an ankle (T, 3) is when its heel and ball rest where they are down."""
     held = at.copy()
-    runs = list(_runs(down.any(1)))
+    runs = list(_runs(down[:, 0] | down[:, 1]))
     for run in runs:
         point = int(down[run.start].argmax())
         pin = at[run.start] + turned[run.start] @ foot.points[point]
@@ -257,7 +259,7 @@ def _bend(foot: _Foot, target: np.ndarray, heads: np.ndarray, world: np.ndarray)
 
 
 def _knee_axis(thigh: np.ndarray, shin: np.ndarray, sideways: np.ndarray) -> np.ndarray:
-    """(T, 3) about which a knee bends, square to the thigh; of a straight leg ``sideways``. All are unit vectors."""
+    """Unit vectors (T, 3) about which a knee bends, square to the thigh; of a straight leg ``sideways``."""
     axis = np.cross(thigh, shin)
     axis += (STRAIGHT - (axis * sideways).sum(1)).clip(0)[:, None] * sideways
     axis -= (axis * thigh).sum(1, keepdims=True) * thigh
