@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from official import random_people, write_pickle
 from official import smpl as made_up_smpl
-from posed import gltf_globals, posed_person, skinned_by_hand, validator_says
+from posed import gltf_arrays, gltf_globals, posed_person, skinned_by_hand, validator_says
 from scipy.spatial import cKDTree
 
 from mpt.bodies import smpl
@@ -75,6 +75,29 @@ def test_weights_and_names_of_a_glb(tmp_path, pose):
     own = rig_of(pose, PLACE)
     assert set(pose.body.bones) - set(own.joints) == {"pelvis.L", "pelvis.R", "spine05"}  # as long as nothing
     assert own.skin_weight.shape[1] == 4
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_bones_lead_along_the_body_and_look_ahead(tmp_path, pose, names):
+    path = tmp_path / "person.glb"
+    path.write_bytes(rigged({"person": rig_of(pose, PLACE, names=names, rest="t-pose")}))
+    file = pygltflib.GLTF2().load(str(path))
+    bind = gltf_arrays(file, file.skins[0].inverseBindMatrices).reshape(-1, 4, 4).swapaxes(1, 2)
+    rest = dict(zip((file.nodes[joint].name for joint in file.skins[0].joints), np.linalg.inv(bind)))
+    called = mixamo(pose.body) if names == "mixamo" else {bone: bone for bone in pose.body.bones}
+    joints = {role: rest[called[bone]] for role, bone in pose.body.roles.items()}
+    for matrix in rest.values():
+        np.testing.assert_allclose(matrix[:3, :3].T @ matrix[:3, :3], np.eye(3), atol=1e-5)
+        assert np.linalg.det(matrix[:3, :3]) == pytest.approx(1, abs=1e-5)
+    for limb, way in (("shoulder", [1, 0, 0]), ("elbow", [1, 0, 0]), ("knee", [0, -1, 0])):
+        for side, out in zip(SIDES, ([1, 1, 1], [-1, 1, 1])):
+            axes = joints[f"{side}_{limb}"][:3, :3]
+            np.testing.assert_allclose(axes[:, 1], np.multiply(way, out), atol=0.15)  # twist bones
+            assert axes[2, 2] > 0.97  # z ahead
+    for part in ("pelvis", "spine1", "spine2", "neck", "head"):
+        assert joints[part][1, 1] > 0.7
+    for side in SIDES:
+        assert joints[f"{side}_ankle"][2, 1] > 0.7  # feet lead ahead
 
 
 def test_a_bone_that_a_pose_turns_is_kept_whatever_the_names(tmp_path, pose):
