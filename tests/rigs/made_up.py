@@ -10,70 +10,53 @@ import roma
 import torch
 
 SIDES = ("left", "right")
-MIDDLE = {
-    "hips": (None, (0, 1.0, 0)),
-    "spine": ("hips", (0, 1.1, -0.01)),
-    "spine1": ("spine", (0, 1.22, -0.02)),
-    "spine2": ("spine1", (0, 1.34, -0.02)),
-    "neck": ("spine2", (0, 1.5, -0.03)),
-    "head": ("neck", (0, 1.6, 0)),
-    "head_end": ("head", (0, 1.8, 0)),
+PLACES = {
+    "floor": (0, 0, 0),
+    "hips": (0, 1.0, 0),
+    "spine": (0, 1.1, -0.01),
+    "spine1": (0, 1.22, -0.02),
+    "spine2": (0, 1.34, -0.02),
+    "neck": (0, 1.5, -0.03),
+    "neck2": (0, 1.55, -0.02),
+    "head": (0, 1.6, 0),
+    "top": (0, 1.8, 0),
+    "hip": (0.09, 0.93, 0.01),
+    "knee": (0.1, 0.5, 0.02),
+    "ankle": (0.11, 0.09, -0.03),
+    "toe": (0.13, 0.02, 0.1),
+    "toes": (0.13, 0.01, 0.17),
+    "collar": (0.05, 1.45, 0),
+    "shoulder": (0.18, 1.46, -0.02),
+    "elbow": (0.45, 1.46, -0.03),
+    "wrist": (0.7, 1.46, 0.0),
+    "thumb1": (0.73, 1.45, 0.03),
+    "index1": (0.8, 1.46, 0.03),
+    "index2": (0.84, 1.46, 0.03),
+    "middle1": (0.8, 1.46, 0.005),
+    "middle2": (0.845, 1.46, 0.005),
 }
-LEFT = {
-    "hip": ("hips", (0.09, 0.93, 0.01)),
-    "knee": ("hip", (0.1, 0.5, 0.02)),
-    "ankle": ("knee", (0.11, 0.09, -0.03)),
-    "toe": ("ankle", (0.13, 0.02, 0.1)),
-    "toe_end": ("toe", (0.13, 0.01, 0.17)),
-    "collar": ("spine2", (0.05, 1.45, 0)),
-    "shoulder": ("collar", (0.18, 1.46, -0.02)),
-    "elbow": ("shoulder", (0.45, 1.46, -0.03)),
-    "wrist": ("elbow", (0.7, 1.46, 0.0)),
-    "thumb1": ("wrist", (0.73, 1.45, 0.03)),
-    "index1": ("wrist", (0.8, 1.46, 0.03)),
-    "index2": ("index1", (0.84, 1.46, 0.03)),
-    "middle1": ("wrist", (0.8, 1.46, 0.005)),
-    "middle2": ("middle1", (0.845, 1.46, 0.005)),
-}
-"""Role -> the one above it, and its place in a T-pose, metres, y up, facing +z."""
-MIXAMO = dict(
-    zip(
-        [*MIDDLE, *LEFT],
-        [
-            "Hips",
-            "Spine",
-            "Spine1",
-            "Spine2",
-            "Neck",
-            "Head",
-            "HeadTop_End",
-            "{}UpLeg",
-            "{}Leg",
-            "{}Foot",
-            "{}ToeBase",
-            "{}Toe_End",
-            "{}Shoulder",
-            "{}Arm",
-            "{}ForeArm",
-            "{}Hand",
-            "{}HandThumb1",
-            "{}HandIndex1",
-            "{}HandIndex2",
-            "{}HandMiddle1",
-            "{}HandMiddle2",
-        ],
-    )
-)
+"""Where joints are in a T-pose, metres, y up, facing +z; of those with a side the left one's."""
+HAND = ("wrist", "thumb1", "index1", "index2", "middle1", "middle2")
 ARMS_DOWN = np.radians(45)
+
+MIXAMO = (
+    "Hips:hips (Spine:spine (Spine1:spine1 (Spine2:spine2 (Neck:neck (Head:head (HeadTop_End:top)) "
+    "{}Shoulder:collar ({}Arm:shoulder ({}ForeArm:elbow ({}Hand:wrist ({}HandThumb1:thumb1 "
+    "{}HandIndex1:index1 ({}HandIndex2:index2) {}HandMiddle1:middle1 ({}HandMiddle2:middle2))))))))"
+    " {}UpLeg:hip ({}Leg:knee ({}Foot:ankle ({}ToeBase:toe ({}Toe_End:toes)))))"
+)
+"""A skeleton as text: a joint's name, where it is (``hip+knee`` between two), and in brackets what hangs on it.
+{} is Left or Right, {l} left, {L} L, {s} l; what has a side comes twice.
+"""
 
 
 @dataclass
 class Skeleton:
-    """J joints at rest by role; places (J, 3) and frames (J, 3, 3) of their axes in the file's world."""
+    """J joints at rest; places (J, 3) and frames (J, 3, 3) of their axes in the file's world."""
 
-    roles: list[str]
     names: list[str]
     parents: list[int]
+    roles: list[str]  # "left_hip", "spine"; of a joint between two both
     places: np.ndarray
     frames: np.ndarray
 
@@ -81,50 +64,73 @@ class Skeleton:
         return self.roles.index(role)
 
 
-def person(
-    called: dict[str, str] | None = None,
-    prefix: str = "mixamorig:",
-    arms_down: float = 0.0,
-    stature: float = 1.0,
-) -> Skeleton:
-    """Somebody in a T-pose, or with the arms lowered by an angle; frames parallel to the axes.
+def person(told: str = MIXAMO, *, prefix: str = "", arms_down: float = 0.0, stature: float = 1.0) -> Skeleton:
+    """Somebody in a T-pose, or with the arms lowered by an angle; frames parallel to the axes."""
+    joints: list[tuple[str, int, str]] = []
+    _branches(told, [(-1, "")], joints)
+    places = np.stack([_place(role, arms_down) for _, _, role in joints])
+    frames = np.tile(np.eye(3), (len(joints), 1, 1))
+    names, parents, roles = map(list, zip(*joints))
+    return Skeleton([prefix + name for name in names], parents, roles, stature * places, frames)
 
-    called: a name for each role, "{}" standing for Left and Right.
-    """
-    called = called or MIXAMO
-    above, places, names = {}, {}, {}
-    for role, (parent, place) in MIDDLE.items():
-        above[role], places[role], names[role] = parent, np.array(place, float), called[role]
-    for side, sign in zip(SIDES, (1, -1)):
-        for role, (parent, place) in LEFT.items():
-            one = f"{side}_{role}"
-            above[one] = parent if parent in MIDDLE else f"{side}_{parent}"
-            places[one] = np.array(place) * [sign, 1, 1]
-            names[one] = called[role].format(side.title(), side, side[0].upper(), side[0])
-        shoulder = places[f"{side}_shoulder"]
-        turn = turned("z", -sign * arms_down)
-        for role in list(LEFT)[list(LEFT).index("elbow") :]:
-            one = f"{side}_{role}"
-            places[one] = shoulder + turn @ (places[one] - shoulder)
-    roles = list(places)
-    parents = [-1 if above[role] is None else roles.index(above[role]) for role in roles]
-    frames = np.tile(np.eye(3), (len(roles), 1, 1))
-    return Skeleton(
-        roles,
-        [prefix + names[role] for role in roles],
-        parents,
-        stature * np.stack(list(places.values())),
-        frames,
-    )
+
+def _branches(told: str, parents: list[tuple[int, str]], joints: list[tuple[str, int, str]]) -> None:
+    """Add the joints of a text below others, of which each has its side."""
+    at = 0
+    while at < len(told):
+        end = min((told.find(sign, at) for sign in " (" if told.find(sign, at) >= 0), default=len(told))
+        name, _, place = told[at:end].partition(":")
+        inside, after = "", end
+        if told[end : end + 2].strip().startswith("("):
+            begin = told.index("(", end)
+            after = begin + _length(told[begin:])
+            inside = told[begin + 1 : after - 1]
+        if name.strip():
+            added = []
+            for parent, side in parents:
+                for own in [side] if side or "{" not in name else SIDES:
+                    called = name.format(own.title(), l=own, L=own[:1].upper(), s=own[:1])
+                    role = "+".join(
+                        f"{own}_{part}" if own and part not in MIDLINE else part for part in place.split("+")
+                    )
+                    joints.append((called, parent, role))
+                    added.append((len(joints) - 1, own))
+            _branches(inside, added, joints)
+        at = max(after, at + 1)
+
+
+MIDLINE = tuple(PLACES)[:9]
+
+
+def _length(told: str) -> int:
+    """Of a text in brackets."""
+    depth = 0
+    for at, sign in enumerate(told):
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if not depth:
+            return at + 1
+    raise ValueError(told)
+
+
+def _place(role: str, arms_down: float) -> np.ndarray:
+    if "+" in role:
+        return np.mean([_place(part, arms_down) for part in role.split("+")], 0)
+    side, _, part = role.rpartition("_")
+    mirror = np.array([-1.0 if side == "right" else 1, 1, 1])
+    place = np.array(PLACES[part]) * mirror
+    if part in ("elbow", *HAND):
+        shoulder = np.array(PLACES["shoulder"]) * mirror
+        place = shoulder + turned("z", -mirror[0] * arms_down) @ (place - shoulder)
+    return place
 
 
 def along_y(skeleton: Skeleton) -> Skeleton:
     """The same with frames as Blender's bones have: y along the bone, rolled at random."""
     generator = np.random.default_rng(3)
-    for joint in range(len(skeleton.roles)):
+    for joint in range(len(skeleton.names)):
         below = [child for child, parent in enumerate(skeleton.parents) if parent == joint]
         way = skeleton.places[below[0]] - skeleton.places[joint] if below else np.array([0, 1.0, 0])
-        y = way / np.linalg.norm(way)
+        y = way / max(np.linalg.norm(way), 1e-9) if way.any() else np.array([0, 1.0, 0])
         x = np.cross(y, generator.normal(size=3))
         x /= np.linalg.norm(x)
         skeleton.frames[joint] = np.column_stack([x, y, np.cross(x, y)])
@@ -150,31 +156,26 @@ class Gltf:
         views, accessors = self.header.setdefault("bufferViews", []), self.header.setdefault("accessors", [])
         views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": array.nbytes})
         self.data += array.tobytes()
-        accessors.append(
-            {
-                "bufferView": len(views) - 1,
-                "componentType": types[array.dtype.str],
-                "count": len(array),
-                "type": kind,
-            }
-            | told
-        )
+        told |= {"componentType": types[array.dtype.str], "count": len(array), "type": kind}
+        accessors.append({"bufferView": len(views) - 1} | told)
         return len(accessors) - 1
 
+    def text(self, **buffer: Any) -> str:
+        """The JSON, indented as people write it, with numbers as people write them."""
+        self.header["buffers"] = [{"byteLength": len(self.data)} | buffer]
+        text = json.dumps(self.header, indent=1, ensure_ascii=False)
+        return text.replace('Factor": 0.25', 'Factor": 2.50e-1')
+
     def glb(self) -> bytes:
-        """Its bytes, the JSON indented as people write it, with numbers as people write them."""
-        header = self.header | {"buffers": [{"byteLength": len(self.data)}]}
-        text = (
-            json.dumps(header, indent=1, ensure_ascii=False)
-            .replace('Factor": 0.25', 'Factor": 2.50e-1')
-            .encode()
-        )
-        text += b" " * (-len(text) % 4)
-        data = bytes(self.data) + b"\0" * (-len(self.data) % 4)
-        chunks = (
-            struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(data), b"BIN\0") + data
-        )
-        return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+        text = self.text().encode()
+        return glb(text + b" " * (-len(text) % 4), bytes(self.data) + b"\0" * (-len(self.data) % 4))
+
+
+def glb(text: bytes, data: bytes | None, more: bytes = b"") -> bytes:
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    if data is not None:
+        chunks += struct.pack("<I4s", len(data), b"BIN\0") + data
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks) + len(more)) + chunks + more
 
 
 def character(skeleton: Skeleton, *, armature: np.ndarray | None = None, unit: float = 1.0) -> Gltf:
@@ -183,7 +184,7 @@ def character(skeleton: Skeleton, *, armature: np.ndarray | None = None, unit: f
     armature: (3, 3) of the node above all joints, and how many metres its unit has: the mesh is in its axes.
     """
     armature = np.eye(3) if armature is None else armature
-    bound = np.tile(np.eye(4), (len(skeleton.roles), 1, 1))  # joints in the armature's axes
+    bound = np.tile(np.eye(4), (len(skeleton.names), 1, 1))  # joints in the armature's axes
     bound[:, :3, :3] = armature.T @ skeleton.frames
     bound[:, :3, 3] = skeleton.places @ armature / unit
     nodes: list[dict] = [
@@ -192,12 +193,9 @@ def character(skeleton: Skeleton, *, armature: np.ndarray | None = None, unit: f
     for joint, parent in enumerate(skeleton.parents):
         local = bound[joint] if parent < 0 else np.linalg.inv(bound[parent]) @ bound[joint]
         below = [1 + child for child, above in enumerate(skeleton.parents) if above == joint]
-        node = {
-            "name": skeleton.names[joint],
-            "translation": local[:3, 3].tolist(),
-            "rotation": quaternion(local[:3, :3]),
-        }
-        nodes.append(node | ({"children": below} if below else {}))
+        node = {"name": skeleton.names[joint], "translation": local[:3, 3].tolist()}
+        node |= {"rotation": quaternion(local[:3, :3])} | ({"children": below} if below else {})
+        nodes.append(node)
     nodes.append({"name": "Body", "mesh": 0, "skin": 0})
 
     file = Gltf({"asset": {"version": "2.0", "generator": "somebody's exporter"}, "scene": 0})
@@ -217,14 +215,13 @@ def character(skeleton: Skeleton, *, armature: np.ndarray | None = None, unit: f
         "material": 0,
     }
     inverse = np.linalg.inv(bound).swapaxes(1, 2).astype("<f4").reshape(-1, 16)
+    skin = {"joints": list(range(1, len(nodes) - 1)), "inverseBindMatrices": file.add(inverse, "MAT4")}
     file.header |= {
         "scenes": [{"nodes": [0, len(nodes) - 1]}],
         "nodes": nodes,
         "materials": [{"name": "Stoff für Ärmel", "pbrMetallicRoughness": {"roughnessFactor": 0.25}}],
         "meshes": [{"primitives": [primitive]}],
-        "skins": [
-            {"joints": list(range(1, len(nodes) - 1)), "inverseBindMatrices": file.add(inverse, "MAT4")}
-        ],
+        "skins": [skin],
     }
     return file
 

@@ -380,16 +380,13 @@ def _bind(
     file: GltfFile, nodes: Nodes, skins: Sequence[_Skin], joints: list[int], parents: list[int]
 ) -> np.ndarray | None:
     """(J, 4, 4) joints in the axes of the mesh that was bound to them, by the skin that knows most of them."""
+    if not _invertible(nodes.world[joints]):
+        return None
     index = {joint: k for k, joint in enumerate(joints)}
     for skin in sorted(skins, key=lambda skin: -len(index.keys() & set(skin.joints))):
         inverse = file.matrices(skin.matrices, len(skin.joints))
         own = [k for k, joint in enumerate(skin.joints) if joint in index]
-        if (
-            inverse is None
-            or not own
-            or not _invertible(inverse[own])
-            or not _invertible(nodes.world[joints])
-        ):
+        if inverse is None or not own or not _invertible(inverse[own]):
             continue
         known = {index[skin.joints[k]]: np.linalg.inv(inverse[k]) for k in own}
         one = next(iter(known))
