@@ -45,7 +45,7 @@ MIXAMO = (
     "{}HandIndex1:index1 ({}HandIndex2:index2) {}HandMiddle1:middle1 ({}HandMiddle2:middle2))))))))"
     " {}UpLeg:hip ({}Leg:knee ({}Foot:ankle ({}ToeBase:toe ({}Toe_End:toes)))))"
 )
-"""A skeleton as text: a joint's name, where it is (``hip+knee`` between two), and in brackets what hangs on it.
+"""A skeleton as text: a joint's name, where it is (``hip+knee`` between two), in brackets what hangs on it.
 {} is Left or Right, {l} left, {L} L, {s} l; what has a side comes twice.
 """
 
@@ -148,6 +148,7 @@ class Gltf:
 
     header: dict[str, Any] = field(default_factory=dict)
     data: bytearray = field(default_factory=bytearray)
+    more_buffers: list[dict] = field(default_factory=list)
 
     def add(self, array: np.ndarray, kind: str, **told: Any) -> int:
         """The number of a new accessor."""
@@ -162,7 +163,7 @@ class Gltf:
 
     def text(self, **buffer: Any) -> str:
         """The JSON, indented as people write it, with numbers as people write them."""
-        self.header["buffers"] = [{"byteLength": len(self.data)} | buffer]
+        self.header["buffers"] = [{"byteLength": len(self.data)} | buffer, *self.more_buffers]
         text = json.dumps(self.header, indent=1, ensure_ascii=False)
         return text.replace('Factor": 0.25', 'Factor": 2.50e-1')
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ SIDES = ("left", "right")
 SAME = 0.005  # of a bone: bind pose and nodes agree on where it leads
 TOGETHER = 0.02  # of a leg: joints of clothes that have a skeleton of their own are no farther apart
 NEAR = 0.25  # of a leg: a joint so near above the hips moves with them, one at the feet is the ground
-LARGEST = 1e6
+LARGEST, SMALLEST = 1e6, 1e-24  # of what is somewhere; of a volume
 DEFORMING = ("DEF-", "ORG-")  # what Rigify calls the bones that carry the skin, and those that they follow
 VRM_LIMBS = {
     "UpperLeg": "hip",
@@ -324,13 +325,9 @@ def _skeleton(
     limbs = {limb: nodes.names[node] for limb, node in told.items() if node in index} | dict(joint_map)
     bind = _bind(file, nodes, skins, joints, parents)
     standing = nodes.world[joints]
-    if bind is not None:
-        try:
-            skeleton = _at_rest(file.path, joints, names, parents, bind, limbs)
-            if _agree(bind, standing, parents, skeleton):
-                return skeleton
-        except InputError:
-            pass
+    if bind is not None and _agree(bind, standing, parents):
+        with suppress(InputError):
+            return _at_rest(file.path, joints, names, parents, bind, limbs)
     return _at_rest(file.path, joints, names, parents, standing, limbs)
 
 
@@ -379,7 +376,7 @@ def _carrier(rig: Rig) -> int:
 def _bind(
     file: GltfFile, nodes: Nodes, skins: Sequence[_Skin], joints: list[int], parents: list[int]
 ) -> np.ndarray | None:
-    """(J, 4, 4) joints in the axes of the mesh that was bound to them, by the skin that knows most of them."""
+    """(J, 4, 4) joints in the axes of the mesh that was bound to them, by the skin that has most of them."""
     if not _invertible(nodes.world[joints]):
         return None
     index = {joint: k for k, joint in enumerate(joints)}
@@ -403,21 +400,20 @@ def _bind(
 def _invertible(matrices: np.ndarray) -> bool:
     with np.errstate(all="ignore"):
         volume = np.abs(np.linalg.det(matrices[:, :3, :3]))
-        known = np.abs(matrices).max(initial=0) < LARGEST and (matrices[:, 3] == [0, 0, 0, 1]).all()
-        return bool(known and (volume > 1e-24).all())
+        known = np.abs(matrices).max(initial=0) < LARGEST
+        affine = np.abs(matrices[:, 3] - [0, 0, 0, 1]).max(initial=0) < 1e-3
+        return bool(known and affine and (volume > SMALLEST).all())
 
 
-def _agree(bind: np.ndarray, standing: np.ndarray, parents: Sequence[int], skeleton: Skeleton) -> bool:
+def _agree(bind: np.ndarray, standing: np.ndarray, parents: Sequence[int]) -> bool:
     """Whether bones lead the same way from their parents, in the bind pose and as the nodes stand."""
-    if not _invertible(standing):
-        return False
-    joints = [joint for joint in skeleton.moving if joint != skeleton.carrier]
-    above = [parents[joint] for joint in joints]
-    one, other = ((np.linalg.inv(rest[above]) @ rest[joints])[:, :3, 3] for rest in (bind, standing))
-    mirrors = [np.linalg.det(rest[skeleton.carrier, :3, :3]) < 0 for rest in (bind, standing)]
+    inner = [joint for joint in range(len(parents)) if joint in parents and parents[joint] >= 0]
+    above = [parents[joint] for joint in inner]
+    one, other = ((np.linalg.inv(rest[above]) @ rest[inner])[:, :3, 3] for rest in (bind, standing))
     lengths = np.linalg.norm(other, axis=1)
-    near = np.linalg.norm(one - other, axis=1) <= SAME * np.maximum(lengths, 0.1 * lengths.max())
-    return bool(near.all()) and mirrors[0] == mirrors[1]
+    near = np.linalg.norm(one - other, axis=1) <= SAME * np.maximum(lengths, 0.1 * lengths.max(initial=0))
+    mirrors = np.linalg.det(bind[:, :3, :3]) * np.linalg.det(standing[:, :3, :3]) < 0
+    return bool(near.all() and not mirrors.any())
 
 
 def _places(nodes: Nodes, skeleton: Skeleton) -> dict[str, np.ndarray]:

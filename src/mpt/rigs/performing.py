@@ -1,8 +1,9 @@
 """A motion on a character of other proportions, bones and rest pose: an animation of its file.
 
-Limbs point where the person's do (``mpt.bodies.retarget.lay``), in the file's world, whatever way the character
-faces at rest. The hips go as far as legs of its own length would carry them; how high they are follows from
-the lowest of its joints, which is as far above its floor as the person's above his, times that length.
+Limbs point where the person's do (``mpt.bodies.retarget.lay``), in the file's world, whatever way the
+character faces at rest. The hips go as far as legs of its own length would carry them; how high they are
+follows from the lowest of its joints, which is as far above its floor as the person's above his, times that
+length.
 """
 
 from typing import NamedTuple
