@@ -95,6 +95,7 @@ def everything() -> dict[str, bytes | str | None]:
 OUTPUTS = {
     "reconstruct": (["photo.png", "--keypoints", "joints.json", "--model", "MODEL", "--out", "out"], [
         "out/photo/thesis.txt", "out/photo/overlay.png", "out/photo/result.json", "out/photo/.notes"]),
+    "animate": (["rig.glb", "--motion", "photo.bvh", "--out", "out.glb"], ["out.glb"]),
     "demo": (["--model", "MODEL", "--out", "out"], ["out/family.png"]),
     "prepare mocap": (["photo.bvh", "--out", "out"], ["out"]),
     "prepare hands": (["--samples", "10", "--out", "out"], ["out"]),
