@@ -2,8 +2,8 @@
 
 While a foot is said to rest, where its heel or toe is on the whole is where it stays. What both feet ask for
 moves the whole body, spread over the time between; what one of them asks for beyond that, its leg does, by
-hip and knee alone (two bones); the foot keeps its direction. Everything happens in camera axes: where the camera
-pans, what rests moves evenly.
+hip and knee alone (two bones); the foot keeps its direction. Everything happens in camera axes: where the
+camera pans, what rests moves evenly.
 
 Letters: F frames, B bones.
 """
@@ -38,9 +38,9 @@ class Rest(NamedTuple):
 
 
 def planted(motion: BodyMotion, contact: np.ndarray) -> BodyMotion:
-    """A motion whose resting feet rest. contact: (F, 4) probabilities for left heel, left toe, right heel, right toe.
+    """A motion whose resting feet rest; bodies without legs are left as they are.
 
-    Bodies without legs are left as they are.
+    contact: (F, 4) probabilities that left heel, left toe, right heel, right toe rest.
     """
     if "left_ankle" not in motion.body.roles or len(motion) < 3:
         return motion
@@ -67,11 +67,15 @@ def planted(motion: BodyMotion, contact: np.ndarray) -> BodyMotion:
 def foot_points(motion: BodyMotion) -> np.ndarray:
     """(F, 2, 2, 3) heel and toe of both sides, metres, in the motion's axes."""
     index = [motion.body.skeleton.joints.index(f"{side}_{point}") for side in SIDES for point in POINTS]
+    return joints_of(motion)[:, index].reshape(-1, 2, 2, 3)
+
+
+def joints_of(motion: BodyMotion) -> np.ndarray:
+    """(F, K, 3) the body's joints, metres, in the motion's axes."""
     body = motion.body.subset(torch.zeros(1, dtype=torch.long))
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec))
     shape, place = torch.from_numpy(motion.shape)[None], torch.from_numpy(np.float32(motion.translation_m))
-    joints = body(rotations, shape.float(), place).joints[:, index]
-    return joints.double().numpy().reshape(-1, 2, 2, 3)
+    return body(rotations, shape.float(), place).joints.double().numpy()
 
 
 def _rests(track: np.ndarray, contact: np.ndarray, rate: float) -> list[Rest]:
@@ -93,7 +97,7 @@ def _rests(track: np.ndarray, contact: np.ndarray, rate: float) -> list[Rest]:
 
 
 def _body_shift(wanted: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-    """(F, 3) by which the whole body moves: the mean of what its resting feet want, evenly on between rests."""
+    """(F, 3) by which the whole body moves: the mean of what its resting feet want, evenly on between."""
     total = weight.sum(1)
     known = total > 0
     if not known.any():
@@ -124,14 +128,15 @@ def _eased(weight: np.ndarray, length: float) -> np.ndarray:
         known = np.flatnonzero(weight[:, side])
         if len(known):
             after = np.searchsorted(known, frames).clip(0, len(known) - 1)
-            apart = np.minimum(np.abs(known[after] - frames), np.abs(known[np.maximum(after - 1, 0)] - frames))
+            before = np.maximum(after - 1, 0)
+            apart = np.minimum(np.abs(known[after] - frames), np.abs(known[before] - frames))
             out[:, side] = 0.5 + 0.5 * np.cos(np.pi * np.minimum(apart / max(length, 1.0), 1))
     return out
 
 
 def reached(motion: BodyMotion, shift: np.ndarray) -> BodyMotion:
-    """The same with each ankle moved by shift (F, 2, 3), left and right, as far as legs reach, by hip and knee;
-    feet keep their direction, knees the plane in which they bend.
+    """The same with each ankle moved by shift (F, 2, 3), left and right, as far as legs reach, by hip and
+    knee; feet keep their direction, knees the plane in which they bend.
     """
     body, rotvec = motion.body, np.array(motion.rotvec)
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(rotvec))
@@ -155,7 +160,8 @@ def _reach(
     upper, lower = np.linalg.norm(knee - hip, axis=1), np.linalg.norm(ankle - knee, axis=1)
     way = ankle + shift[rows] - hip
     length = np.linalg.norm(way, axis=1).clip(1e-6)
-    far = length.clip(np.abs(upper - lower) * 1.01 + 1e-6, np.maximum(STRETCHED * (upper + lower), np.linalg.norm(ankle - hip, axis=1)))
+    longest = np.maximum(STRETCHED * (upper + lower), np.linalg.norm(ankle - hip, axis=1))
+    far = length.clip(np.abs(upper - lower) * 1.01 + 1e-6, longest)
     ahead = way / length[:, None]
     bent = (knee - hip) - ((knee - hip) * ahead).sum(1, keepdims=True) * ahead
     bent /= np.linalg.norm(bent, axis=1, keepdims=True).clip(1e-9)

@@ -42,8 +42,8 @@ def check_refines(temporal: TemporalModel, transformer: MeshTransformer, name: s
 
 @torch.inference_mode()
 def refined(track: Track, camera: Pinhole, temporal: TemporalModel, *, causal: bool = False) -> Track:
-    """A track in whose frames each mesh, place and spread is what all the frames about it tell, and the contact
-    of the feet with what they stand on.
+    """A track in whose frames each mesh, place and spread is what all the frames about it tell, and which of
+    the feet rest.
 
     ``causal``: nothing that comes after a frame is used for it.
     """
@@ -64,17 +64,15 @@ def as_lifted(track: Track, camera: Pinhole) -> Lifted:
     assert track.up is not None and track.up_std_deg is not None and track.joints3d_std_m is not None
     xy = camera.ray(track.joints2d_px[..., :2])[..., :2]
     points = np.concatenate([xy, track.joints2d_px[..., 2:]], -1)
-    parts = (
-        track.coarse, track.joints3d_std_m, track.translation_m, track.up, np.radians(track.up_std_deg), points,
-        track.times_s - track.times_s[0],
-    )  # fmt: skip
+    up_std, times_s = np.radians(track.up_std_deg), track.times_s - track.times_s[0]
+    parts = (track.coarse, track.joints3d_std_m, track.translation_m, track.up, up_std, points, times_s)
     tensors = [torch.from_numpy(np.ascontiguousarray(part, np.float32))[None] for part in parts]
     return Lifted(*tensors, torch.from_numpy(track.score > 0)[None])
 
 
 def _in_windows(temporal: TemporalModel, lifted: Lifted, causal: bool) -> Refined:
-    """Long clips in windows that overlap; the nearer to a window's middle a frame is, the more it counts there
-    (``causal``: the more frames come before it).
+    """Long clips in windows that overlap; the nearer to a window's middle a frame is, the more it counts
+    there (``causal``: the more frames come before it).
     """
     frames, transformer = lifted.times_s.shape[1], temporal.transformer
     if frames <= WINDOW:

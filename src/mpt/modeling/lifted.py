@@ -56,7 +56,7 @@ def lift(
     root: list[int],
     batch: int = 256,
 ) -> Single:
-    """Marginals (M, K, 2, S), joints (M, K, 3) and crops (M, 3: middle, half the side) on the plane -> meshes.
+    """Marginals (M, K, 2, S), joints (M, K, 3) and crops (M, 3: middle, half the side) on the plane -> said.
 
     root: the joints between which the mid-hip is. The model says where up is and how sure it is.
     """
@@ -81,8 +81,8 @@ def _lift(
 
 
 def place(joints: Tensor, points: Tensor, half: Tensor, guess: Tensor) -> Tensor:
-    """(M, 3) where joints (M, K, 3) about the root best project onto points (M, K, 3), as one photo's are placed:
-    those far off are left out once, and an absurd result is no better than the guess (M, 3).
+    """(M, 3) where joints (M, K, 3) about the root best project onto points (M, K, 3), as one photo's are
+    placed: those far off are left out once, and an absurd result is no better than the guess (M, 3).
     """
     seen, score = points[..., :2].double(), points[..., 2].double()
     joints, identity = joints.double(), torch.eye(3, dtype=torch.float64, device=points.device)

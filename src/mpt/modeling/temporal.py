@@ -3,8 +3,8 @@
 Where the mesh transformer sees a moment, this one sees what comes before and after. A frame is one token: the
 mesh that the frame gave, where it is, and what of the 2D joints it does not explain. Out come the mesh made
 better, the way through the room, one shape, and which parts of the feet rest. Time is told in seconds, by
-rotary position: any frame rate, gaps, clips of any length. Everything is told in the axes of a camera aimed at
-the person's mean place, so that where in the picture somebody moves makes no difference.
+rotary position: any frame rate, gaps, clips of any length. Everything is told in the axes of a camera aimed
+at the person's mean place, so that where in the picture somebody moves makes no difference.
 
 Letters: N clips, F frames, K joints, C coarse vertices, D width, H heads, S shape components.
 """
@@ -47,8 +47,8 @@ class Refined(NamedTuple):
 
 
 class TemporalTransformer(nn.Module):
-    """``regressor`` (K, C): the joints of a coarse mesh, as the mesh transformer has them; ``root``: the joints
-    between which the mid-hip is.
+    """``regressor`` (K, C): the joints of a coarse mesh, as the mesh transformer has them; ``root``: the
+    joints between which the mid-hip is.
     """
 
     regressor: Tensor
@@ -169,8 +169,9 @@ BLENDED_S = (0.05, 0.04, 0.15)
 class _Blend(nn.Module):
     """What frames say, blended over time: (N, F, F) weights whose rows sum to one, for mesh, way and depth.
 
-    A correction alone cannot take away what trembles: it would have to say it again, vertex by vertex. So each
-    frame takes what the frames about it said, the nearer and the surer the more; how far, it tells by itself.
+    A correction alone cannot take away what trembles: it would have to say it again, vertex by vertex. So
+    each frame takes what the frames about it said, the nearer and the surer the more; how far, it tells by
+    itself.
     """
 
     def __init__(self, width: int) -> None:
@@ -203,7 +204,7 @@ def _rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _slopes(times_s: Tensor, present: Tensor, keep: Tensor | None) -> Tensor:
-    """(N, F, F): rows that give how fast something changes, a second, by the line through what is near in time."""
+    """(N, F, F): rows that give how fast something changes, a second: the line's through what is near."""
     apart = times_s[:, None] - times_s[:, :, None]  # of each frame (rows) to all others
     weight = (-(apart / SLOPE_S).square() / 2).exp() * present[:, None]
     if keep is not None:

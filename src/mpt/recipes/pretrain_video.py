@@ -1,6 +1,6 @@
-"""Pre-training of the temporal transformer on motion capture alone, above a mesh transformer that stays (ours).
+"""Pre-training of the temporal transformer on motion capture alone, above a mesh transformer (ours).
 
-    motion -> clips -> the mesh transformer, frame by frame -> the temporal transformer -> one person who moves
+    motion -> clips -> the mesh transformer, frame by frame -> the temporal transformer -> one who moves
 
 The mesh transformer's answers take most of a step on a CPU. So they are made for many steps at once, and each
 clip is looked at several times, every time with other frames missing.
@@ -189,8 +189,8 @@ def pretrain_video(
     )
     console.print(
         f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters above {model_below.name}, "
-        f"{float(train_paths.seconds.sum()) / 60:.0f} minutes of motion, {steps:,} steps of {config.batch_size} clips on "
-        f"{accelerator.device}; frame by frame "
+        f"{float(train_paths.seconds.sum()) / 60:.0f} minutes of motion, {steps:,} steps of "
+        f"{config.batch_size} clips on {accelerator.device}; frame by frame "
         + "  ".join(f"{name} {value:.1f}" for name, value in before.items()),
         highlight=False,
     )
@@ -212,8 +212,8 @@ def check_can_lift(model: checkpoint.Model) -> None:
         and set(CONTACTS) <= set(model.skeleton.joints)
     ):
         raise InputError(
-            f"{model.name}: films are refined above a model that reads one token for each joint, of people with "
-            "feet, and says how sure it is and where up is, as mpt-small does: give one of these"
+            f"{model.name}: films are refined above a model that reads one token for each joint, of people "
+            "with feet, and says how sure it is and where up is, as mpt-small does: give one of these"
         )
 
 
@@ -236,7 +236,7 @@ def as_lifted(lifted: Lifted, regressor: Tensor, root: tuple[int, ...]) -> Refin
 
 def measured(said: Refined, sample: Sample, regressor: Tensor, feet: Sequence[int]) -> dict[str, float]:
     """Errors in mm: MPJPE about the mid-hip and after Procrustes, of COCO's 17; acceleration a frame^2 and
-    resting feet a frame at 30 fps, both in the camera's axes; depth in percent; contacts found rightly, percent.
+    resting feet a frame at 30 fps, both in the camera's axes; depth, and contacts found rightly, in percent.
     """
     coco = slice(17)
     joints = regressor @ sample.coarse
