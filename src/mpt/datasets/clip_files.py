@@ -49,7 +49,7 @@ def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Clips:
     if found != wanted:
         raise InputError(
             f"{path}: its clips are of the body {about.get('body')} with the joints of {found[1]} and maps "
-            f"of {found[2]} pixels, not of {body.name} with those of {wanted[1]} and maps of {wanted[2]}; make "
-            "them again with `mpt prepare sightings --frames 40`"
+            f"of {found[2]} pixels, not of {body.name} with those of {wanted[1]} and maps of {wanted[2]}; "
+            "make them again with `mpt prepare sightings --frames 40`"
         )
     return clips

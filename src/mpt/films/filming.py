@@ -211,8 +211,8 @@ def embodied(
     feet: Feet = "planted",
     progress: Progress = silent,
 ) -> list[FilmPerson]:
-    """Tracks smoothed, with gaps bridged, and a body laid on each, in files of an empty folder; where the model
-    that smooths them says that feet rest, they do.
+    """Tracks smoothed, with gaps bridged, and a body laid on each, in files of an empty folder; where the
+    model that smooths them says that feet rest, they do.
 
     Ctrl-C and a full disk end it early: what is done is kept, and a note says so.
     """
@@ -314,8 +314,8 @@ def _records(track: Track, rotvec: np.ndarray, translation_m: np.ndarray, kind: 
 
 
 def smoother(smooth: Smooth, watched: Watched, reconstructor: Reconstructor) -> Refine:
-    """What a way of smoothing does to the tracks of a film. Raises InputError where the model that refines over
-    time is not one for this model's meshes.
+    """What a way of smoothing does to the tracks of a film. Raises InputError where the model that refines
+    over time is not one for this model's meshes.
     """
     if smooth in ("model", "causal"):
         temporal = temporal_model()
