@@ -108,8 +108,8 @@ class Reconstruct:
     """Where the transformer runs; auto takes CUDA where there is one."""
     smooth: Literal["model", "causal", "filter", "none"] = "model"
     """What is done to a film's bodies over time. model: a network that was pre-trained on motion takes
-    together what the frames before and after say. causal: only those before, as for a live picture. filter: what
-    trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
+    together what the frames before and after say. causal: only those before, as for a live picture. filter:
+    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
     feet: Literal["planted", "free"] = "planted"
     """planted: a film's feet that the network takes to rest stay where they are. free: they may slide."""
     camera: Annotated[int | None, arg(metavar="NUMBER")] = None

@@ -4,6 +4,7 @@ FILE    safetensors: the tensors of Clips, all of one length; metadata: of which
 """
 
 import os
+from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -53,3 +54,12 @@ def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Clips:
             "make them again with `mpt prepare sightings --frames 40`"
         )
     return clips
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file holds clips, and may be written over."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False

@@ -67,7 +67,7 @@ def as_lifted(track: Track, camera: Pinhole) -> Lifted:
     up_std, times_s = np.radians(track.up_std_deg), track.times_s - track.times_s[0]
     parts = (track.coarse, track.joints3d_std_m, track.translation_m, track.up, up_std, points, times_s)
     tensors = [torch.from_numpy(np.ascontiguousarray(part, np.float32))[None] for part in parts]
-    return Lifted(*tensors, torch.from_numpy(track.score > 0)[None])
+    return Lifted._make([*tensors, torch.from_numpy(track.score > 0)[None]])
 
 
 def _in_windows(temporal: TemporalModel, lifted: Lifted, causal: bool) -> Refined:
@@ -92,4 +92,4 @@ def _in_windows(temporal: TemporalModel, lifted: Lifted, causal: bool) -> Refine
             share[start : start + WINDOW] += shared
         return (total / share)[None]
 
-    return Refined(*map(joined, said[:5]), said.shape.mean(0, keepdim=True))
+    return Refined._make([*map(joined, said[:5]), said.shape.mean(0, keepdim=True)])

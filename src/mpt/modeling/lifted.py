@@ -35,7 +35,7 @@ class Lifted(NamedTuple):
         """N * F single frames, one clip after another, with points (N, F, K, 3), times and present (N, F)."""
         n, frames = times_s.shape
         fold = [part.unflatten(0, (n, frames)) for part in single]
-        return bridged(Lifted(*fold, points, times_s, present))
+        return bridged(Lifted._make([*fold, points, times_s, present]))
 
 
 class Single(NamedTuple):
@@ -68,6 +68,8 @@ def _lift(
     transformer: MeshTransformer, seen: Tensor, points: Tensor, crop: Tensor, root: list[int]
 ) -> Single:
     said = transformer.coarsely(seen.float())
+    if said.joints_std is None or said.up is None or said.up_std is None:
+        raise ValueError("the transformer says neither how sure it is nor where up is")
     joints = said.regressed
     middle = joints[:, root].mean(1, keepdim=True)
     at = weak_perspective(middle, said.camera)[:, 0].clamp(-2, 2)
@@ -129,4 +131,4 @@ def bridged(lifted: Lifted) -> Lifted:
 
     said = [between(value) for value in lifted[:6]]
     said[5] = said[5] * torch.where(present[..., None, None], 1.0, said[5].new_tensor([1.0, 1.0, 0.0]))
-    return Lifted(*said, times, present)
+    return Lifted._make([*said, times, present])

@@ -193,7 +193,8 @@ class _Blend(nn.Module):
         score = torch.where(present[:, None, None], score, score - 4)
         if keep is not None:
             score = score.masked_fill(~keep, float("-inf"))
-        return score.softmax(-1).unbind(1)
+        of_mesh, of_way, of_depth = score.softmax(-1).unbind(1)
+        return of_mesh, of_way, of_depth
 
 
 def _rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -92,8 +92,10 @@ class Sample(NamedTuple):
     shape: Tensor  # (N, S)
     contact: Tensor  # (N, F, 4)
 
-    def __getitem__(self, rows) -> "Sample":
-        return Sample(Lifted(*(x[rows] for x in self.lifted)), *(x[rows] for x in self[1:]))
+    def rows(self, at: Tensor) -> "Sample":
+        """Those of the clips."""
+        lifted, *truth = self
+        return Sample._make([Lifted._make(x[at] for x in lifted), *(x[at] for x in truth)])
 
 
 def sampled(model: checkpoint.Model, clips: Clips) -> Sample:
@@ -102,7 +104,7 @@ def sampled(model: checkpoint.Model, clips: Clips) -> Sample:
         single = lift(model.transformer, *(x.flatten(0, 1) for x in clips[:3]), list(model.skeleton.root))
     n, frames = clips.times_s.shape
     single = [x.clone().unflatten(0, (n, frames)) for x in single]
-    lifted = Lifted(*single, clips.points, clips.times_s, clips.present)
+    lifted = Lifted._make([*single, clips.points, clips.times_s, clips.present])
     return Sample(lifted, clips.coarse.float(), clips.translation, clips.shape, clips.contact)
 
 
@@ -158,7 +160,7 @@ def pretrain_video(
             rows = torch.randint(
                 len(witnessed.shape), (config.batch_size,), generator=generator, device=generator.device
             )
-            sample = witnessed[rows]
+            sample = witnessed.rows(rows)
         else:
             sample = pool(generator, step)
         lifted = sample.lifted
@@ -170,14 +172,15 @@ def pretrain_video(
         causal = float(torch.rand((), generator=generator, device=generator.device)) < config.causal
         return objective(model(sample.lifted, causal=causal), sample, config.weights, regressor, feet)
 
-    def validate(model: TemporalTransformer) -> dict[str, float]:
+    def validate(model: torch.nn.Module) -> dict[str, float]:
         with torch.no_grad():
             model.eval()
             errors = measured(model(bridged(checked.lifted)), checked, regressor, feet)
             causal = measured(model(bridged(checked.lifted), causal=True), checked, regressor, feet)
         return errors | {f"causal_{name}": causal[name] for name in ("mpjpe", "acceleration")}
 
-    def save_model(model: TemporalTransformer) -> None:
+    def save_model(model: torch.nn.Module) -> None:
+        assert isinstance(model, TemporalTransformer)
         checkpoint.save_temporal(
             out / "model.safetensors", model, skeleton=body.skeleton, body=body.name, body_hash=body.hash,
             info={"recipe": asdict(config), "lift": model_below.name, "sequences": len(store.sequences)},
