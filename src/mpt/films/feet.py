@@ -25,16 +25,25 @@ RESTS = 0.5  # from this probability on
 SHORTEST_S = 0.1  # of a rest, and of a pause between two
 SPREAD_S = 0.12  # over which the body gives way to a foot
 MOST_M = 0.15  # by which a foot is moved; more is no rest
-PANS_M_S = 0.08  # a foot that is faster, on the whole, rests before a camera that moves
+PANS_M_S = 0.08  # where feet that rest are faster, on the whole, ...
+ALIKE = 0.8  # ... and their ways as much alike, the camera moves
 STRETCHED = 0.995  # of a leg's length, the farthest that it reaches
 
 
 class Rest(NamedTuple):
-    """A point of a foot that rests in frames ``start`` up to ``stop``; its mean way in them (F', 3)."""
+    """A point of a foot that rests in frames ``start`` up to ``stop``."""
 
+    side: int
     start: int
     stop: int
-    way: np.ndarray
+    way: np.ndarray  # (F', 3) where it is said to be
+    pace: np.ndarray  # (3,) metres that it moves evenly in a frame
+
+    def anchor(self, pans: bool) -> np.ndarray:
+        """(F', 3) where it stays; where the camera pans, what it seems to move by."""
+        t = np.arange(len(self.way)) - (len(self.way) - 1) / 2
+        evenly = t[:, None] * self.pace * pans
+        return np.median(self.way - evenly, 0) + evenly
 
 
 def planted(motion: BodyMotion, contact: np.ndarray) -> BodyMotion:
@@ -46,16 +55,19 @@ def planted(motion: BodyMotion, contact: np.ndarray) -> BodyMotion:
         return motion
     points = foot_points(motion)
     rate = max(motion.fps, 1.0)
+    rests = [
+        rest
+        for side in range(2)
+        for end in range(2)
+        for rest in _rests(side, points[:, side, end], contact[:, 2 * side + end], rate)
+    ]
+    pans = _pans(rests, rate)
     wanted, weight = np.zeros((len(motion), 2, 3)), np.zeros((len(motion), 2))
-    for side in range(2):
-        for end in range(2):
-            track = points[:, side, end]
-            for rest in _rests(track, contact[:, 2 * side + end], rate):
-                part = slice(rest.start, rest.stop)
-                off = rest.way - track[part]
-                if np.linalg.norm(off, axis=1).max() < MOST_M:
-                    wanted[part, side] += off
-                    weight[part, side] += 1
+    for rest in rests:
+        off = rest.anchor(pans) - rest.way
+        if np.linalg.norm(off, axis=1).max() < MOST_M:
+            wanted[rest.start : rest.stop, rest.side] += off
+            weight[rest.start : rest.stop, rest.side] += 1
     wanted /= np.maximum(weight, 1)[..., None]
     eased = _eased(np.minimum(weight, 1), SPREAD_S * rate)
     shift = _body_shift(wanted, np.minimum(weight, 1), SPREAD_S * rate)
@@ -78,22 +90,30 @@ def joints_of(motion: BodyMotion) -> np.ndarray:
     return body(rotations, shape.float(), place).joints.double().numpy()
 
 
-def _rests(track: np.ndarray, contact: np.ndarray, rate: float) -> list[Rest]:
-    """When a point (F, 3) rests, and where."""
+def _rests(side: int, track: np.ndarray, contact: np.ndarray, rate: float) -> list[Rest]:
+    """When a point (F, 3) rests."""
     least = max(2, round(SHORTEST_S * rate))
     rests = median_filter((contact >= RESTS).astype(np.uint8), 2 * (least // 2) + 1, mode="nearest")
     edges = np.flatnonzero(np.diff(np.concatenate([[0], rests, [0]])))
     found = []
     for start, stop in edges.reshape(-1, 2):
-        if stop - start < least:
-            continue
-        part = track[start:stop]
-        t = np.arange(stop - start) - (stop - start - 1) / 2
-        slope = (t[:, None] * (part - part.mean(0))).sum(0) / max((t**2).sum(), 1e-9)
-        pans = np.linalg.norm(slope) * rate > PANS_M_S and stop - start > 2 * least
-        middle = np.median(part - t[:, None] * slope * pans, 0)
-        found.append(Rest(int(start), int(stop), middle + t[:, None] * slope * pans))
+        if stop - start >= least:
+            way = track[start:stop]
+            t = np.arange(stop - start) - (stop - start - 1) / 2
+            pace = (t[:, None] * (way - way.mean(0))).sum(0) / (t**2).sum()
+            found.append(Rest(side, int(start), int(stop), way, pace))
     return found
+
+
+def _pans(rests: list[Rest], rate: float) -> bool:
+    """Whether the camera moves: what rests moves on the whole, and all of it alike."""
+    if not rests:
+        return False
+    length = np.array([len(rest.way) for rest in rests])
+    paces = rate * np.stack([rest.pace for rest in rests])
+    speed = np.linalg.norm((length[:, None] * paces).sum(0)) / length.sum()
+    alike = speed / max(float((length * np.linalg.norm(paces, axis=1)).sum() / length.sum()), 1e-9)
+    return bool(speed > PANS_M_S and alike > ALIKE)
 
 
 def _body_shift(wanted: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
