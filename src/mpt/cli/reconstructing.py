@@ -110,6 +110,9 @@ class Reconstruct:
     """What is done to a film's bodies over time. model: a network that was pre-trained on motion takes
     together what the frames before and after say. causal: only those before, as for a live picture. filter:
     what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
+    temporal: Annotated[str, arg(metavar="NAME|FILE|RUN")] = "mpt-video"
+    """The network that --smooth model and causal use: the one in the package, or one that `mpt pretrain
+    mpt-video` made."""
     feet: Literal["planted", "free"] = "planted"
     """planted: a film's feet that the network takes to rest stay where they are. free: they may slide."""
     camera: Annotated[int | None, arg(metavar="NUMBER")] = None
@@ -311,6 +314,7 @@ def _reconstruct_film(
             how=Saving(options.static, options.rest, options.names, options.scale, options.world),
             smooth=options.smooth,
             feet=options.feet,
+            temporal=options.temporal,
             focal_px=options.focal,
             focal_mm=options.focal_mm,
             fov_deg=options.fov,

@@ -107,7 +107,7 @@ def runpretraining(config: "PretrainConfig | VideoConfig", store: Path, out: Pat
         trial = f"mpt reconstruct photo.jpg --model {out}"
     else:
         pretrain_video(config, store, out, **how)
-        trial = f"mpt reconstruct film.mp4 --smooth {out}"
+        trial = f"mpt reconstruct film.mp4 --temporal {out}"
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
         print(f"{out}: trained; try it with `{trial}`")
     return OK

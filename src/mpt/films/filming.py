@@ -5,6 +5,7 @@ person is smoothed and given a body of one shape, in windows of some hundred fra
 reads the film a second time (``mpt.films.showing``). Memory does not grow with the length.
 """
 
+import os
 import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -209,6 +210,7 @@ def embodied(
     folder: Path,
     smooth: Smooth = "model",
     feet: Feet = "planted",
+    temporal: str | os.PathLike = "mpt-video",
     progress: Progress = silent,
 ) -> list[FilmPerson]:
     """Tracks smoothed, with gaps bridged, and a body laid on each, in files of an empty folder; where the
@@ -226,7 +228,7 @@ def embodied(
     kind = person_record(len(skeleton), len(body.bones), sure=config.spread, gravity=config.gravity)
     kept, shapes, fps = Records(folder, kind), [], watched.film.fps
     total, done = sum(map(len, watched.tracks)), 0
-    refine = smoother(smooth, watched, reconstructor)
+    refine = smoother(smooth, temporal, watched, reconstructor)
     try:
         for number, track in enumerate(watched.tracks):
             shapes.append(_shape_of(track, fitter, transformer))
@@ -313,14 +315,16 @@ def _records(track: Track, rotvec: np.ndarray, translation_m: np.ndarray, kind: 
     return records
 
 
-def smoother(smooth: Smooth, watched: Watched, reconstructor: Reconstructor) -> Refine:
+def smoother(
+    smooth: Smooth, temporal: str | os.PathLike, watched: Watched, reconstructor: Reconstructor
+) -> Refine:
     """What a way of smoothing does to the tracks of a film. Raises InputError where the model that refines
     over time is not one for this model's meshes.
     """
     if smooth in ("model", "causal"):
-        temporal = temporal_model()
-        check_refines(temporal, reconstructor.model.transformer, reconstructor.model.name)
-        return lambda track: refined(track, watched.camera, temporal, causal=smooth == "causal")
+        model = temporal_model(os.fspath(temporal))
+        check_refines(model, reconstructor.model.transformer, reconstructor.model.name)
+        return lambda track: refined(track, watched.camera, model, causal=smooth == "causal")
     if smooth == "filter":
         return lambda track: filtered(track, watched.film.fps)
     return lambda track: track

@@ -1,5 +1,6 @@
 """A film's folder of results: overlay.mp4, result.json, and files of each person's motion."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -36,6 +37,7 @@ def reconstruct_film(
     how: Saving | None = None,
     smooth: Smooth = "model",
     feet: Feet = "planted",
+    temporal: str | os.PathLike = "mpt-video",
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -61,7 +63,7 @@ def reconstruct_film(
         watched_at = time.perf_counter()
         if watched.ended:
             drop_ballast()
-        people = embodied(watched, reconstructor, scratch / "people", smooth, feet, progress)
+        people = embodied(watched, reconstructor, scratch / "people", smooth, feet, temporal, progress)
         drop_ballast()
         world = world_of_film(people)
         writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, progress)

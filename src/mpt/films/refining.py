@@ -22,8 +22,8 @@ WINDOW, STRIDE = 72, 36  # frames that are looked at together, and from one look
 
 
 @lru_cache(1)
-def temporal_model(name: str = "mpt-video") -> TemporalModel:
-    """The temporal model of that name, read once."""
+def temporal_model(name: str) -> TemporalModel:
+    """The temporal model of that name, file or run, read once."""
     return checkpoint.load_temporal(name)
 
 
