@@ -50,9 +50,8 @@ class Reconstruct:
     Each film gets overlay.mp4, result.json, and of each person over time person0.npz (joints, the body's
     pose and shape), person0.glb and person0.bvh (animated). Ctrl-C ends a film early, and keeps what is done.
 
-    Examples: mpt reconstruct holiday.jpg -o results
-              mpt reconstruct dance.mp4
-              mpt reconstruct --camera 0 --seconds 20
+    Example: mpt reconstruct holiday.jpg dance.mp4 -o results
+    Example: mpt reconstruct --camera 0 --seconds 20
     """
 
     photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FILM...")] = ()

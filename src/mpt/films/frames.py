@@ -10,6 +10,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,7 @@ FILMS = {
 """Endings of files that are taken for films whatever they hold."""
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FOLDER_FPS = 30.0
+TIMELESS = ("avi", "h264", "hevc", "m4v", "mjpeg")  # formats that do not tell when frames are shown
 SLOWEST, FASTEST = 0.01, 1000.0  # frames a second that are believed
 
 
@@ -190,11 +192,12 @@ class _File:
         number, start = -1, None
         with _opened(self.path) as container:
             stream = _video_of(container, self.path)
+            trusted = not self.fps_given and container.format.name not in TIMELESS
             for number, picture in enumerate(_pictures(container, stream)):
                 if picture.pixels is None:
                     broken.append(number)
                 at = number / self.fps
-                if picture.time_s is not None and not self.fps_given:
+                if trusted and picture.time_s is not None and math.isfinite(picture.time_s):
                     start = picture.time_s - at if start is None else start
                     at = picture.time_s - start
                 yield Frame(number, at, picture.pixels)
@@ -276,24 +279,39 @@ def _video_of(container: Any, path: Path) -> Any:
 
 
 def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
-    """The pictures of a stream; broken ones without pixels."""
-    av, packets, aspect = import_av(), container.demux(stream), _aspect_of(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError:  # the file ends here, whatever it had said
-            return
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            frames = [None]
-        for frame in frames:
-            if frame is None or frame.is_corrupt:
-                yield _Picture(None, None if frame is None else frame.time)
-            else:
-                yield _Picture(_upright(frame, aspect), frame.time)
+    """The pictures of a stream in the order in which they are shown; broken ones without pixels."""
+    aspect, lost = _aspect_of(stream), []  # when those that could not be decoded would have been shown
+    for packet in _packets(container, stream):
+        for frame in _decoded(packet):
+            if frame is None:
+                lost.append(_time_of(packet))
+                continue
+            for at in sorted(at for at in lost if frame.time is None or at < frame.time):
+                lost.remove(at)
+                yield _Picture(None, at)
+            yield _Picture(None if frame.is_corrupt else _upright(frame, aspect), frame.time)
+    for at in lost:
+        yield _Picture(None, at)
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Until the file ends, whatever it had said."""
+    packets, broken = container.demux(stream), import_av().error.FFmpegError
+    with suppress(broken):
+        yield from packets
+
+
+def _decoded(packet: Any) -> list[Any]:
+    """The frames that a packet completes; None for one that is broken."""
+    try:
+        return packet.decode()
+    except import_av().error.FFmpegError:
+        return [None]
+
+
+def _time_of(packet: Any) -> float:
+    """In seconds, as frames tell theirs; before all others, where nobody knows."""
+    return -math.inf if packet.pts is None else float(packet.pts * packet.time_base)
 
 
 def _upright(frame: Any, aspect: float) -> np.ndarray:
