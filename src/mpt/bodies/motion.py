@@ -33,3 +33,8 @@ class BodyMotion:
 
     def __getitem__(self, frame: int) -> BodyPose:
         return BodyPose(self.body, self.rotvec[frame], self.shape, self.translation_m[frame])
+
+
+def still(pose: BodyPose, fps: float = 30.0) -> BodyMotion:
+    """A pose as a motion of one frame."""
+    return BodyMotion(pose.body, pose.rotvec[None], pose.shape, pose.translation_m[None], np.zeros(1), fps)

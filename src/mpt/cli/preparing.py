@@ -164,7 +164,7 @@ class PrepareBody:
 
     def __call__(self) -> int:
         from mpt.bodies import read_body
-        from mpt.bodies.body import check_body_output
+        from mpt.bodies.body_files import check_body_output
 
         self._check()
         check_body_output(self.out)  # before the minutes that it takes

@@ -232,9 +232,8 @@ def _light(place: Backdrop, normals, gaze, key_seen, sky_seen, surface: Surface)
 def _bun(where: Chart, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A knot of hair behind the crown: world vertices, faces, chart fields."""
     skull = where.fields[:, Chart.HEAD] > 0.98
-    turn, shift, scale = roma.rigid_points_registration(
-        torch.from_numpy(where.fields[skull, :3]), torch.from_numpy(vertices[skull]), compute_scaling=True
-    )
+    here, there = (torch.from_numpy(points[skull]).float() for points in (where.fields[:, :3], vertices))
+    turn, shift, scale = roma.rigid_points_registration(here, there, compute_scaling=True)
     ball = trimesh.creation.icosphere(3)
     sphere = np.asarray(ball.vertices, np.float32)
     knot = sphere * np.float32([0.040, 0.038, 0.036]) + where.bun
