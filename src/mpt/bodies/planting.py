@@ -32,6 +32,8 @@ STRAIGHTEST = 0.995  # of a leg's length: so far it reaches
 def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     """The motion on a body of this shape (S,); it begins above the world's origin.
 
+    motion: of at least two frames. body: a person's, with heels among its joints.
+
     Raises InputError as ``retarget`` does.
     """
     figure = _Figure.of(body, shape)
