@@ -56,14 +56,14 @@ class Skeleton:
         rig: they stand y up, facing +z, and their legs are ``LEG_M`` long.
         turns: (J, 3, 3) orthogonal, of their frames then.
         carrier: the joint that moves the whole of the body.
-        moving: the joints that turn: carrier, and the ways from there to hands, toes and head.
+        between: the joints from the carrier to hands, toes and head.
     """
 
     nodes: list[int]
     rig: Rig
     turns: np.ndarray
     carrier: int
-    moving: list[int]
+    between: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,9 +225,12 @@ def _floats(node: Mapping[str, Any], name: str, default: list, count: int, numbe
 
 def _numbers(told: object, count: int, what: str) -> list[int]:
     """Numbers of things of which there are ``count``."""
-    if not isinstance(told, list) or not all(type(one) is int and 0 <= one < count for one in told):
-        raise InputError(f"the {what} are {told!r:.60}, which are not among its {count}; {AGAIN}")
-    return told
+    numbers: list[int] = []
+    for one in told if isinstance(told, list) else [told]:
+        if type(one) is not int or not 0 <= one < count:
+            raise InputError(f"{one!r:.60} is among the {what}, and it has {count} nodes; {AGAIN}")
+        numbers.append(one)
+    return numbers
 
 
 # ------------------------------------------------------------------------------------------------- skins
@@ -358,9 +361,9 @@ def _at_rest(
         )
     rig = read_rig(names, parents, offsets @ axes.T, limbs, name=str(path))
     carrier = _carrier(rig)
-    ways = [way_to(joint, parents) for joint in rig.roles.values()]
-    moving = {joint for way in ways if carrier in way for joint in way[way.index(carrier) :]}
-    return Skeleton(joints, rig, axes @ polar(rest[:, :3, :3]), carrier, sorted(moving))
+    ways = [way_to(joint, parents) for limb, joint in rig.roles.items() if not limb.endswith("finger")]
+    between = {joint for way in ways if carrier in way for joint in way[way.index(carrier) :]}
+    return Skeleton(joints, rig, axes @ polar(rest[:, :3, :3]), carrier, sorted(between))
 
 
 def _carrier(rig: Rig) -> int:

@@ -16,6 +16,7 @@ from mpt.bodies.retarget import Rig, lay, rig_of_motion
 from mpt.errors import InputError
 from mpt.mocap.motion import Motion
 from mpt.rigs.characters import SIDES, Character, Skeleton, feet_of, leg_of
+from mpt.rigs.fingers import lay_fingers, twisted, twists_of
 from mpt.rigs.glb_file import AGAIN, Channel, polar
 
 STANDING = ("ankle", "toe")  # whose joints carry the sole below them
@@ -49,9 +50,9 @@ def animated(character: Character, performance: Performance, name: str | None = 
     turned = motion.global_rotations()
     channels = []
     for skeleton in character.skeletons:
-        turns = _turns(skeleton, source, turned)
+        moving, turns = _turns(skeleton, source, turned)
         hips = _hips(character, skeleton, source, performance, turns)
-        channels += _channels(character, skeleton, turns, hips)
+        channels += _channels(character, skeleton, moving, turns, hips)
     called = _free_name(character, name or motion.name)
     try:
         return called, character.file.with_animation(called, performance.times_s, channels)
@@ -59,17 +60,19 @@ def animated(character: Character, performance: Performance, name: str | None = 
         raise InputError(f"{character.file.path}: {error}") from error
 
 
-def _turns(skeleton: Skeleton, source: Rig, turned: np.ndarray) -> np.ndarray:
-    """(T, J, 3, 3) world rotations of the character's joints since rest."""
+def _turns(skeleton: Skeleton, source: Rig, turned: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """The character's joints that turn, and (T, J, 3, 3) world rotations of all since rest."""
     rig = skeleton.rig
-    world = lay(turned, source, rig, skeleton.moving, rig.roles)
+    world = lay(turned, source, rig, skeleton.between, rig.roles)
     world[skeleton.carrier] = world[rig.trunk[0]]
-    still = np.broadcast_to(np.eye(3), (len(turned), 3, 3))
+    world |= lay_fingers(turned, source, rig, world)
+    for joint, start, end, part in twists_of(rig):
+        world[joint] = twisted(rig, start, end, world, part)
     turns: list[np.ndarray] = []
     for joint, parent in enumerate(rig.parents):
-        follows = turns[parent] if parent >= 0 else still
-        turns.append(world.get(joint, follows) if joint in skeleton.moving else follows)
-    return np.stack(turns, 1)
+        above = turns[parent] if parent >= 0 else np.broadcast_to(np.eye(3), (len(turned), 3, 3))
+        turns.append(world.get(joint, above))
+    return sorted({*world, *skeleton.between}), np.stack(turns, 1)
 
 
 def _hips(
@@ -123,13 +126,15 @@ def _chained(rig: Rig, turns: np.ndarray) -> np.ndarray:
     return places
 
 
-def _channels(character: Character, skeleton: Skeleton, turns: np.ndarray, hips: np.ndarray) -> list[Channel]:
+def _channels(
+    character: Character, skeleton: Skeleton, moving: list[int], turns: np.ndarray, hips: np.ndarray
+) -> list[Channel]:
     """How the nodes of the moving joints turn, and the one of the carrier goes."""
     rig, nodes, world = skeleton.rig, skeleton.nodes, character.nodes.world
     index = {node: joint for joint, node in enumerate(nodes)}
     frames = turns @ skeleton.turns  # (T, J, 3, 3)
     channels = []
-    for joint in skeleton.moving:
+    for joint in moving:
         above = character.nodes.parents[nodes[joint]]
         parent = rig.parents[joint]
         if joint == skeleton.carrier:
@@ -166,7 +171,7 @@ def _quaternions(turns: np.ndarray) -> np.ndarray:
 
 
 def _free_name(character: Character, name: str) -> str:
-    taken = {animation.get("name") for animation in character.file.objects("animations")}
+    taken = [animation.get("name") for animation in character.file.objects("animations")]
     other, number = name, 2
     while other in taken:
         other, number = f"{name} {number}", number + 1
