@@ -21,7 +21,7 @@ from rich.table import Table
 from mpt import bodies, checkpoint
 from mpt.biomechanics.table import columns
 from mpt.bodies.fitting import BodyFitter
-from mpt.bodies.motion import BodyMotion
+from mpt.bodies.motion import still
 from mpt.datasets.store import PoseStore
 from mpt.heatmaps import DETECTOR
 from mpt.recipes.evaluate import spread
@@ -65,10 +65,7 @@ def angles(fitter: BodyFitter, vertices: np.ndarray, std_m: np.ndarray) -> dict[
     for first in range(0, len(vertices), BATCH):
         some = slice(first, first + BATCH)
         for pose, std in zip(fitter(vertices[some]), std_m[some]):
-            still = BodyMotion(
-                pose.body, pose.rotvec[None], pose.shape, pose.translation_m[None], np.zeros(1), 30.0
-            )
-            told.append(columns(still, UPRIGHT, std[None]))
+            told.append(columns(still(pose), UPRIGHT, std[None]))
     at = list(told[0]).index("pelvis_rotation")
     return {name: np.concatenate([each[name] for each in told]) for name in list(told[0])[at:]}
 

@@ -103,7 +103,9 @@ class Track:
 
 
 def tracks(folder: Path) -> list[Track]:
-    """Everybody of one film's result, by number."""
+    """Everybody of one film's result, by number. Raises InputError where there is no result."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no result of this film; make it with `mpt reconstruct`")
     files = sorted(folder.glob("person*.npz"), key=lambda path: (len(path.name), path.name))
     return [Track.read(path) for path in files]
 

@@ -19,8 +19,8 @@ from mpt.saving import Saving, save_together
 from mpt.scenes import demo_scenes
 
 PICTURE = Path(__file__).parent / "pictures" / "blender.png"
-SIZE = (520, 440)
-SAMPLES = 48
+SIZE = (400, 400)
+SAMPLES = 32
 TURNS = {
     "lowerarm01.L": ("X", 70),
     "lowerarm01.R": ("X", 70),
@@ -72,9 +72,9 @@ def stage() -> None:
     scene.world.use_nodes = True
     scene.world.node_tree.nodes["Background"].inputs[0].default_value = (0.8, 0.85, 0.95, 1)
     scene.world.node_tree.nodes["Background"].inputs[1].default_value = 0.7
-    eye, aim = Vector((1.6, -6.0, 2.3)), Vector((0, 0, 0.75))
+    eye, aim = Vector((1.6, -6.0, 2.3)), Vector((0.1, 0, 0.72))
     bpy.ops.object.camera_add(location=eye, rotation=(aim - eye).to_track_quat("-Z", "Y").to_euler())
-    bpy.context.object.data.lens = 52
+    bpy.context.object.data.lens = 60
     scene.camera = bpy.context.object
     scene.render.engine = "CYCLES"
     scene.cycles.device, scene.cycles.samples = "CPU", SAMPLES
@@ -104,7 +104,7 @@ def drawn(armatures: list, path: Path) -> np.ndarray:
                     (first + 5, first + 1 + k, first + 1 + after),
                 ]
     bones.from_pydata(corners, [], faces)
-    bones.materials.append(plain("bone", (0.9, 0.35, 0.05)))
+    bones.materials.append(plain("bone", (0.8, 0.2, 0.0)))
     thing = bpy.data.objects.new("bones", bones)
     scene.collection.objects.link(thing)
     scene.render.filepath = str(path)
@@ -126,7 +126,7 @@ def plain(name: str, colour: tuple[float, float, float]):
 def glassy():
     """Skin through which bones are seen."""
     material = plain("skin", (0.31, 0.5, 0.76))
-    material.node_tree.nodes["Principled BSDF"].inputs["Alpha"].default_value = 0.5
+    material.node_tree.nodes["Principled BSDF"].inputs["Alpha"].default_value = 0.3
     return material
 
 

@@ -301,3 +301,5 @@ def test_a_file_that_is_no_film_s_person_is_refused_in_a_sentence(tmp_path):
     np.savez(tmp_path / "person0.npz", vertices=np.zeros(3))
     with pytest.raises(InputError, match="of a film's person were expected"):
         films.tracks(tmp_path)
+    with pytest.raises(InputError, match="there is no result of this film"):
+        films.tracks(tmp_path / "never")

@@ -95,6 +95,7 @@ def everything() -> dict[str, bytes | str | None]:
 OUTPUTS = {
     "reconstruct": (["photo.png", "--keypoints", "joints.json", "--model", "MODEL", "--out", "out"], [
         "out/photo/thesis.txt", "out/photo/overlay.png", "out/photo/result.json", "out/photo/.notes"]),
+    "animate": (["rig.glb", "--motion", "photo.bvh", "--out", "out.glb"], ["out.glb"]),
     "demo": (["--model", "MODEL", "--out", "out"], ["out/family.png"]),
     "prepare mocap": (["photo.bvh", "--out", "out"], ["out"]),
     "prepare hands": (["--samples", "10", "--out", "out"], ["out"]),
@@ -402,7 +403,7 @@ def test_a_file_of_the_longest_name_is_written():
 
 
 def test_the_bodies_of_the_package_are_bodies_and_a_model_is_none(model):
-    from mpt.bodies.body import check_body_output
+    from mpt.bodies.body_files import check_body_output
 
     packaged = Path(bodies.__file__).parents[1] / "data" / "anny-hand.safetensors"
     shutil.copy(packaged, "hand.safetensors")

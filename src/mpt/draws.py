@@ -25,8 +25,8 @@ class DrawsInTime(Draws):
     """Of clips' frames, one after another: the same distributions, and what is drawn of a frame lasts.
 
     Part of it stays for the whole clip, part for a time of the clip's own (smoothly or roughly, as clips
-    are), the rest is each frame's. What is drawn once for a sample (N) stays, but for what a whole person shares
-    (N, 1), which may change in the course of a second.
+    are), the rest is each frame's. What is drawn once for a sample (N) stays, but for what a whole person
+    shares (N, 1), which may change in the course of a second.
     """
 
     def __init__(self, times_s: Tensor, generator: torch.Generator | None = None) -> None:

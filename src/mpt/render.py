@@ -313,7 +313,7 @@ def _clay(normals: np.ndarray, gaze: np.ndarray, albedo: np.ndarray, openness: n
 
 
 def soft_clay(normals: np.ndarray, directions: np.ndarray, albedo: np.ndarray) -> np.ndarray:
-    """The same (M, 3) under an open sky; ``directions`` away from the eye, (M, 3) or (1, 3), of any length."""
+    """The same (M, 3) under an open sky; ``directions`` from the eye, (M, 3) or (1, 3), of any length."""
     return _clay(normals, _unit(directions), albedo, np.ones((len(normals), 1), np.float32))
 
 

@@ -107,8 +107,8 @@ def save(
         assert person.pose is not None
         place = _place(person, world)
         if ending in TABLES:
-            std = person.joints3d_std_m
-            write_whole(path, _table(path, still(person.pose), place, None if std is None else std[None]), ADVICE)
+            std = None if person.joints3d_std_m is None else person.joints3d_std_m[None]
+            write_whole(path, _table(path, still(person.pose), place, std), ADVICE)
         else:
             _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
         return

@@ -18,6 +18,8 @@ from mpt.biomechanics.table import csv as table
 from mpt.biomechanics.trc import trc as trc_of
 from mpt.bodies.motion import BodyMotion
 from mpt.errors import InputError
+from mpt.floor import World
+from mpt.saving import Saving, save_motion
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,17 @@ def test_frames_of_an_uneven_film_are_all_there():
     seen = [row["time"] for row in read if not np.isnan(row["nose_x"])]
     np.testing.assert_allclose(seen, times, atol=1e-6)
     assert np.all(np.diff([row["time"] for row in read]) > 0)
+
+
+def test_a_motion_is_saved_in_its_world_with_how_sure_it_is(tmp_path, away):
+    world = World(CAMERA.rotation, CAMERA.shift, "model", None)
+    std = np.full((4, len(away.body.skeleton)), 0.03)
+    for ending in ("trc", "c3d", "csv"):
+        save_motion(tmp_path / f"me.{ending}", away, Saving(), world=world, joints3d_std_m=std)
+    assert (tmp_path / "me.trc").read_bytes() == trc_of(away, CAMERA, "me.trc")
+    assert (tmp_path / "me.csv").read_bytes() == table(away, CAMERA, std)
+    points = read_c3d((tmp_path / "me.c3d").read_bytes())[1]
+    np.testing.assert_array_equal(points, read_c3d(c3d_of(away, CAMERA))[1])
 
 
 def test_a_hand_has_joints_and_no_angles():

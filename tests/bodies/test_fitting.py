@@ -6,8 +6,9 @@ import roma
 import torch
 from official import mano as made_up_mano
 from official import random_people, write_pickle
+from official import smpl as made_up_smpl
 
-from mpt.bodies import fitting, load, mano
+from mpt.bodies import fitting, load, mano, smpl
 from mpt.bodies.anny import random_pose
 from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.errors import InputError
@@ -62,6 +63,33 @@ def test_poses_that_change_the_shape_are_found_too(made_up):
     found = fitting.fit(made_up, vertices)
     assert off_mm(made_up, found, vertices).mean(1).max() < 0.05
     torch.testing.assert_close(found.shape, betas, rtol=0, atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def smpl_body(tmp_path_factory):
+    return smpl.read(write_pickle(tmp_path_factory.mktemp("smpl") / "SMPL_NEUTRAL.pkl", made_up_smpl()))
+
+
+def smpl_people(body, count, bend):
+    rotvec, betas, place = (torch.from_numpy(part).float() for part in random_people(count, 24))
+    rotvec[:, 1:] *= bend
+    rotvec[:, [body.bones.index(bone) for bone in body.bones if bone not in body.moving_bones]] = 0
+    return body(roma.rotvec_to_rotmat(rotvec), betas, place).vertices, betas
+
+
+def test_smpl_meshes_in_any_pose_give_back_their_shape(smpl_body):
+    vertices, betas = smpl_people(smpl_body, 4, 1.0)
+    moving = smpl_body.with_bones(smpl_body.moving_bones)
+    found = fitting.fit(moving, vertices)
+    assert off_mm(moving, found, vertices).mean(1).max() < 0.5
+    torch.testing.assert_close(found.shape, betas, rtol=0, atol=0.05)
+
+
+def test_smpl_people_who_bend_as_people_do_are_met_with_limits_too(smpl_body):
+    vertices, betas = smpl_people(smpl_body, 4, 0.2)
+    poses = fitting.BodyFitter(smpl_body)(vertices.numpy())
+    assert distance_mm(poses, vertices.numpy()).max() < 0.5
+    np.testing.assert_allclose([pose.shape for pose in poses], betas, atol=0.05)
 
 
 def test_a_noisy_mesh_is_fitted_as_well_as_its_truth_would(hand):

@@ -64,6 +64,17 @@ def test_a_left_hands_limits_are_those_of_a_right_ones_in_a_mirror(tmp_path):
     torch.testing.assert_close(penalty(left, seen), penalty(right, roma.rotvec_to_rotmat(rotvec)))
 
 
+def test_what_is_bent_is_the_axis_angle_from_the_mean():
+    limits = limits_of(load("anny"))
+    rotvec = torch.randn(500, 1, 3, generator=torch.Generator().manual_seed(2)).expand(
+        500, len(limits.mean), 3
+    )
+    rotvec = torch.cat([rotvec, rotvec * 1e-5, torch.zeros(1, len(limits.mean), 3)])
+    rotvec = rotvec[rotvec.norm(dim=2).amax(1) < 3.1]
+    found = limits.bent(roma.rotvec_to_rotmat(rotvec) @ limits.mean)
+    torch.testing.assert_close(found, rotvec, rtol=0, atol=2e-4)
+
+
 def test_the_equations_are_the_penaltys_derivatives():
     generator = torch.Generator().manual_seed(1)
     body = load("anny")

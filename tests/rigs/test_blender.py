@@ -15,7 +15,7 @@ from mpt.floor import World
 from mpt.rigs import fbx
 from mpt.rigs.gltf import rigged
 from mpt.rigs.rig import Place, rig_of
-from mpt.saving import Saving, save_motion
+from mpt.saving import Saving, save_motion, save_motions_together
 
 BLENDER = fbx._blender()
 pytestmark = pytest.mark.skipif(
@@ -149,6 +149,15 @@ def test_a_motion_moves_in_blender_as_the_body_does(tmp_path):
         for frame in (0, 7, 19):
             off = np.linalg.norm(seen[f"frame{frame}"][0] - vertices(motion[frame]), axis=1)
             assert off.mean() < 0.02 * MM and off.max() < 4 * MM
+
+
+def test_one_animation_moves_everybody(tmp_path):
+    motions = {"person0": moving(1, 20), "person1": moving(2, 20)}
+    save_motions_together(tmp_path / "everybody.glb", motions, Saving(), WORLD)
+    seen = seen_in_blender(tmp_path / "everybody.glb")
+    for frame in (0, 7, 19):
+        for skin, motion in zip(seen[f"frame{frame}"], motions.values()):
+            assert np.linalg.norm(skin - vertices(motion[frame]), axis=1).mean() < 0.02 * MM
 
 
 def test_a_bvh_stands_where_the_body_does(tmp_path, people):

@@ -12,8 +12,12 @@ import pytest
 import roma
 import torch
 import trimesh
+from official import as_published, h36m_regressor, write_pickle
+from official import smpl as made_up
 from posed import gltf_arrays, posed_person, skinned_by_hand, validator_says
 
+from mpt import bodies
+from mpt.bodies import smpl
 from mpt.bodies.motion import BodyMotion, still
 from mpt.errors import InputError
 from mpt.floor import World
@@ -233,3 +237,30 @@ def test_the_validator_of_gltf_is_silent(tmp_path, motion):
     path = tmp_path / "both.glb"
     save_motions_together(path, {"a": motion, "b": moving(2, 9)}, Saving(), WORLD, Lens(700.0, (640, 480)))
     assert validator_says(path) == []
+
+
+def test_skin_that_bends_by_its_pose_is_met_as_nearly_as_bones_can(tmp_path):
+    model = made_up()
+    write_pickle(tmp_path / "SMPL_FEMALE.pkl", as_published(model))
+    np.save(tmp_path / "h36m.npy", h36m_regressor(model, "left"))
+    smpl.build(
+        tmp_path / "SMPL_FEMALE.pkl", tmp_path / "smpl.safetensors", h36m_regressor=tmp_path / "h36m.npy"
+    )
+    body = bodies.load(tmp_path / "smpl.safetensors")
+    rng = np.random.default_rng(0)
+    limbs = 0.3 * np.sin(
+        np.linspace(0, 3, 12)[:, None, None] * rng.uniform(1, 3, (24, 1)) + rng.random((24, 3))
+    )
+    shape = np.zeros(body.shape_count, np.float32)
+    motion = BodyMotion(
+        body, limbs.astype(np.float32), shape, np.zeros((12, 3), np.float32), np.arange(12) / FPS, FPS
+    )
+    path, off = tmp_path / "person.glb", {}
+    for all_bones in (True, False):  # without them the skin stays as it rests
+        path.write_bytes(rigged({"person": rig_of(motion, PLACE, all_bones=all_bones)}))
+        skins = [
+            played(path, second)[0] - PLACE(motion[k].posed().vertices)
+            for k, second in enumerate(motion.times_s)
+        ]
+        off[all_bones] = np.linalg.norm(skins, axis=2)
+    assert off[True].mean() < 0.8 * off[False].mean()

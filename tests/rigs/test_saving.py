@@ -1,6 +1,7 @@
 """People of a photo as files: on a floor, apart, and under the camera that saw them."""
 
 import json
+import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.reconstruct import Reconstruction
 from mpt.results import Seconds, as_json, write_files, write_json
-from mpt.saving import Saving
+from mpt.saving import FORMATS, Saving, save_together
 from mpt.skeletons import SKELETONS
 
 SIZE = (640, 480)
@@ -243,6 +244,32 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path, two, monke
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     bodiless.save(tmp_path / "me.glb")  # then as it stands
     assert pygltflib.GLTF2().load(str(tmp_path / "me.glb")).skins == []
+
+
+@pytest.fixture
+def closed(tmp_path) -> Path:
+    """A folder in which nobody may write; for root, who may everywhere, a file that stands in its place."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o555)
+    if os.access(folder, os.W_OK):
+        folder.rmdir()
+        folder.write_text("no folder")
+    return folder
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, "static.glb"])
+def test_no_format_is_half_written_where_nothing_can_be(closed, two, monkeypatch, ending):
+    monkeypatch.setattr("mpt.saving.check_bpy", lambda: None)
+    monkeypatch.setattr("mpt.saving.fbx", lambda content, fps: content)
+    path = closed / f"person.{ending}"
+    with pytest.raises(InputError) as refused:
+        two[0].save(path, static=ending == "static.glb")
+    assert str(refused.value).startswith(f"{path}: cannot be written (")
+    assert str(refused.value).endswith("choose another folder")
+    with pytest.raises(InputError, match=r"everybody\.glb: cannot be written \("):
+        save_together(closed / "everybody.glb", two, Saving(), results.world_of_people(two))
+    assert [path for path in closed.parent.rglob("*") if path != closed] == []
 
 
 def test_hands_are_apart_as_photographed_and_have_no_floor(tmp_path):

@@ -25,11 +25,14 @@ STILL_M_S = 0.25  # a heel or ball that is slower may be down, ...
 LOW_M = 0.045  # ... where it is no higher above the floor than this
 FEWEST = 3  # frames that a heel or ball is down, or up
 EASED = 4  # frames in which a foot becomes flat, or the root follows
-STRAIGHTEST = 0.998  # of a leg's length: so far it reaches
+STRAIGHT = 0.3  # sine of the angle at a knee that tells about which axis it bends
+STRAIGHTEST = 0.995  # of a leg's length: so far it reaches
 
 
 def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     """The motion on a body of this shape (S,); it begins above the world's origin.
+
+    motion: of at least two frames. body: a person's, with heels among its joints.
 
     Raises InputError as ``retarget`` does.
     """
@@ -42,7 +45,7 @@ def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     targets, moves = [], []
     at = figure.heads(root, world)
     for foot, resting in zip(figure.feet, down):
-        world[:, foot.ankle] = _flat_where(world[:, foot.ankle], resting.all(1))
+        world[:, foot.ankle] = _flat_where(world[:, foot.ankle], resting[:, 0] & resting[:, 1])
         targets.append(_held(at[:, foot.ankle], world[:, foot.ankle], foot, resting))
         moves.append(targets[-1] - at[:, foot.ankle])
     root += _smooth(np.mean(moves, 0))
@@ -54,7 +57,9 @@ def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     local = torch.from_numpy(figure.locals(world))
     rotvec = roma.rotmat_to_rotvec(local).numpy().astype(np.float32)
     moved = (root - figure.rest[0]).astype(np.float32)
-    return BodyMotion(body, rotvec, np.float32(shape), moved, np.arange(len(motion)) / motion.fps, motion.fps)
+    return BodyMotion(
+        body, rotvec, np.asarray(shape, np.float32), moved, np.arange(len(motion)) / motion.fps, motion.fps
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +205,7 @@ def _flat_where(turned: np.ndarray, where: np.ndarray) -> np.ndarray:
 def _held(at: np.ndarray, turned: np.ndarray, foot: _Foot, down: np.ndarray) -> np.ndarray:
     """Where an ankle (T, 3) is when its heel and ball rest where they are down."""
     held = at.copy()
-    runs = list(_runs(down.any(1)))
+    runs = list(_runs(down[:, 0] | down[:, 1]))
     for run in runs:
         point = int(down[run.start].argmax())
         pin = at[run.start] + turned[run.start] @ foot.points[point]
@@ -246,13 +251,21 @@ def _bend(foot: _Foot, target: np.ndarray, heads: np.ndarray, world: np.ndarray)
     way = target - hip
     reach = np.linalg.norm(way, axis=1).clip(np.abs(a - b) + 0.01, STRAIGHTEST * (a + b))
     flexion = np.arccos(((reach**2 - a**2 - b**2) / (2 * a * b)).clip(-1, 1))
-    axis = np.cross(upper, lower) / (a * b)[:, None] + 0.02 * world[:, foot.thigh[0], :, 0]
-    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-    now = np.arccos(((upper * lower).sum(1) / (a * b)).clip(-1, 1))
-    knee_turn = _about(axis, flexion - now)
-    leg_turn = _shortest(upper + (knee_turn @ lower[..., None])[..., 0], way)
+    thigh = upper / a[:, None]
+    forward = _knee_axis(thigh, lower / b[:, None], world[:, foot.thigh[0], :, 0])
+    bent = np.cos(flexion)[:, None] * thigh + np.sin(flexion)[:, None] * np.cross(forward, thigh)
+    knee_turn = _shortest(lower, bent)
+    leg_turn = _shortest(upper + b[:, None] * bent, way)
     world[:, foot.thigh] = leg_turn[:, None] @ world[:, foot.thigh]
     world[:, foot.shin] = (leg_turn @ knee_turn)[:, None] @ world[:, foot.shin]
+
+
+def _knee_axis(thigh: np.ndarray, shin: np.ndarray, sideways: np.ndarray) -> np.ndarray:
+    """Unit vectors (T, 3) about which a knee bends, square to the thigh; of a straight leg ``sideways``."""
+    axis = np.cross(thigh, shin)
+    axis += (STRAIGHT - (axis * sideways).sum(1)).clip(0)[:, None] * sideways
+    axis -= (axis * thigh).sum(1, keepdims=True) * thigh
+    return axis / np.linalg.norm(axis, axis=1, keepdims=True)
 
 
 def _lengths(foot: _Foot, heads: np.ndarray) -> np.ndarray:

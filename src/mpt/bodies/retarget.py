@@ -8,7 +8,7 @@ there the source's rotations are interpolated along the way from pelvis to head.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -50,19 +50,12 @@ def retarget(motion: Motion, body: Body) -> tuple[tuple[str, ...], np.ndarray]:
 
 def _laid(motion: Motion, body: Body) -> np.ndarray:
     """(T, bones, 3) rotations of the body's moving bones that lay its limbs along the motion's."""
-    source = read_rig(
-        motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map, name=motion.name
-    )
+    source = rig_of_motion(motion)
     target = _body_rig(body)
-    turned = motion.global_rotations()
-    aligned = _alignments(source, target)
-
     bones = body.moving_bones
     moving = [body.bones.index(bone) for bone in bones]
-    world = _along_spine(turned, source, target, aligned, moving)
-    for role, bone in body.roles.items():
-        if role in source.roles and role in aligned:
-            world.setdefault(body.bones.index(bone), turned[:, source.roles[role]] @ aligned[role])
+    parts = {role: body.bones.index(bone) for role, bone in body.roles.items()}
+    world = lay(motion.global_rotations(), source, target, moving, parts)
     local = []
     for joint in moving:
         above = body.parents[joint]
@@ -87,6 +80,23 @@ def hips_path(motion: Motion, body: Body) -> np.ndarray:
             source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map)
     hips = [source.roles[f"{side}_hip"] for side in SIDES]
     return motion.positions()[:, hips].mean(1) * (_body_rig(body).leg_m / max(source.leg_m, SHORTEST_M))
+
+
+def lay(
+    turned: np.ndarray, source: "Rig", target: "Rig", moving: Collection[int], parts: Mapping[str, int]
+) -> dict[int, np.ndarray]:
+    """World rotations since rest (T, 3, 3) of a target's joints, that lay its limbs along the source's.
+
+    turned: (T, J, 3, 3) world rotations of the source's joints since its rest. Both rest y up, facing +z.
+    moving: the target's joints that may turn. parts: the joint that plays each role; what has no counterpart
+        in the source is left out, to follow its parent.
+    """
+    aligned = _alignments(source, target)
+    world = _along_spine(turned, source, target, aligned, moving)
+    for role, joint in parts.items():
+        if role in source.roles and role in aligned:
+            world.setdefault(joint, turned[:, source.roles[role]] @ aligned[role])
+    return world
 
 
 def is_own(motion: Motion, body: Body) -> bool:
@@ -158,6 +168,13 @@ class Rig:
         bones = np.linalg.norm(np.diff(self.rest[chain[base:]], axis=0), axis=1)
         middles = (np.cumsum(bones) - bones / 2) / max(bones.sum(), 1e-12)
         return np.array([0.0, *middles[1 - base :], 1.0])
+
+
+def rig_of_motion(motion: Motion) -> Rig:
+    """The rig that a motion was captured on (see ``read_rig``)."""
+    return read_rig(
+        motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map, name=motion.name
+    )
 
 
 def read_rig(
@@ -265,7 +282,7 @@ def _headings(source: Rig, body: Rig, side: str) -> tuple[np.ndarray, np.ndarray
 
 
 def _along_spine(
-    turned: np.ndarray, source: Rig, body: Rig, aligned: dict[str, np.ndarray], moving: list[int]
+    turned: np.ndarray, source: Rig, body: Rig, aligned: dict[str, np.ndarray], moving: Collection[int]
 ) -> dict[int, np.ndarray]:
     """World rotations (T, 3, 3) of the moving bones from pelvis to head, by their place along the way."""
     trunk, neck, head = aligned["trunk"], aligned["neck"], aligned["head"]

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Union
 import tyro
 from tyro.conf import subcommand
 
+from mpt.cli.animating import Animate
 from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
 from mpt.cli.common import DEBUG, INTERRUPTED, OK, SOME_REFUSED, debugging, say, to_stderr
 from mpt.cli.evaluating import (
@@ -68,6 +69,7 @@ def _one_of(commands: dict[str, type | tuple[str, Any]]) -> Any:
 
 COMMANDS = {
     "reconstruct": Reconstruct,
+    "animate": Animate,
     "demo": Demo,
     "prepare": _group(
         "Make or check what training reads: pose stores, body files, data sets, rendered pictures.",

@@ -105,9 +105,15 @@ class Reconstruct:
     """The same as the view that it makes, in degrees from corner to corner."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
-    smooth: Literal["none", "filter"] = "filter"
-    """What is done to a film's bodies over time. filter: what trembles faster than 6 Hz is taken out, without
-    delay. none: each frame as it is."""
+    smooth: Literal["model", "causal", "filter", "none"] = "model"
+    """What is done to a film's bodies over time. model: a network that was pre-trained on motion takes
+    together what the frames before and after say. causal: only those before, as for a live picture. filter:
+    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
+    temporal: Annotated[str, arg(metavar="NAME|FILE|RUN")] = "mpt-video"
+    """The network that --smooth model and causal use: the one in the package, or one that `mpt pretrain
+    mpt-video` made."""
+    feet: Literal["planted", "free"] = "planted"
+    """planted: a film's feet that the network takes to rest stay where they are. free: they may slide."""
     camera: Annotated[int | None, arg(metavar="NUMBER")] = None
     """Film with a webcam, 0 for the first, until Ctrl-C or for --seconds; results go to DIR/camera0/."""
     seconds: Annotated[float | None, arg(metavar="S")] = None
@@ -306,6 +312,8 @@ def _reconstruct_film(
             formats=options.format or ("glb", "bvh"),
             how=Saving(options.static, options.rest, options.names, options.scale, options.world),
             smooth=options.smooth,
+            feet=options.feet,
+            temporal=options.temporal,
             focal_px=options.focal,
             focal_mm=options.focal_mm,
             fov_deg=options.fov,

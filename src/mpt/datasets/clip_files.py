@@ -4,6 +4,7 @@ FILE    safetensors: the tensors of Clips, all of one length; metadata: of which
 """
 
 import os
+from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -48,8 +49,17 @@ def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Clips:
     found = about.get("body_hash"), about.get("skeleton"), clips.seen.shape[-1]
     if found != wanted:
         raise InputError(
-            f"{path}: its clips are of the body {about.get('body')} with the joints of {found[1]} and maps of "
-            f"{found[2]} pixels, not of {body.name} with those of {wanted[1]} and maps of {wanted[2]}; make them "
-            "again with `mpt prepare sightings --frames 40`"
+            f"{path}: its clips are of the body {about.get('body')} with the joints of {found[1]} and maps "
+            f"of {found[2]} pixels, not of {body.name} with those of {wanted[1]} and maps of {wanted[2]}; "
+            "make them again with `mpt prepare sightings --frames 40`"
         )
     return clips
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file holds clips, and may be written over."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False

@@ -183,7 +183,7 @@ class Filming:
         return Moving(rotations, of_each, hips.flatten(0, 1) - at_origin, cameras, paths.fps, frames)
 
     def _cameras(self, hips: Tensor, generator: torch.Generator | None) -> Cameras:
-        """(N * F) one camera a clip, which stands, or sways; it looks where the hips (N, F, 3) are half way."""
+        """(N * F) one camera a clip, which stands, or sways; it looks where hips (N, F, 3) are half way."""
         n, frames = hips.shape[:2]
         synthesize, config = self.synthesize, self.config
         one = synthesize.cameras(n, generator)
@@ -210,7 +210,7 @@ class Filming:
         synthesize, config, frames = self.synthesize, self.config, people.frames
         truth = self.truth(people, body)
         n = len(truth.shape)
-        size, k = synthesize.size, len(synthesize.skeleton)
+        size = synthesize.size
         flat_joints = (truth.joints + truth.translation[:, :, None]).flatten(0, 1)
         plane = flat_joints[..., :2] / flat_joints[..., 2:].clamp_min(0.05)
         cut = synthesize.widen.chosen(n, config.cut, generator)

@@ -217,7 +217,8 @@ class PoseStoreWriter:
         hips: np.ndarray | None = None,
         betas: np.ndarray | None = None,
     ) -> None:
-        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, hips (n, 3), betas (16,).
+        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, hips (n, 3) and
+        betas (16,) where they are known.
 
         Raises InputError where a rotation is no number: comparisons with it would always be false.
         """

@@ -207,8 +207,8 @@ class Synthesizer:
     def framing(
         self, projected: Tensor, visible: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Middle (N, 2) and half the side (N, 1) of a square about the visible joints (of people COCO's 17) of
-        (N, K, 2), a little off.
+        """Middle (N, 2) and half the side (N, 1) of a square about the visible joints (of people COCO's 17)
+        of (N, K, 2), a little off.
         """
         far = torch.finfo(projected.dtype).max
         shown, framed = visible[:, : self.framed, None], projected[:, : self.framed]

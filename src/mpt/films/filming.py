@@ -5,12 +5,13 @@ person is smoothed and given a body of one shape, in windows of some hundred fra
 reads the film a second time (``mpt.films.showing``). Memory does not grow with the length.
 """
 
+import os
 import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +19,13 @@ import numpy as np
 import torch
 
 from mpt.bodies.fitting import BodyFitter
+from mpt.bodies.motion import BodyMotion
 from mpt.errors import InputError
+from mpt.films.feet import joints_of, planted
 from mpt.films.frames import Film, Frame
 from mpt.films.people import FilmPerson, person_record
 from mpt.films.pipes import ahead
+from mpt.films.refining import check_refines, refined, temporal_model
 from mpt.films.store import KeptTrack, Records, track_record
 from mpt.films.track import Track, bridged, filtered
 from mpt.films.tracking import Sighting, Tracker
@@ -36,14 +40,10 @@ LEAST_FRAMES = 5  # fewer sightings, and shorter, are mistakes of the 2D network
 LEAST_S = 0.25
 LEAST_SCORE = 0.3  # the median of somebody's
 
-Smooth = Literal["none", "filter"]
-Refine = Callable[[Track, float, Pinhole, MeshTransformer], Track]
-"""A track, the film's frames a second, its camera and the model -> the same track, smoother."""
-
-SMOOTHERS: dict[str, Refine] = {
-    "none": lambda track, fps, camera, transformer: track,
-    "filter": lambda track, fps, camera, transformer: filtered(track, fps),
-}
+Smooth = Literal["none", "filter", "model", "causal"]
+Feet = Literal["planted", "free"]
+Refine = Callable[[Track], Track]
+"""A track -> the same track, smoother."""
 
 Progress = Callable[[str, int, int | None], None]
 """What is being done, how many frames of it are, and of how many, where somebody knows."""
@@ -208,10 +208,13 @@ def embodied(
     watched: Watched,
     reconstructor: Reconstructor,
     folder: Path,
-    smooth: Smooth = "filter",
+    smooth: Smooth = "model",
+    feet: Feet = "planted",
+    temporal: str | os.PathLike = "mpt-video",
     progress: Progress = silent,
 ) -> list[FilmPerson]:
-    """Tracks smoothed, with gaps bridged, and a body laid on each, in files of an empty folder.
+    """Tracks smoothed, with gaps bridged, and a body laid on each, in files of an empty folder; where the
+    model that smooths them says that feet rest, they do.
 
     Ctrl-C and a full disk end it early: what is done is kept, and a note says so.
     """
@@ -225,12 +228,18 @@ def embodied(
     kind = person_record(len(skeleton), len(body.bones), sure=config.spread, gravity=config.gravity)
     kept, shapes, fps = Records(folder, kind), [], watched.film.fps
     total, done = sum(map(len, watched.tracks)), 0
+    refine = smoother(smooth, temporal, watched, reconstructor)
     try:
         for number, track in enumerate(watched.tracks):
             shapes.append(_shape_of(track, fitter, transformer))
             for rows, around in track.windows():
-                refined = _refined(track, rows, around, watched, transformer, smooth)
-                kept.add(number, _with_body(refined, fitter, transformer, shapes[number], fps, kind))
+                known = track.rows(around)
+                found = refine(bridged(known, watched.times_s))
+                found, motion = _with_body(found, fitter, transformer, shapes[number], fps, feet)
+                wanted = _wanted(found, known, rows, around)
+                kept.add(
+                    number, _records(found[wanted], motion.rotvec[wanted], motion.translation_m[wanted], kind)
+                )
                 done += rows.stop - rows.start
                 progress("bodies", done, total)
     except (KeyboardInterrupt, OSError) as error:
@@ -247,22 +256,12 @@ def embodied(
     ]
 
 
-def _refined(
-    track: KeptTrack,
-    rows: slice,
-    around: slice,
-    watched: Watched,
-    transformer: MeshTransformer,
-    smooth: Smooth,
-) -> Track:
-    """Those rows of a track, and what was bridged between them and the next, smoothed with what is around."""
-    fps = watched.film.fps
-    known = track.rows(around)
-    found = SMOOTHERS[smooth](bridged(known, watched.times_s), fps, watched.camera, transformer)
+def _wanted(found: Track, known: Track, rows: slice, around: slice) -> np.ndarray:
+    """(F,) bool: which frames are ``rows`` of a track, and what was bridged between them and the next."""
     first = known.frames[rows.start - around.start]
     behind = rows.stop - around.start
     beyond = known.frames[behind] if behind < len(known) else np.inf
-    return found[(found.frames >= first) & (found.frames < beyond)]
+    return (found.frames >= first) & (found.frames < beyond)
 
 
 def _shape_of(track: KeptTrack, fitter: BodyFitter, transformer: MeshTransformer) -> np.ndarray:
@@ -289,17 +288,46 @@ def _with_body(
     transformer: MeshTransformer,
     shape: np.ndarray,
     fps: float,
-    kind: np.dtype,
-) -> np.ndarray:
-    """(F,) records of a track with its body's poses."""
+    feet: Feet,
+) -> tuple[Track, BodyMotion]:
+    """The motion of a track's body about the mid-hip; where its feet are put to rest, the track follows."""
     motion = fitter.motion(_skin(track.coarse, fitter, transformer), track.times_s, fps, shape=shape)
+    if feet == "free" or track.contact is None:
+        return track, motion
+    placed = replace(motion, translation_m=np.float32(motion.translation_m + track.translation_m))
+    resting = planted(placed, track.contact)
+    shift = resting.translation_m - placed.translation_m
+    bent = joints_of(resting) - joints_of(placed) - shift[:, None]
+    track = replace(
+        track, joints3d_m=np.float32(track.joints3d_m + bent), translation_m=track.translation_m + shift
+    )
+    return track, replace(motion, rotvec=resting.rotvec)
+
+
+def _records(track: Track, rotvec: np.ndarray, translation_m: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """(F,) of a track and its body's poses."""
     records = np.zeros(len(track), kind)
     for name in kind.names or ():
         part = getattr(track, name, None)
         if part is not None:
             records[name] = part
-    records["rotvec"], records["pose_translation_m"] = motion.rotvec, motion.translation_m
+    records["rotvec"], records["pose_translation_m"] = rotvec, translation_m
     return records
+
+
+def smoother(
+    smooth: Smooth, temporal: str | os.PathLike, watched: Watched, reconstructor: Reconstructor
+) -> Refine:
+    """What a way of smoothing does to the tracks of a film. Raises InputError where the model that refines
+    over time is not one for this model's meshes.
+    """
+    if smooth in ("model", "causal"):
+        model = temporal_model(os.fspath(temporal))
+        check_refines(model, reconstructor.model.transformer, reconstructor.model.name)
+        return lambda track: refined(track, watched.camera, model, causal=smooth == "causal")
+    if smooth == "filter":
+        return lambda track: filtered(track, watched.film.fps)
+    return lambda track: track
 
 
 def numbered(frames: Iterable[Frame], count: int) -> Iterator[Frame]:

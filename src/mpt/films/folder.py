@@ -1,5 +1,6 @@
 """A film's folder of results: overlay.mp4, result.json, and files of each person's motion."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mpt.films.filming import Progress, Smooth, Watched, embodied, silent, watch
+from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent, watch
 from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.showing import write_overlay
@@ -34,7 +35,9 @@ def reconstruct_film(
     *,
     formats: Sequence[str] = ("glb", "bvh"),
     how: Saving | None = None,
-    smooth: Smooth = "filter",
+    smooth: Smooth = "model",
+    feet: Feet = "planted",
+    temporal: str | os.PathLike = "mpt-video",
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -60,7 +63,7 @@ def reconstruct_film(
         watched_at = time.perf_counter()
         if watched.ended:
             drop_ballast()
-        people = embodied(watched, reconstructor, scratch / "people", smooth, progress)
+        people = embodied(watched, reconstructor, scratch / "people", smooth, feet, temporal, progress)
         drop_ballast()
         world = world_of_film(people)
         writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, progress)
@@ -69,7 +72,7 @@ def reconstruct_film(
             "watching": watched_at - start,
             "total": time.perf_counter() - start,
         }
-        result = writing.as_json(reconstructor.model.name, smooth, seconds)
+        result = writing.as_json(reconstructor.model.name, smooth, feet, seconds)
         write_json(unfinished, result)
         del writing, people
     return result, watched.interrupt
@@ -190,7 +193,7 @@ class _Writing:
         watched = self.watched
         write_overlay(path, watched.film, self.people, watched.camera, self.world, watched.times_s, told)
 
-    def as_json(self, model: str, smooth: Smooth, seconds: dict[str, float]) -> dict[str, Any]:
+    def as_json(self, model: str, smooth: Smooth, feet: Feet, seconds: dict[str, float]) -> dict[str, Any]:
         watched, film = self.watched, self.watched.film
         camera = watched.camera
         overlay = (self.folder / OVERLAY_FILM).exists()
@@ -198,6 +201,7 @@ class _Writing:
             "film": film.name,
             "model": model,
             "smooth": smooth,
+            "feet": feet if smooth in ("model", "causal") else "free",
             "fps": round(film.fps, 6),
             "frames": watched.frame_count,
             "size": list(film.size_wh),

@@ -35,6 +35,7 @@ class Track:
         translation_m: (F, 3) where the mid-hip is.
         up: (F, 3) unit vectors against gravity, or None; up_std_deg: (F,).
         score: (F,) how surely this is a person, 0-1.
+        contact: (F, 4) probabilities that left heel, left toe, right heel, right toe rest, or None.
     """
 
     id: int
@@ -50,6 +51,7 @@ class Track:
     up: np.ndarray | None
     up_std_deg: np.ndarray | None
     score: np.ndarray
+    contact: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

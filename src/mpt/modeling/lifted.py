@@ -35,7 +35,7 @@ class Lifted(NamedTuple):
         """N * F single frames, one clip after another, with points (N, F, K, 3), times and present (N, F)."""
         n, frames = times_s.shape
         fold = [part.unflatten(0, (n, frames)) for part in single]
-        return bridged(Lifted(*fold, points, times_s, present))
+        return bridged(Lifted._make([*fold, points, times_s, present]))
 
 
 class Single(NamedTuple):
@@ -56,7 +56,7 @@ def lift(
     root: list[int],
     batch: int = 256,
 ) -> Single:
-    """Marginals (M, K, 2, S), joints (M, K, 3) and crops (M, 3: middle, half the side) on the plane -> meshes.
+    """Marginals (M, K, 2, S), joints (M, K, 3) and crops (M, 3: middle, half the side) on the plane -> said.
 
     root: the joints between which the mid-hip is. The model says where up is and how sure it is.
     """
@@ -68,6 +68,8 @@ def _lift(
     transformer: MeshTransformer, seen: Tensor, points: Tensor, crop: Tensor, root: list[int]
 ) -> Single:
     said = transformer.coarsely(seen.float())
+    if said.joints_std is None or said.up is None or said.up_std is None:
+        raise ValueError("the transformer says neither how sure it is nor where up is")
     joints = said.regressed
     middle = joints[:, root].mean(1, keepdim=True)
     at = weak_perspective(middle, said.camera)[:, 0].clamp(-2, 2)
@@ -81,8 +83,8 @@ def _lift(
 
 
 def place(joints: Tensor, points: Tensor, half: Tensor, guess: Tensor) -> Tensor:
-    """(M, 3) where joints (M, K, 3) about the root best project onto points (M, K, 3), as one photo's are placed:
-    those far off are left out once, and an absurd result is no better than the guess (M, 3).
+    """(M, 3) where joints (M, K, 3) about the root best project onto points (M, K, 3), as one photo's are
+    placed: those far off are left out once, and an absurd result is no better than the guess (M, 3).
     """
     seen, score = points[..., :2].double(), points[..., 2].double()
     joints, identity = joints.double(), torch.eye(3, dtype=torch.float64, device=points.device)
@@ -129,4 +131,4 @@ def bridged(lifted: Lifted) -> Lifted:
 
     said = [between(value) for value in lifted[:6]]
     said[5] = said[5] * torch.where(present[..., None, None], 1.0, said[5].new_tensor([1.0, 1.0, 0.0]))
-    return Lifted(*said, times, present)
+    return Lifted._make([*said, times, present])

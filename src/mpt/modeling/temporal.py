@@ -3,8 +3,8 @@
 Where the mesh transformer sees a moment, this one sees what comes before and after. A frame is one token: the
 mesh that the frame gave, where it is, and what of the 2D joints it does not explain. Out come the mesh made
 better, the way through the room, one shape, and which parts of the feet rest. Time is told in seconds, by
-rotary position: any frame rate, gaps, clips of any length. Everything is told in the axes of a camera aimed at
-the person's mean place, so that where in the picture somebody moves makes no difference.
+rotary position: any frame rate, gaps, clips of any length. Everything is told in the axes of a camera aimed
+at the person's mean place, so that where in the picture somebody moves makes no difference.
 
 Letters: N clips, F frames, K joints, C coarse vertices, D width, H heads, S shape components.
 """
@@ -47,8 +47,8 @@ class Refined(NamedTuple):
 
 
 class TemporalTransformer(nn.Module):
-    """``regressor`` (K, C): the joints of a coarse mesh, as the mesh transformer has them; ``root``: the joints
-    between which the mid-hip is.
+    """``regressor`` (K, C): the joints of a coarse mesh, as the mesh transformer has them; ``root``: the
+    joints between which the mid-hip is.
     """
 
     regressor: Tensor
@@ -59,7 +59,7 @@ class TemporalTransformer(nn.Module):
         joints, coarse = regressor.shape
         self.register_buffer("regressor", regressor.float())
         width = config.width
-        self.see = nn.Linear(3 * coarse + joints * (2 + 1 + 1 + 2 + 3) + 3 + 1 + 3 + 1, width)
+        self.see = nn.Linear(joints * (3 + 2 + 1 + 1 + 2 + 3) + 3 + 1 + 3 + 1, width)
         self.away = nn.Parameter(torch.zeros(width))
         self.layers = nn.ModuleList(
             _Layer(width, config.heads, config.ffn_ratio) for _ in range(config.layers)
@@ -88,7 +88,7 @@ class TemporalTransformer(nn.Module):
         turn = aim(base[:, 0])  # rows @ turn: camera axes -> the aimed camera's
         coarse, place = lifted.coarse @ turn[:, None], lifted.translation @ turn
         keep = _before(lifted.times_s.shape[1], present.device) if causal else None
-        tokens = self.see(self._features(lifted, turn, coarse, place, base @ turn, keep))
+        tokens = self.see(self._features(lifted, turn, place, base @ turn, keep))
         tokens = tokens + torch.where(present[..., None], 0.0, self.away)
         cos, sin = _rotary(lifted.times_s, self.config.width // self.config.heads)
         for layer in self.layers:
@@ -114,10 +114,11 @@ class TemporalTransformer(nn.Module):
         )
 
     def _features(
-        self, lifted: Lifted, turn: Tensor, coarse: Tensor, place: Tensor, base: Tensor, keep: Tensor | None
+        self, lifted: Lifted, turn: Tensor, place: Tensor, base: Tensor, keep: Tensor | None
     ) -> Tensor:
         """(N, F, features), each of about unit size."""
-        joints = self.regressor @ lifted.coarse + lifted.translation[:, :, None]
+        about = self.regressor @ lifted.coarse
+        joints = about + lifted.translation[:, :, None]
         depth = joints[..., 2:].clamp_min(0.1)
         score = lifted.points[..., 2]
         unexplained = (lifted.points[..., :2] - joints[..., :2] / depth) * lifted.translation[:, :, None, 2:]
@@ -126,14 +127,14 @@ class TemporalTransformer(nn.Module):
         shown = lifted.points[..., :2] * base[:, :, None, 2:]  # how fast it moves in the picture, in metres
         return torch.cat(
             [
-                2 * coarse.flatten(2),
+                3 * (about @ turn[:, None]).flatten(2),
                 unexplained.flatten(2),
                 score,
                 lifted.std.clamp_min(1e-3).log() + 3.5,
                 lifted.up @ turn,
                 (lifted.up_std.clamp_min(1e-3).log() + 2)[..., None],
                 (slopes @ shown.flatten(2)).clamp(-3, 3),
-                (slopes @ (joints - lifted.translation[:, :, None]).flatten(2)).clamp(-3, 3),
+                (slopes @ about.flatten(2)).clamp(-3, 3),
                 (place - base) * place.new_tensor([1.0, 1.0, 0.5]),
                 place[..., 2:].clamp_min(0.1).log() - 1,
             ],
@@ -168,8 +169,9 @@ BLENDED_S = (0.05, 0.04, 0.15)
 class _Blend(nn.Module):
     """What frames say, blended over time: (N, F, F) weights whose rows sum to one, for mesh, way and depth.
 
-    A correction alone cannot take away what trembles: it would have to say it again, vertex by vertex. So each
-    frame takes what the frames about it said, the nearer and the surer the more; how far, it tells by itself.
+    A correction alone cannot take away what trembles: it would have to say it again, vertex by vertex. So
+    each frame takes what the frames about it said, the nearer and the surer the more; how far, it tells by
+    itself.
     """
 
     def __init__(self, width: int) -> None:
@@ -191,7 +193,8 @@ class _Blend(nn.Module):
         score = torch.where(present[:, None, None], score, score - 4)
         if keep is not None:
             score = score.masked_fill(~keep, float("-inf"))
-        return score.softmax(-1).unbind(1)
+        of_mesh, of_way, of_depth = score.softmax(-1).unbind(1)
+        return of_mesh, of_way, of_depth
 
 
 def _rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -202,7 +205,7 @@ def _rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _slopes(times_s: Tensor, present: Tensor, keep: Tensor | None) -> Tensor:
-    """(N, F, F): rows that give how fast something changes, a second, by the line through what is near in time."""
+    """(N, F, F): rows that give how fast something changes, a second: the line's through what is near."""
     apart = times_s[:, None] - times_s[:, :, None]  # of each frame (rows) to all others
     weight = (-(apart / SLOPE_S).square() / 2).exp() * present[:, None]
     if keep is not None:

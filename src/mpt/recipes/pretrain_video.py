@@ -1,6 +1,6 @@
-"""Pre-training of the temporal transformer on motion capture alone, above a mesh transformer that stays (ours).
+"""Pre-training of the temporal transformer on motion capture alone, above a mesh transformer (ours).
 
-    motion -> clips -> the mesh transformer, frame by frame -> the temporal transformer -> one person who moves
+    motion -> clips -> the mesh transformer, frame by frame -> the temporal transformer -> one who moves
 
 The mesh transformer's answers take most of a step on a CPU. So they are made for many steps at once, and each
 clip is looked at several times, every time with other frames missing.
@@ -92,8 +92,10 @@ class Sample(NamedTuple):
     shape: Tensor  # (N, S)
     contact: Tensor  # (N, F, 4)
 
-    def __getitem__(self, rows) -> "Sample":
-        return Sample(Lifted(*(x[rows] for x in self.lifted)), *(x[rows] for x in self[1:]))
+    def rows(self, at: Tensor) -> "Sample":
+        """Those of the clips."""
+        lifted, *truth = self
+        return Sample._make([Lifted._make(x[at] for x in lifted), *(x[at] for x in truth)])
 
 
 def sampled(model: checkpoint.Model, clips: Clips) -> Sample:
@@ -102,7 +104,7 @@ def sampled(model: checkpoint.Model, clips: Clips) -> Sample:
         single = lift(model.transformer, *(x.flatten(0, 1) for x in clips[:3]), list(model.skeleton.root))
     n, frames = clips.times_s.shape
     single = [x.clone().unflatten(0, (n, frames)) for x in single]
-    lifted = Lifted(*single, clips.points, clips.times_s, clips.present)
+    lifted = Lifted._make([*single, clips.points, clips.times_s, clips.present])
     return Sample(lifted, clips.coarse.float(), clips.translation, clips.shape, clips.contact)
 
 
@@ -158,7 +160,7 @@ def pretrain_video(
             rows = torch.randint(
                 len(witnessed.shape), (config.batch_size,), generator=generator, device=generator.device
             )
-            sample = witnessed[rows]
+            sample = witnessed.rows(rows)
         else:
             sample = pool(generator, step)
         lifted = sample.lifted
@@ -170,14 +172,15 @@ def pretrain_video(
         causal = float(torch.rand((), generator=generator, device=generator.device)) < config.causal
         return objective(model(sample.lifted, causal=causal), sample, config.weights, regressor, feet)
 
-    def validate(model: TemporalTransformer) -> dict[str, float]:
+    def validate(model: torch.nn.Module) -> dict[str, float]:
         with torch.no_grad():
             model.eval()
             errors = measured(model(bridged(checked.lifted)), checked, regressor, feet)
             causal = measured(model(bridged(checked.lifted), causal=True), checked, regressor, feet)
         return errors | {f"causal_{name}": causal[name] for name in ("mpjpe", "acceleration")}
 
-    def save_model(model: TemporalTransformer) -> None:
+    def save_model(model: torch.nn.Module) -> None:
+        assert isinstance(model, TemporalTransformer)
         checkpoint.save_temporal(
             out / "model.safetensors", model, skeleton=body.skeleton, body=body.name, body_hash=body.hash,
             info={"recipe": asdict(config), "lift": model_below.name, "sequences": len(store.sequences)},
@@ -189,8 +192,8 @@ def pretrain_video(
     )
     console.print(
         f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters above {model_below.name}, "
-        f"{float(train_paths.seconds.sum()) / 60:.0f} minutes of motion, {steps:,} steps of {config.batch_size} clips on "
-        f"{accelerator.device}; frame by frame "
+        f"{float(train_paths.seconds.sum()) / 60:.0f} minutes of motion, {steps:,} steps of "
+        f"{config.batch_size} clips on {accelerator.device}; frame by frame "
         + "  ".join(f"{name} {value:.1f}" for name, value in before.items()),
         highlight=False,
     )
@@ -212,8 +215,8 @@ def check_can_lift(model: checkpoint.Model) -> None:
         and set(CONTACTS) <= set(model.skeleton.joints)
     ):
         raise InputError(
-            f"{model.name}: films are refined above a model that reads one token for each joint, of people with "
-            "feet, and says how sure it is and where up is, as mpt-small does: give one of these"
+            f"{model.name}: films are refined above a model that reads one token for each joint, of people "
+            "with feet, and says how sure it is and where up is, as mpt-small does: give one of these"
         )
 
 
@@ -236,7 +239,7 @@ def as_lifted(lifted: Lifted, regressor: Tensor, root: tuple[int, ...]) -> Refin
 
 def measured(said: Refined, sample: Sample, regressor: Tensor, feet: Sequence[int]) -> dict[str, float]:
     """Errors in mm: MPJPE about the mid-hip and after Procrustes, of COCO's 17; acceleration a frame^2 and
-    resting feet a frame at 30 fps, both in the camera's axes; depth in percent; contacts found rightly, percent.
+    resting feet a frame at 30 fps, both in the camera's axes; depth, and contacts found rightly, in percent.
     """
     coco = slice(17)
     joints = regressor @ sample.coarse

@@ -56,7 +56,7 @@ def bvh(rig: Rig, scale: Scale = "m") -> bytes:
 def _counted(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
     """Turns (N, J, 3, 3) and places of the root (N, 3) at every frame of the file."""
     before, after, share = at_rate(rig.times_s, rig.fps)
-    turns, root_m = rig.turns[before], rig.root_m[before]
+    turns, root_m = rig.turns[before].astype(float), rig.root_m[before]
     root_m = root_m + share[:, None] * (rig.root_m[after] - root_m)
     on_the_way = share > 0
     step = torch.from_numpy(turns[on_the_way].swapaxes(-1, -2) @ rig.turns[after[on_the_way]])

@@ -74,4 +74,4 @@ def _blender() -> list[str] | None:
     if find_spec("bpy") is not None:
         return [sys.executable]
     program = shutil.which("blender")
-    return program and [program, "--background", "--factory-startup", "--python"]
+    return [program, "--background", "--factory-startup", "--python"] if program else None

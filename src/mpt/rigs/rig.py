@@ -40,7 +40,7 @@ class Rig:
         joints: their names.
         parents: a parent stands before its children; -1 of the root, the first joint.
         heads: (J, 3) where the joints rest.
-        turns: (F, J, 3, 3) local rotations since the rest pose; the root's is that in the world.
+        turns: (F, J, 3, 3) float32 local rotations since the rest pose; the root's is that in the world.
         root_m: (F, 3) where the root is.
         times_s: (F,) when, ascending. fps: frames a second, for files that know no other times.
         vertices: (V, 3) at rest. faces: (T, 3).
@@ -118,18 +118,21 @@ def rig_of(
     if all_bones:
         examples = [motion[frame].posed() for frame in _apart(motion.rotvec)]
         bones = np.stack([example.transforms[rows] for example in examples]).astype(float)
-        turns = place.rotation @ bones[..., :3, :3] @ laid.swapaxes(1, 2)
-        to_poses = _to(turns, place(bones[..., :3, 3]), at_rest)
+        turned_to = place.rotation @ bones[..., :3, :3] @ laid.swapaxes(1, 2)
+        to_poses = _to(turned_to, place(bones[..., :3, 3]), at_rest)
         posed = [place(example.vertices) for example in examples]
         index, weight, vertices = fitted(kept, index, weight, to_poses, np.stack(posed), vertices)
 
-    local = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec[:, rows].astype(float))).numpy()
-    above = np.stack([place.rotation, *laid[list(kept.parents[1:])]])
+    above = [place.rotation, *laid[list(kept.parents[1:])]]
+    turns = np.empty((len(motion), len(rows), 3, 3), np.float32)
+    for joint, row in enumerate(rows):  # one by one, for films are long
+        local = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec[:, row].astype(float))).numpy()
+        turns[:, joint] = above[joint] @ local @ laid[joint].T
     return Rig(
         joints=tuple(called.get(bone, bone) for bone in kept.bones),
         parents=kept.parents,
         heads=at_rest,
-        turns=above @ local @ laid.swapaxes(1, 2),
+        turns=turns,
         root_m=place(heads[0] + motion.translation_m),
         times_s=motion.times_s,
         fps=motion.fps,
