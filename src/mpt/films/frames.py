@@ -31,6 +31,7 @@ FILMS = {
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FOLDER_FPS = 30.0
 TIMELESS = ("avi", "h264", "hevc", "m4v", "mjpeg")  # formats that do not tell when frames are shown
+HELD = 6  # pictures
 SLOWEST, FASTEST = 0.01, 1000.0  # frames a second that are believed
 
 
@@ -282,26 +283,43 @@ def _video_of(container: Any, path: Path) -> Any:
 def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
     """The pictures of a stream in the order in which they are shown; broken ones without pixels.
 
-    Which one was broken tells not the packet that failed, for several are decoded at once, but the moment that
-    no picture has come for.
+    After a packet that cannot be decoded, decoders mix up the order of those about it, and say of another one
+    that it is broken: some are held back, and the broken one is the moment that no picture has come for.
     """
-    aspect, lost = _aspect_of(stream), 0
-    awaited: list[float] = []  # when the pictures of packets are shown that have not come yet
+    aspect, lost, held = _aspect_of(stream), 0, []
+    awaited: list[int] = []  # when, in the stream's ticks, pictures are shown that have not come yet
+
+    def release() -> Iterator[_Picture]:
+        nonlocal lost
+        at, pixels = held.pop(0)
+        while lost and awaited and awaited[0] < at:
+            lost -= 1
+            yield _Picture(None, float(awaited.pop(0) * stream.time_base))
+        del awaited[: bisect_right(awaited, at)]
+        yield _Picture(pixels, float(at * stream.time_base))
+
     for packet in _packets(container, stream):
         if packet.pts is not None:
-            insort(awaited, float(packet.pts * packet.time_base))
+            insort(awaited, packet.pts)
         for frame in _decoded(packet):
             if frame is None:
                 lost += 1
                 continue
-            while lost and (not awaited or frame.time is None or awaited[0] < frame.time - 1e-9):
-                lost -= 1
-                yield _Picture(None, awaited.pop(0) if awaited else None)
-            if frame.time is not None:
-                awaited = awaited[bisect_right(awaited, frame.time + 1e-9) :]
-            yield _Picture(None if frame.is_corrupt else _upright(frame, aspect), frame.time)
+            pixels = None if frame.is_corrupt else _upright(frame, aspect)
+            if frame.pts is None:
+                yield from (_Picture(None, None) for _ in range(lost))
+                lost = 0
+                yield _Picture(pixels, None)
+                continue
+            if frame.pts in awaited:
+                awaited.remove(frame.pts)
+            insort(held, (frame.pts, pixels), key=lambda one: one[0])
+            while held and (not lost or len(held) > HELD):
+                yield from release()
+    while held:
+        yield from release()
     for _ in range(lost):
-        yield _Picture(None, awaited.pop(0) if awaited else None)
+        yield _Picture(None, float(awaited.pop(0) * stream.time_base) if awaited else None)
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
