@@ -9,6 +9,7 @@ import os
 import re
 import time
 import warnings
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FILMS = {
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FOLDER_FPS = 30.0
 TIMELESS = ("avi", "h264", "hevc", "m4v", "mjpeg")  # formats that do not tell when frames are shown
+HELD = 6  # pictures
 SLOWEST, FASTEST = 0.01, 1000.0  # frames a second that are believed
 
 
@@ -197,7 +199,7 @@ class _File:
                 if picture.pixels is None:
                     broken.append(number)
                 at = number / self.fps
-                if trusted and picture.time_s is not None and math.isfinite(picture.time_s):
+                if trusted and picture.time_s is not None:
                     start = picture.time_s - at if start is None else start
                     at = picture.time_s - start
                 yield Frame(number, at, picture.pixels)
@@ -279,19 +281,45 @@ def _video_of(container: Any, path: Path) -> Any:
 
 
 def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
-    """The pictures of a stream in the order in which they are shown; broken ones without pixels."""
-    aspect, lost = _aspect_of(stream), []  # when those that could not be decoded would have been shown
+    """The pictures of a stream in the order in which they are shown; broken ones without pixels.
+
+    After a packet that cannot be decoded, decoders mix up the order of those about it, and say of another one
+    that it is broken: some are held back, and the broken one is the moment that no picture has come for.
+    """
+    aspect, lost, held = _aspect_of(stream), 0, []
+    awaited: list[int] = []  # when, in the stream's ticks, pictures are shown that have not come yet
+
+    def release() -> Iterator[_Picture]:
+        nonlocal lost
+        at, pixels = held.pop(0)
+        while lost and awaited and awaited[0] < at:
+            lost -= 1
+            yield _Picture(None, float(awaited.pop(0) * stream.time_base))
+        del awaited[: bisect_right(awaited, at)]
+        yield _Picture(pixels, float(at * stream.time_base))
+
     for packet in _packets(container, stream):
+        if packet.pts is not None:
+            insort(awaited, packet.pts)
         for frame in _decoded(packet):
             if frame is None:
-                lost.append(_time_of(packet))
+                lost += 1
                 continue
-            for at in sorted(at for at in lost if frame.time is None or at < frame.time):
-                lost.remove(at)
-                yield _Picture(None, at)
-            yield _Picture(None if frame.is_corrupt else _upright(frame, aspect), frame.time)
-    for at in lost:
-        yield _Picture(None, at)
+            pixels = None if frame.is_corrupt else _upright(frame, aspect)
+            if frame.pts is None:
+                yield from (_Picture(None, None) for _ in range(lost))
+                lost = 0
+                yield _Picture(pixels, None)
+                continue
+            if frame.pts in awaited:
+                awaited.remove(frame.pts)
+            insort(held, (frame.pts, pixels), key=lambda one: one[0])
+            while held and (not lost or len(held) > HELD):
+                yield from release()
+    while held:
+        yield from release()
+    for _ in range(lost):
+        yield _Picture(None, float(awaited.pop(0) * stream.time_base) if awaited else None)
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -307,11 +335,6 @@ def _decoded(packet: Any) -> list[Any]:
         return packet.decode()
     except import_av().error.FFmpegError:
         return [None]
-
-
-def _time_of(packet: Any) -> float:
-    """In seconds, as frames tell theirs; before all others, where nobody knows."""
-    return -math.inf if packet.pts is None else float(packet.pts * packet.time_base)
 
 
 def _upright(frame: Any, aspect: float) -> np.ndarray:
