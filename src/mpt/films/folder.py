@@ -145,7 +145,7 @@ class _Writing:
     def _arrays(self, path: Path, person: FilmPerson, files: dict[str, Any]) -> None:
         names = (
             "frames", "times_s", "joints2d_px", "joints3d_m", "joints3d_std_m", "translation_m", "rotvec",
-            "pose_translation_m", "score",
+            "pose_translation_m", "camera_rotvec", "score",
         )  # fmt: skip
         arrays: dict[str, Any] = {name: person.records[name] for name in names if name in person.names}
         np.savez_compressed(
