@@ -4,7 +4,7 @@ Bodies are drawn by their coarse meshes, which have an eighth of the vertices an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -20,8 +20,8 @@ GAP = 0.05  # between the floor's line and the picture's lower edge, over its he
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera, faces
-    (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3).
+    """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera,
+    faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3).
     """
 
     id: int

@@ -120,7 +120,7 @@ def watch(
     with _Lifting(reconstructor, camera, kept) as lifting:
         try:
             for frame in ahead(film):
-                sightings = tracker(frame)
+                sightings = list(tracker(frame))
                 if frame.pixels is not None:
                     boxes = np.array([sighting.person.bbox_xywh for sighting in sightings]).reshape(-1, 4)
                     turn = roma.rotmat_to_rotvec(torch.from_numpy(steady(frame.pixels, boxes))).tolist()

@@ -97,8 +97,8 @@ class FilmPerson:
 
     @property
     def motion(self) -> BodyMotion:
-        """The body's motion where it was filmed, in the axes of the first frame's camera, from which all others
-        are turned by ``camera_rotvec``: those of any frame's, where the camera stands.
+        """The body's motion where it was filmed, in the axes of the first frame's camera, from which all
+        others are turned by ``camera_rotvec``: those of any frame's, where the camera stands.
         """
         return self.motion_of(slice(None))
 

@@ -65,7 +65,7 @@ class Track:
 
 
 def turned(track: Track, rotations: np.ndarray, camera: Pinhole) -> Track:
-    """The track as a camera sees it that is turned: ``x_there = rotations @ x_here``, (F, 3, 3), camera axes."""
+    """The track as a camera sees it that is turned: ``x_there = rotations @ x_here``, (F, 3, 3)."""
 
     def there(values: np.ndarray) -> np.ndarray:
         flat = values.reshape(len(values), -1, 3) @ rotations.swapaxes(1, 2)
