@@ -57,6 +57,13 @@ def test_pans_and_hands_are_followed(somebody):
     assert np.degrees(np.arccos((np.trace(pan[-1]) - 1) / 2)) > 12
 
 
+def test_grain_on_a_bare_wall_turns_no_camera():
+    rng, steady = np.random.default_rng(0), Steady(CAMERA, SIZE)
+    for _ in range(FRAMES):
+        grain = np.clip(rng.normal(180, 4, (240, 320, 3)), 0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(steady(grain, np.zeros((0, 4))), np.eye(3))
+
+
 def test_without_anything_to_see_the_camera_is_taken_to_stand():
     steady = Steady(CAMERA, SIZE)
     for level in (0, 200, 30):

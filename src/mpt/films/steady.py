@@ -17,6 +17,7 @@ FEWEST = 20  # corners that tell a rotation
 KEPT = 0.6  # of a keyframe's corners; with fewer of them the next one begins
 STILL_PX = 0.35  # of SIDE, within which a camera stands
 OFF_PX = 1.0  # beyond which corners count less and less
+EXPLAINED = 0.4  # a turn leaves less of the corners' ways than that, or it is none: a bare wall's grain
 ROUNDS = 8
 MARGIN = 0.1  # of a person's box, which belongs to them
 
@@ -84,7 +85,8 @@ class Steady:
             turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
             off = np.linalg.norm(a @ turn.T - b, axis=1) * self._focal.mean()
             weight = 1 / (1 + (off / OFF_PX) ** 2) ** 2
-        return turn
+        before = np.linalg.norm(a - b, axis=1) * self._focal.mean()
+        return turn if np.median(off) < EXPLAINED * np.median(before) else self._latest
 
     def _rays(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) unit vectors through pixels (N, 2) of the small picture."""
