@@ -295,6 +295,11 @@ def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
             f"{path}: not a whole file of mpt (damaged, cut short, or something else); expected one that "
             "`mpt pretrain` wrote: get or make it again"
         ) from error
+    if (form, expected) == (TEMPORAL_FORMAT, FORMAT):
+        raise InputError(
+            f"{path}: is a model that refines films over time, and one that reads heatmaps was expected: "
+            "give it as --temporal, and --model another"
+        )
     if form != expected:
         raise InputError(
             f"{path}: its format is {form!r}, expected {expected!r}; "

@@ -206,6 +206,8 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
         print(summary, file=sys.stderr if options.as_json else sys.stdout, flush=True)
         if interrupt is not None:
             raise interrupt
+        if not result.get("complete", True):  # the disk was full
+            codes.append(SOME_REFUSED)
     return results, codes
 
 

@@ -4,7 +4,7 @@ Bodies are drawn by their coarse meshes, which have an eighth of the vertices an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -20,13 +20,19 @@ GAP = 0.05  # between the floor's line and the picture's lower edge, over its he
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One person in one frame: vertices (V, 3) in camera axes where they stand, faces (F, 3), a colour by
-    number.
+    """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera,
+    faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3).
     """
 
     id: int
     vertices: np.ndarray
     faces: np.ndarray
+    turn: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32))
+
+    @property
+    def seen(self) -> "Body":
+        """In the axes of the frame's camera."""
+        return replace(self, vertices=self.vertices @ self.turn.T)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Stage:
         if (pixels.shape[1], pixels.shape[0]) != self.drawn_wh:
             pixels = cv2.resize(pixels, self.drawn_wh, interpolation=cv2.INTER_AREA)
         if bodies:
-            pixels = _layer(bodies, self.view, self.drawn_wh).over(pixels, OPACITY)
+            pixels = _layer([body.seen for body in bodies], self.view, self.drawn_wh).over(pixels, OPACITY)
         if not self.places:
             return pixels
         return np.concatenate([pixels, self._from_the_side(bodies)], 1)

@@ -34,6 +34,7 @@ class Writer:
         stream = container.add_stream(name, rate=rate, options=options)
         stream.width, stream.height = size_wh
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.max_b_frames = 0  # or fragments would begin late
         stream.codec_context.gop_size = max(round(fps), 1)
         self._tick = 1 / rate if even else Fraction(1, TICKS)
         stream.codec_context.time_base = self._tick

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+import roma
 import torch
 
+from mpt.bodies import motion as motions
 from mpt.bodies.fitting import BodyFitter
 from mpt.bodies.motion import BodyMotion
 from mpt.errors import InputError
@@ -26,8 +28,9 @@ from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, person_record
 from mpt.films.pipes import ahead
 from mpt.films.refining import check_refines, refined, temporal_model
+from mpt.films.steady import Steady
 from mpt.films.store import KeptTrack, Records, track_record
-from mpt.films.track import Track, bridged, filtered
+from mpt.films.track import Track, bridged, filtered, turned
 from mpt.films.tracking import Sighting, Tracker
 from mpt.films.webcam import Recorded, is_live
 from mpt.focal_lengths import FocalFrom
@@ -62,6 +65,7 @@ class Watched:
         film: what was watched.
         camera: its camera, and who says its focal length.
         times_s: of each frame that was seen, by number.
+        turns: by how its camera is turned from the first one's, three numbers each, axis-angle in radians.
         tracks: of each person, in the order in which they came.
         ended: why it ended early, if it did, and by what signal.
     """
@@ -70,6 +74,7 @@ class Watched:
     camera: Pinhole
     focal_from: FocalFrom
     times_s: array = field(default_factory=lambda: array("d"))
+    turns: array = field(default_factory=lambda: array("f"))
     tracks: list[KeptTrack] = field(default_factory=list)
     ended: str | None = None
     interrupt: KeyboardInterrupt | None = None
@@ -77,6 +82,11 @@ class Watched:
     @property
     def frame_count(self) -> int:
         return len(self.times_s)
+
+    def rotations(self, frames: np.ndarray) -> np.ndarray:
+        """(F, 3, 3) of some frames: ``x_now = this @ x_first``, in camera axes."""
+        turns = np.frombuffer(self.turns, np.float32).reshape(-1, 3)[frames]
+        return roma.rotvec_to_rotmat(torch.from_numpy(turns.astype(float))).numpy()
 
 
 def watch(
@@ -110,12 +120,18 @@ def watch(
     seen = Recorded(film, folder / "recorded.mp4") if is_live(film) else film
     watched.film = seen
     tracker = Tracker(reconstructor.pose2d, film.fps, reconstructor.heatmap_size)
+    steady, turn = Steady(camera, film.size_wh), [0.0, 0.0, 0.0]
     with _Lifting(reconstructor, camera, kept) as lifting:
         try:
             for frame in ahead(seen):
+                sightings = list(tracker(frame))
+                if frame.pixels is not None:
+                    boxes = np.array([sighting.person.bbox_xywh for sighting in sightings]).reshape(-1, 4)
+                    turn = roma.rotmat_to_rotvec(torch.from_numpy(steady(frame.pixels, boxes))).tolist()
                 if frame.number >= len(watched.times_s):
                     watched.times_s.append(frame.time_s)
-                for sighting in tracker(frame):
+                    watched.turns.extend(turn)
+                for sighting in sightings:
                     lifting.add(sighting)
                 progress("watching", len(watched.times_s), film.length)
         except KeyboardInterrupt as interrupt:
@@ -239,12 +255,22 @@ def embodied(
             shapes.append(_shape_of(track, fitter, transformer))
             for rows, around in track.windows():
                 known = track.rows(around)
-                found = refine(bridged(known, watched.times_s))
+                whole = bridged(known, watched.times_s)
+                turns = watched.rotations(whole.frames)
+                steadied = turns[len(turns) // 2] @ turns.swapaxes(1, 2)  # to the axes of the middle frame
+                found = refine(turned(whole, steadied, watched.camera))
                 found, motion = _with_body(found, fitter, transformer, shapes[number], fps, feet)
+                back = steadied.swapaxes(1, 2)
+                found = replace(turned(found, back, watched.camera), joints2d_px=whole.joints2d_px)
+                motion = motions.turned(motion, back)
                 wanted = _wanted(found, known, rows, around)
                 kept.add(
-                    number, _records(found[wanted], motion.rotvec[wanted], motion.translation_m[wanted], kind)
-                )
+                    number,
+                    _records(
+                        found[wanted], motion.rotvec[wanted], motion.translation_m[wanted],
+                        motions.rotvec_of(turns[wanted]), kind,
+                    ),
+                )  # fmt: skip
                 done += rows.stop - rows.start
                 progress("bodies", done, total)
     except (KeyboardInterrupt, OSError) as error:
@@ -309,14 +335,17 @@ def _with_body(
     return track, replace(motion, rotvec=resting.rotvec)
 
 
-def _records(track: Track, rotvec: np.ndarray, translation_m: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """(F,) of a track and its body's poses."""
+def _records(
+    track: Track, rotvec: np.ndarray, translation_m: np.ndarray, turns: np.ndarray, kind: np.dtype
+) -> np.ndarray:
+    """(F,) of a track, its body's poses, and how the camera was turned."""
     records = np.zeros(len(track), kind)
     for name in kind.names or ():
         part = getattr(track, name, None)
         if part is not None:
             records[name] = part
     records["rotvec"], records["pose_translation_m"] = rotvec, translation_m
+    records["camera_rotvec"] = turns
     return records
 
 

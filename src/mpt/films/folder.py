@@ -88,8 +88,8 @@ def _check_formats(formats: Sequence[str], how: Saving, reconstructor: Reconstru
         check_format(ending, how)
         if ending not in PLACED and ending != "npz":
             raise InputError(
-                f"'{ending}' holds a mesh at one moment, and no motion: of films take {', '.join(PLACED)}; an "
-                "npz is always written"
+                f"'{ending}' holds a mesh at one moment, and no motion: of films take {', '.join(PLACED)}; "
+                "an npz is always written"
             )
     check_names(how.names, two_sided=True, model=reconstructor.model.name)
 
@@ -161,7 +161,7 @@ class _Writing:
     def _arrays(self, path: Path, person: FilmPerson, files: dict[str, Any]) -> None:
         names = (
             "frames", "times_s", "joints2d_px", "joints3d_m", "joints3d_std_m", "translation_m", "rotvec",
-            "pose_translation_m", "score",
+            "pose_translation_m", "camera_rotvec", "score",
         )  # fmt: skip
         arrays: dict[str, Any] = {name: person.records[name] for name in names if name in person.names}
         np.savez_compressed(

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import roma
+import torch
 
 from mpt import bodies
 from mpt.bodies.body import Body
-from mpt.bodies.motion import BodyMotion
+from mpt.bodies.motion import BodyMotion, turned
 from mpt.errors import InputError
 from mpt.films.store import record
 from mpt.floor import UNSURE_DEG, World, world_of
@@ -80,6 +82,11 @@ class FilmPerson:
         return self._column("rotvec")
 
     @property
+    def camera_rotvec(self) -> np.ndarray:
+        """(F, 3) how the camera is turned from the first frame's, axis-angle: ``x_now = R x_first``."""
+        return self._column("camera_rotvec")
+
+    @property
     def score(self) -> np.ndarray:
         """(F,) how surely this is a person, 0-1; 0 where they were carried across."""
         return self._column("score")
@@ -90,14 +97,16 @@ class FilmPerson:
 
     @property
     def motion(self) -> BodyMotion:
-        """The body's motion in camera axes, where it was filmed."""
+        """The body's motion where it was filmed, in the axes of the first frame's camera, from which all
+        others are turned by ``camera_rotvec``: those of any frame's, where the camera stands.
+        """
         return self.motion_of(slice(None))
 
     def motion_of(self, rows: slice | np.ndarray) -> BodyMotion:
         """The same of some frames."""
         some = self.records[rows]
         place = some["pose_translation_m"] + some["translation_m"]
-        return BodyMotion(
+        motion = BodyMotion(
             self.body,
             np.array(some["rotvec"]),
             self.shape,
@@ -105,6 +114,7 @@ class FilmPerson:
             np.array(some["times_s"]),
             self.fps,
         )
+        return turned(motion, turns_of(some).swapaxes(1, 2)) if some["camera_rotvec"].any() else motion
 
     def _column(self, name: str) -> np.ndarray:
         return np.array(self.records[name])
@@ -143,6 +153,11 @@ def _read(path: Path, id_: int) -> FilmPerson:
         return FilmPerson(id_, skeleton, records, body, arrays["shape"], float(arrays["fps"]))
 
 
+def turns_of(records: np.ndarray) -> np.ndarray:
+    """(F, 3, 3) how their cameras are turned from the first frame's."""
+    return roma.rotvec_to_rotmat(torch.from_numpy(records["camera_rotvec"].astype(float))).numpy()
+
+
 def person_record(joints: int, bones: int, *, sure: bool, gravity: bool) -> np.dtype:
     """What is known of somebody in a frame."""
     return record(
@@ -153,6 +168,7 @@ def person_record(joints: int, bones: int, *, sure: bool, gravity: bool) -> np.d
         translation_m=(np.float64, (3,)),
         rotvec=(np.float32, (bones, 3)),
         pose_translation_m=(np.float32, (3,)),
+        camera_rotvec=(np.float32, (3,)),
         score=(np.float32, ()),
         **({"joints3d_std_m": (np.float32, (joints,))} if sure else {}),
         **({"up": (np.float32, (3,)), "up_std_deg": (np.float32, ())} if gravity else {}),
@@ -190,7 +206,8 @@ def up_of_film(people: Sequence[FilmPerson]) -> tuple[np.ndarray | None, float |
         if "up" in person.names:
             rows = person.records[:: max(len(person) * len(people) // UPS, 1)]
             sure = (rows["up_std_deg"] < UNSURE_DEG) & (rows["score"] > 0)
-            ups.append(rows["up"][sure])
+            first = rows["up"][:, None] @ turns_of(rows)  # of rows: back to the first frame's axes
+            ups.append(first[:, 0][sure])
             stds.append(np.maximum(rows["up_std_deg"][sure], 1.0))
     if not ups or not sum(map(len, ups)):
         return None, None

@@ -10,6 +10,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from mpt.views import Pinhole
+
 CUTOFF_HZ = 6.0  # of walking and running, what is faster is mostly the 2D network's trembling
 ORDER = 2  # of a filter that runs forwards and backwards, which makes it four
 BRIDGED_S = 0.6  # somebody who was away for no longer is taken to have moved on evenly
@@ -60,6 +62,26 @@ class Track:
         """Those of its frames."""
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "id"}
         return replace(self, **{name: part if part is None else part[rows] for name, part in parts.items()})
+
+
+def turned(track: Track, rotations: np.ndarray, camera: Pinhole) -> Track:
+    """The track as a camera sees it that is turned: ``x_there = rotations @ x_here``, (F, 3, 3)."""
+
+    def there(values: np.ndarray) -> np.ndarray:
+        flat = values.reshape(len(values), -1, 3) @ rotations.swapaxes(1, 2)
+        return flat.reshape(values.shape).astype(values.dtype)
+
+    rays = there(camera.ray(track.joints2d_px[..., :2]))
+    rays[..., 2] = np.maximum(rays[..., 2], 0.05)
+    pixels = np.concatenate([camera.project(rays), track.joints2d_px[..., 2:]], -1)
+    return replace(
+        track,
+        joints2d_px=pixels.astype(track.joints2d_px.dtype),
+        joints3d_m=there(track.joints3d_m),
+        coarse=there(track.coarse),
+        translation_m=there(track.translation_m),
+        up=None if track.up is None else there(track.up),
+    )
 
 
 def stretches(times_s: np.ndarray, longest_s: float) -> list[slice]:

@@ -1,5 +1,7 @@
 """The axes of joints, such that a program that draws bones along them draws a skeleton."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 MIDDLE = 0.005  # metres off the plane between left and right, of spine and neck
@@ -7,10 +9,10 @@ STEEP = 0.8  # of a bone's direction that leads ahead: from there on up takes th
 UP, AHEAD = np.array([0.0, 1, 0]), np.array([0.0, 0, 1])
 
 
-def aimed(parents: tuple[int, ...], heads: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def aimed(parents: tuple[int, ...], heads: np.ndarray, end: Callable[[int], np.ndarray]) -> np.ndarray:
     """(J, 3, 3) axes of joints at rest, as columns: y along the bone, z ahead as nearly as that allows.
 
-    heads: (J, 3). ends: (J, 3) where the skin that each joint carries ends. A bone leads to the next joint;
+    heads: (J, 3); end: (3,) where the skin that a joint carries ends. A bone leads to the next joint;
     where there are several to the one that goes on in the middle of the body, or to the middle of all; from
     a last joint, or one before several last ones (a head with its eyes), to the end of its skin.
     """
@@ -20,7 +22,7 @@ def aimed(parents: tuple[int, ...], heads: np.ndarray, ends: np.ndarray) -> np.n
         if len(below) > 1 and not any(child in parents for child in below):
             below = []
         inner = [child for child in below if abs(heads[child, 0] - heads[joint, 0]) < MIDDLE]
-        to = heads[inner or below].mean(0) if below else ends[joint]
+        to = heads[inner or below].mean(0) if below else end(joint)
         way, length = to - heads[joint], float(np.linalg.norm(to - heads[joint]))
         y = way / length if length > 1e-6 else axes[parent][:, 1] if parent >= 0 else UP
         ahead = UP if abs(y @ AHEAD) > STEEP else AHEAD

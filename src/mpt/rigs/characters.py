@@ -24,6 +24,7 @@ SAME = 0.005  # of a bone: bind pose and nodes agree on where it leads
 TOGETHER = 0.02  # of a leg: joints of clothes that have a skeleton of their own are no farther apart
 NEAR = 0.25  # of a leg: a joint so near above the hips moves with them, one at the feet is the ground
 LARGEST, SMALLEST = 1e6, 1e-24  # of what is somewhere; of a volume
+NAMED = 20  # joints in a sentence
 DEFORMING = ("DEF-", "ORG-")  # what Rigify calls the bones that carry the skin, and those that they follow
 VRM_LIMBS = {
     "UpperLeg": "hip",
@@ -159,13 +160,14 @@ def read_nodes(file: GltfFile) -> Nodes:
             parents[child] = number
     names = [node.get("name") for node in told]
     names = [name if isinstance(name, str) and name else f"node {k}" for k, name in enumerate(names)]
-    world, signs = np.zeros((len(told), 4, 4)), np.ones((len(told), 3))
+    local, signs = _locals(told)
+    world = local.copy()
     order = _downwards(parents)
     if len(order) < len(told):
         raise InputError(f"its nodes hang on each other in a circle; {AGAIN}")
     for number in order:
-        local, signs[number] = _local(told[number], number)
-        world[number] = local if parents[number] < 0 else world[parents[number]] @ local
+        if parents[number] >= 0:
+            world[number] = world[parents[number]] @ local[number]
     if not (np.abs(world) < LARGEST).all():  # which NaN is not
         raise InputError(f"its nodes are beyond {LARGEST:,.0f} units or nowhere; {AGAIN}")
     return Nodes(_apart(names), parents, world, signs)
@@ -196,30 +198,31 @@ def _apart(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _local(node: Mapping[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A node's (4, 4) transform, and the signs (3,) of its scale."""
-    local = np.eye(4)
-    if "matrix" in node:
-        local = _floats(node, "matrix", [], 16, number).reshape(4, 4).T
-        mirrored = np.linalg.det(local[:3, :3]) < 0
-        return local, np.array([-1.0 if mirrored else 1.0, 1, 1])
-    turn = _floats(node, "rotation", [0, 0, 0, 1], 4, number)
-    length = np.linalg.norm(turn)
-    if not length > 0:
-        raise InputError(f"its node {number} has the rotation {turn.tolist()}, which is none; {AGAIN}")
-    scale = _floats(node, "scale", [1, 1, 1], 3, number)
-    local[:3, :3] = roma.unitquat_to_rotmat(torch.from_numpy(turn / length)).numpy() * scale
-    local[:3, 3] = _floats(node, "translation", [0, 0, 0], 3, number)
-    return local, np.where(scale < 0, -1.0, 1.0)
+def _locals(nodes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 4, 4) transforms of nodes, and the signs (N, 3) of their scales."""
+    local, signs = np.tile(np.eye(4), (len(nodes), 1, 1)), np.ones((len(nodes), 3))
+    turns = np.array([_floats(node, "rotation", [0, 0, 0, 1], 4) for node in nodes]).reshape(-1, 4)
+    lengths = np.linalg.norm(turns, axis=1, keepdims=True)
+    if not (lengths > 0).all():
+        raise InputError(f"one of its nodes has a rotation of zeros, which is none; {AGAIN}")
+    turned = roma.unitquat_to_rotmat(torch.from_numpy(turns / lengths)).numpy()
+    for number, node in enumerate(nodes):
+        if "matrix" in node:
+            local[number] = _floats(node, "matrix", [], 16).reshape(4, 4).T
+            signs[number, 0] = np.sign(np.linalg.det(local[number, :3, :3])) or 1.0
+            continue
+        scale = _floats(node, "scale", [1, 1, 1], 3)
+        local[number, :3, :3] = turned[number] * scale
+        local[number, :3, 3] = _floats(node, "translation", [0, 0, 0], 3)
+        signs[number] = np.where(scale < 0, -1.0, 1.0)
+    return local, signs
 
 
-def _floats(node: Mapping[str, Any], name: str, default: list, count: int, number: int) -> np.ndarray:
+def _floats(node: Mapping[str, Any], name: str, default: list, count: int) -> np.ndarray:
     told = node.get(name, default)
     is_list = isinstance(told, list) and len(told) == count
     if not is_list or not all(type(one) in (int, float) and abs(one) < LARGEST for one in told):
-        raise InputError(
-            f"its node {number} has the {name} {told!r:.60}, {count} numbers were expected; {AGAIN}"
-        )
+        raise InputError(f"a node has the {name} {told!r:.60} where {count} numbers were expected; {AGAIN}")
     return np.array(told, float)
 
 
@@ -346,11 +349,16 @@ def _at_rest(
     places = rest[:, :3, 3]
     offsets = np.where(np.array(parents)[:, None] < 0, 0, places - places[parents])
     found = find_limbs(names, parents, offsets, limbs)
-    if not found.missing:
-        leg = _leg({limb: places[joint] for limb, joint in found.joints.items()})
-        if not leg > 0:
-            raise InputError("its legs have no length, export it with its armature")
-        offsets = offsets * (LEG_M / leg)
+    if found.missing:
+        some = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        raise InputError(
+            f"no joint was found for {', '.join(found.missing)} among {some}; a person's skeleton was "
+            "expected, name its joints in a joint map (--joint-map)"
+        )
+    leg = _leg({limb: places[joint] for limb, joint in found.joints.items()})
+    if not leg > 0:
+        raise InputError("its legs have no length, export it with its armature")
+    offsets = offsets * (LEG_M / leg)
     axes = axes_of_rest(names, parents, offsets, limbs)
     if np.linalg.det(axes) < 0:
         axes[0] *= -1

@@ -6,7 +6,7 @@ Written out here: it is a page or two, and importing trimesh takes half a second
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,15 +53,14 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
     """
     file, scene = _File(), []
     for name, rig in rigs.items():
-        axes = aimed(rig.parents, rig.heads, np.stack([rig.end(joint) for joint in range(len(rig.joints))]))
+        axes = aimed(rig.parents, rig.heads, rig.end)
         ground = rig.root_m[0] * [1, 0, 1]
         first = len(file.nodes) + 1
         file.nodes.append({"name": name, "translation": _plain(ground), "children": [first]})
         scene.append(first - 1)
-        turns = [_quaternions(joint) for joint in _in_axes(rig, axes)]
-        file.nodes += _joint_nodes(rig, axes, first, rig.root_m[0] - ground, turns)
+        file.nodes += _joint_nodes(rig, axes, first, rig.root_m[0] - ground)
         if len(rig.times_s) > 1:
-            file.animate(first, rig, rig.root_m - ground, turns)
+            file.animate(rig, axes, first, rig.root_m - ground)
         joints = list(range(first, first + len(rig.joints)))
         skin = {"inverseBindMatrices": file.accessor(_inverse_bind(rig, axes)), "joints": joints}
         file.skins.append(skin | {"skeleton": first, "name": name})
@@ -76,18 +75,17 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
     if lens is not None and camera is not None:
         scene.append(len(file.nodes))
         file.cameras.append(_camera(lens))
-        turn = _quaternions((camera.rotation * FACING)[None])[0]  # glTF's cameras look along -z
+        turn = _quaternions((camera.rotation * FACING)[None, None])[0, 0]  # glTF's cameras look along -z
         file.nodes.append(
             {"camera": 0, "name": "camera", "translation": _plain(camera.shift), "rotation": _plain(turn)}
         )
     return file.content(scene)
 
 
-def _in_axes(rig: "Rig", axes: np.ndarray) -> Iterator[np.ndarray]:
-    """(F, 3, 3) of each joint from its own axes (3, 3) to its parent's, of the root to the world's."""
-    for joint, parent in enumerate(rig.parents):
-        above = axes[parent].T if parent >= 0 else np.eye(3)
-        yield above @ rig.turns[:, joint] @ axes[joint]
+def _in_axes(rig: "Rig", axes: np.ndarray, frames: slice, joints: Sequence[int]) -> np.ndarray:
+    """(F, J, 4) quaternions of some joints, from their own axes to their parents' or the world's."""
+    above = np.stack([axes[rig.parents[joint]] if joint else np.eye(3) for joint in joints])
+    return _quaternions(above.swapaxes(1, 2) @ rig.turns[frames][:, joints] @ axes[joints])
 
 
 def _inverse_bind(rig: "Rig", axes: np.ndarray) -> np.ndarray:
@@ -98,16 +96,13 @@ def _inverse_bind(rig: "Rig", axes: np.ndarray) -> np.ndarray:
     return matrices
 
 
-def _joint_nodes(
-    rig: "Rig", axes: np.ndarray, first: int, root: np.ndarray, turns: Sequence[np.ndarray]
-) -> list[dict]:
-    """A node for each joint, turned by the first of its quaternions (F, 4); ``first`` is the number of the
-    first one, ``root`` where it is.
-    """
+def _joint_nodes(rig: "Rig", axes: np.ndarray, first: int, root: np.ndarray) -> list[dict]:
+    """A node for each joint in the first pose; ``first`` is the first one's number, ``root`` its place."""
+    (turns,) = _in_axes(rig, axes, slice(1), range(len(rig.joints)))
     nodes: list[dict] = []
     for name, parent, offset, turn in zip(rig.joints, rig.parents, rig.offsets, turns):
         place = root if parent < 0 else offset @ axes[parent]
-        nodes.append({"name": name, "translation": _plain(place), "rotation": _plain(turn[0])})
+        nodes.append({"name": name, "translation": _plain(place), "rotation": _plain(turn)})
         if parent >= 0:
             nodes[parent].setdefault("children", []).append(first + len(nodes) - 1)
     return nodes
@@ -163,10 +158,8 @@ class _File:
         self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": 0}]})
         return len(self.meshes) - 1
 
-    def animate(self, first: int, rig: "Rig", root: np.ndarray, turns: Sequence[np.ndarray]) -> None:
-        """Move a rig's joints, whose nodes begin at ``first``: the root's places (F, 3), and where they turn
-        each joint's quaternions (F, 4).
-        """
+    def animate(self, rig: "Rig", axes: np.ndarray, first: int, root: np.ndarray) -> None:
+        """Turn a rig's joints, whose nodes begin at ``first``, and move its root to places (F, 3)."""
         when, frame = keys(rig.times_s, rig.fps)
         times = self.accessor(when.astype(np.float32), bounds=True)
 
@@ -177,9 +170,11 @@ class _File:
             self.channels.append({"sampler": len(self.samplers) - 1, "target": target})
 
         move(first, "translation", root)
-        for joint, turn in enumerate(turns):
-            if np.ptp(turn, 0).any():
-                move(first + joint, "rotation", turn)
+        turning = np.ptp(rig.turns, 0).any((1, 2))
+        joints = [0, *(int(joint) for joint in np.flatnonzero(turning) if joint)]
+        turns = _in_axes(rig, axes, slice(None), joints)
+        for k, joint in enumerate(joints):
+            move(first + joint, "rotation", turns[:, k])
 
     def content(self, scene: list[int]) -> bytes:
         """The file's bytes; ``scene`` numbers the nodes that no other node holds."""
@@ -220,14 +215,14 @@ def _linear(colours: np.ndarray) -> np.ndarray:
 
 
 def _quaternions(turns: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) -> (F, 4) float32 unit quaternions x, y, z, w, each near the one before it."""
+    """(F, J, 3, 3) -> (F, J, 4) unit quaternions x, y, z, w, each near the one before it."""
     import roma
     import torch
 
     found = roma.rotmat_to_unitquat(torch.from_numpy(turns)).numpy()
-    away = (found[1:] * found[:-1]).sum(1) < 0
-    found[1:][np.cumsum(away) % 2 == 1] *= -1
-    return found.astype(np.float32)
+    away = (found[1:] * found[:-1]).sum(2) < 0
+    found[1:][np.cumsum(away, 0) % 2 == 1] *= -1
+    return found
 
 
 def _plain(numbers: np.ndarray) -> list[float]:

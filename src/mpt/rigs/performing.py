@@ -21,7 +21,7 @@ from mpt.rigs.glb_file import AGAIN, Channel, polar
 
 STANDING = ("ankle", "toe")  # whose joints carry the sole below them
 LOW = 0.01  # of all frames, in which somebody is lower than the floor: noise
-FLOOR_M = 0.2  # from the world's zero, within which the lowest frames tell the floor
+ON_FLOOR_M = 0.2  # above the world's zero: somebody whose lowest frames are lower stands on the floor
 
 
 class Performance(NamedTuple):
@@ -88,8 +88,8 @@ def _hips(
     roles = [role for role in skeleton.rig.roles if role in source.roles]
     heights = _lowest(source, motion.positions(), motion.global_rotations(), roles)
     floor = np.quantile(heights, LOW)
-    if performance.in_world and abs(floor) > FLOOR_M:
-        floor = 0.0
+    if performance.in_world and floor > ON_FLOOR_M:
+        floor = 0.0  # the person stands on something
     above = np.maximum(heights - floor, 0) * stride
     places = _chained(skeleton.rig, turns)
     low = _lowest(skeleton.rig, places - _middle(skeleton.rig, places)[:, None], turns, roles)

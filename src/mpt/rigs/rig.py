@@ -123,11 +123,12 @@ def rig_of(
         posed = [place(example.vertices) for example in examples]
         index, weight, vertices = fitted(kept, index, weight, to_poses, np.stack(posed), vertices)
 
-    above = [place.rotation, *laid[list(kept.parents[1:])]]
-    turns = np.empty((len(motion), len(rows), 3, 3), np.float32)
-    for joint, row in enumerate(rows):  # one by one, for films are long
-        local = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec[:, row].astype(float))).numpy()
-        turns[:, joint] = above[joint] @ local @ laid[joint].T
+    above = np.stack([place.rotation, *laid[list(kept.parents[1:])]])
+    turns = np.tile((above @ laid.swapaxes(1, 2)).astype(np.float32), (len(motion), 1, 1, 1))
+    moves = [joint for joint, bone in enumerate(kept.bones) if bone in turned]
+    rotvec = motion.rotvec[:, [rows[joint] for joint in moves]].astype(float)
+    local = roma.rotvec_to_rotmat(torch.from_numpy(rotvec)).numpy()
+    turns[:, moves] = above[moves] @ local @ laid[moves].swapaxes(1, 2)
     return Rig(
         joints=tuple(called.get(bone, bone) for bone in kept.bones),
         parents=kept.parents,
