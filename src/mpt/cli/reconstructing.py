@@ -154,6 +154,7 @@ class Reconstruct:
 
 def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], list[int]]:
     """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
+    from mpt.films.opening import is_film
     from mpt.images import Picture
     from mpt.results import folder_names
     from mpt.rigs.names import check_names
@@ -166,7 +167,9 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
     given = (options.keypoints, options.weights, Path(options.model))
     inputs = identities([*photos, *filter(None, given)])
     results = []
-    for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
+    named = list(zip(photos, folder_names(photos)))
+    some_film = any(is_film(photo) for photo in photos)  # which has a progress of its own
+    for photo, name in named if some_film else _tracked(named):
         try:
             source = _film_or_picture(photo, options)
         except Exception as error:
@@ -203,6 +206,8 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
         print(summary, file=sys.stderr if options.as_json else sys.stdout, flush=True)
         if interrupt is not None:
             raise interrupt
+        if not result.get("complete", True):  # the disk was full
+            codes.append(SOME_REFUSED)
     return results, codes
 
 
@@ -215,12 +220,12 @@ def _film_or_picture(photo: Path, options: Reconstruct) -> "Picture | Film":
 
     if photo is STDIN:
         return read_picture(_standard_input())
-    from mpt.films import frames
+    from mpt.films import opening
 
     if options.camera is not None and photo == Path(f"{CAMERA}{options.camera}"):
-        return frames.Camera.open(options.camera)
-    if frames.is_film(photo):
-        return frames.open_film(photo, fps=options.fps, seconds=options.seconds)
+        return opening.open_camera(options.camera, seconds=options.seconds)
+    if opening.is_film(photo):
+        return opening.open_film(photo, fps=options.fps, seconds=options.seconds)
     return read_picture(photo)
 
 

@@ -37,7 +37,7 @@ def film(
 
     Raises InputError for no film, a broken one, an unknown option, and a folder that cannot be written.
     """
-    from mpt.films import frames
+    from mpt.films import opening
     from mpt.films.filming import silent
     from mpt.films.folder import reconstruct_film
     from mpt.films.people import people_in
@@ -45,7 +45,7 @@ def film(
     from mpt.reconstruct import Reconstructor
     from mpt.results import folder_names
 
-    opened = frames.open_film(source, fps=fps, seconds=seconds)
+    opened = opening.open_film(source, fps=fps, seconds=seconds)
     lifter = model if isinstance(model, Reconstructor) else reconstructor(model)
     folder = Path(out) / folder_names([Path(source)])[0]
     _, interrupt = reconstruct_film(

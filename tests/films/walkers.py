@@ -1,0 +1,39 @@
+"""People whom a 2D network finds without looking: they walk as their film's brightness tells."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from little_model import standing_joints
+from small_films import person
+
+from mpt.pose2d.base import Person2D
+
+SIZE = (160, 120)
+FOCAL = 200.0
+
+Place = Callable[[int], tuple[float, float, float] | None]
+"""The number of a frame -> where somebody's mid-hip is in camera axes, None where they are away."""
+
+
+def across(start_m: float, step_m: float, depth_m: float, away: Iterable[int] = ()) -> Place:
+    gone = set(away)
+    return lambda number: None if number in gone else (start_m + step_m * number, 0.0, depth_m)
+
+
+class Walkers:
+    """A ``Pose2D`` of films whose frames are :func:`small_films.grey` of their number."""
+
+    def __init__(self, *people: Place, interrupt_at: int | None = None) -> None:
+        self.people, self.interrupt_at = people, interrupt_at
+
+    def __call__(self, image: np.ndarray) -> list[Person2D]:
+        number = round((float(image.mean()) - 20) / 4)
+        if number == self.interrupt_at:
+            raise KeyboardInterrupt
+        places = [place(number) for place in self.people]
+        shown = [standing_joints(at, FOCAL, SIZE) for at in places if at is not None]
+        return [person(points[:, :2]) for points in shown][:: 1 if number % 2 else -1]  # in any order
+
+
+def frames(count: int) -> list[np.ndarray]:
+    return [np.full((SIZE[1], SIZE[0], 3), 20 + 4 * number, np.uint8) for number in range(count)]
