@@ -73,7 +73,8 @@ def direction(way: np.ndarray) -> np.ndarray:
 
 def played(path: Path, animation: int = -1) -> np.ndarray:
     """(F, nodes, 4, 4) of every node at the keys of an animation, by glTF's own rules."""
-    file = pygltflib.GLTF2().load(str(path))
+    file = pygltflib.GLTF2()
+    file = (file.load_json if path.suffix == ".gltf" else file.load_binary)(str(path))
     moves = file.animations[animation]
     parents = {child: number for number, node in enumerate(file.nodes) for child in node.children or []}
     values = {
