@@ -24,6 +24,7 @@ from mpt.bodies.motion import BodyMotion
 from mpt.errors import InputError
 from mpt.mocap import Motion
 from mpt.rigs.characters import read_character
+from mpt.rigs.glb_file import Channel
 from mpt.rigs.gltf import rigged
 from mpt.rigs.names import mixamo
 from mpt.rigs.performances import LEVEL, performance_of
@@ -72,7 +73,8 @@ def direction(way: np.ndarray) -> np.ndarray:
 
 def played(path: Path, animation: int = -1) -> np.ndarray:
     """(F, nodes, 4, 4) of every node at the keys of an animation, by glTF's own rules."""
-    file = pygltflib.GLTF2().load(str(path))
+    file = pygltflib.GLTF2()
+    file = (file.load_json if path.suffix == ".gltf" else file.load_binary)(str(path))
     moves = file.animations[animation]
     parents = {child: number for number, node in enumerate(file.nodes) for child in node.children or []}
     values = {
@@ -417,24 +419,17 @@ def test_a_broken_file_is_refused_in_a_sentence(tmp_path, moving, kind):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "count"), [("whole", 1000), ("text", 800), ("data", 200)])
-def test_damaged_files_are_read_or_refused(tmp_path, moving, kind, count):
+def test_damaged_files_are_read_or_refused(tmp_path, kind, count):
     whole = CHARACTERS["vrm 1"]()[1].glb()
     text, data = parts(whole)
-    performance = performance_of(
-        replace(
-            moving,
-            rotvec=moving.rotvec[:1],
-            times_s=moving.times_s[:1],
-            translation_m=moving.translation_m[:1],
-        ),
-        LEVEL,
-    )
 
     def read(path: Path) -> None:
         made = {"whole": path.read_bytes, "text": lambda: glb(path.read_bytes(), data)}
         content = made.get(kind, lambda: glb(text, path.read_bytes()))()
         (tmp_path / "rig.glb").write_bytes(content)
-        _, new = animated(read_character(tmp_path / "rig.glb"), performance)
+        character = read_character(tmp_path / "rig.glb")
+        channel = Channel(character.skeletons[0].nodes[3], "rotation", np.array([[0.0, 0, 0, 1]]))
+        new = character.file.with_animation("still", np.zeros(1), [channel])
         assert json.loads(parts(new)[0])["animations"]
 
     source = {"whole": whole, "text": text, "data": data}[kind]
