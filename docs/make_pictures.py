@@ -15,13 +15,15 @@ import torch
 
 import mpt
 from mpt import bodies, heatmaps, mocap
+from mpt.biomechanics.skin import skin_points
 from mpt.bodies.retarget import retarget
 from mpt.cameras import h36m_s1
 from mpt.crops import Crop
 from mpt.export import write_picture
 from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.poses import repair
-from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view
+from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view, vertex_normals
+from mpt.saving import standing_mesh
 from mpt.scenes import demo_hands, demo_scenes
 from mpt.skeletons import COCO29
 
@@ -38,7 +40,7 @@ def demo() -> None:
     reconstruct = mpt.load()
     for scene in demo_scenes():
         people = reconstruct(scene.image)
-        figures = [Figure(person.vertices + person.translation_m, person.faces) for person in people]
+        figures = [Figure(standing_mesh(person), person.faces) for person in people]
         view = Perspective(people[0].focal_px, people[0].principal_px)
         picture = overlay_figure(scene.image, figures, view)
         height = 540
@@ -55,7 +57,7 @@ def hands() -> None:
     reconstruct, columns = mpt.load("mpt-hand"), []
     for scene in demo_hands():
         found = reconstruct(scene.image, focal_px=scene.K[0, 0])
-        figures = [Figure(person.vertices + person.translation_m, person.faces) for person in found]
+        figures = [Figure(standing_mesh(person), person.faces) for person in found]
         view = Perspective(scene.K[0, 0], (scene.K[0, 2], scene.K[1, 2]))
         below = overlay(scene.image, figures, view) if found else scene.image
         near = Crop.around(scene.people[0].joints2d_px, 1.6)
@@ -135,6 +137,31 @@ def maps() -> None:
     plt.close(figure)
 
 
+def markers() -> None:
+    """The points of the skin that tables of markers hold, from ahead, from the left and from behind."""
+    body = bodies.load()
+    vertices, faces = body.template.double().numpy() * [1, -1, -1], body.faces.numpy()
+    points = {name: vertex for name, vertex in skin_points(body).items() if not name.startswith("R.")}
+    normals, size, lens = vertex_normals(vertices, faces), (760, 1180), Perspective(5200.0, (379.5, 589.5))
+    figure, panels = plt.subplots(1, 3, figsize=(15, 8))
+    for axes, name, degrees in zip(panels, ("ahead", "the left", "behind"), (0, 90, 180)):
+        turn = roma.rotvec_to_rotmat(torch.tensor([0, np.radians(degrees), 0])).numpy()
+        turned = vertices @ turn.T + [0, 0, 8]
+        axes.imshow(overlay(np.full((size[1], size[0], 3), 255, np.uint8), [Figure(turned, faces)], lens))
+        for marker, vertex in points.items():
+            if (normals[vertex] @ turn.T)[2] < -0.35:
+                x, y = lens.project(turned[vertex])
+                axes.plot(x, y, ".", color="tab:red", markersize=5)
+                beside = {"ha": "right"} if marker in ("L.PSIS", "L.Toe.Lat") else {}
+                offset = (-5 if beside else 5, -2)
+                axes.annotate(marker, (x, y), offset, textcoords="offset points", fontsize=7, **beside)
+        axes.set_title(f"from {name}", fontsize=10)
+        axes.set_axis_off()
+    figure.tight_layout()
+    figure.savefig(PICTURES / "markers.png", dpi=80)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mocap", type=Path, help="folder of CMU motion capture, subject/clip.npz")
@@ -144,6 +171,7 @@ def main() -> None:
     if options.mocap:
         retargeted(options.mocap)
     maps()
+    markers()
     demo()
     hands()
 

@@ -10,7 +10,8 @@ import pytest
 import roma
 import torch
 
-from mpt import bodies
+from mpt import bodies, checkpoint
+from mpt.bodies.fitting import BodyFitter
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
 from mpt.heatmaps import PERFECT, decode
@@ -20,6 +21,7 @@ from mpt.skeletons import COCO17
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import finding
+import fits
 import measuring
 import photos
 import standing
@@ -239,3 +241,21 @@ def test_a_crowd_is_in_its_picture_and_has_coco_s_joints():
     picture, joints = finding.crowd(body, poses, body.sample_shapes(4), 2, np.random.default_rng(0))
     assert joints.ndim == 3 and 1 <= len(joints) <= 2 and joints.shape[1:] == (len(COCO17), 2)
     assert (joints > 0).all() and (joints < [picture.shape[1], picture.shape[0]]).all()
+
+
+def test_bodies_lie_on_true_meshes_and_off_rough_ones_by_their_noise():
+    body, model = bodies.load(), checkpoint.load("mpt-small")
+    body = body.with_joints(model.skeleton)
+    bones = body.moving_bones
+    rotvec = torch.zeros(3, len(bones), 3)
+    rotvec[:, bones.index(body.roles["left_knee"]), 0] = torch.tensor([0.2, 0.6, 1.0])
+    predicted, true = fits.meshes(model, body, bones, rotvec, PERFECT)
+    assert predicted.shape == true.shape == (3, len(body.template), 3)
+    fitter = BodyFitter(body)
+    knee = body.bones.index(body.roles["left_knee"])
+    np.testing.assert_allclose([pose.rotvec[knee, 0] for pose in fitter(true)], [0.2, 0.6, 1.0], atol=0.05)
+    assert fits.fitted(fitter, true)["most mm"] < 1
+    rough = true + np.float32(0.003) * np.random.default_rng(0).standard_normal(true.shape, np.float32)
+    told = fits.fitted(fitter, rough)
+    assert told["mean mm"] == pytest.approx(3 * (8 / np.pi) ** 0.5, abs=0.3)
+    assert told["largest shape"] <= 3 and told["people a second"] > 0

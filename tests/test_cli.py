@@ -112,10 +112,11 @@ def test_result_json_says_where_everything_is_in_the_photo(place, model):
 
 
 def test_every_asked_format_is_written(place, model):
-    reconstruct("two.jpg", "--format", "obj", "ply", "npz", "glb", model=model)
+    formats = ("obj", "ply", "npz", "glb", "bvh", "trc", "c3d", "csv")
+    reconstruct("two.jpg", "--format", *formats, model=model)
     result = json.loads(Path("mpt-out/two/result.json").read_text())
     for number, person in enumerate(result["people"]):
-        assert person["meshes"] == {end: f"person{number}.{end}" for end in ("obj", "ply", "npz", "glb")}
+        assert person["meshes"] == {end: f"person{number}.{end}" for end in formats}
         assert all((Path("mpt-out/two") / name).stat().st_size for name in person["meshes"].values())
 
 
@@ -133,9 +134,9 @@ def test_a_photo_of_nobody_is_no_error(place, model, capsys):
 
 
 def test_an_earlier_result_is_replaced_whole(place, model):
-    reconstruct("two.jpg", "--format", "obj", model=model)
+    reconstruct("two.jpg", "--format", "obj", "trc", "c3d", "csv", model=model)
     reconstruct("two.jpg", model=model)
-    assert not list(Path("mpt-out/two").glob("*.obj"))
+    assert {path.suffix for path in Path("mpt-out/two").iterdir()} == {".glb", ".json", ".png"}
     assert [p.name for p in Path("mpt-out").iterdir()] == ["two"]
 
 

@@ -93,12 +93,18 @@ def test_damaged_exif_costs_the_focal_length_alone(place):
 def test_formats_and_names_that_cannot_be_are_refused_before_anything_is_written(
     place, model, capsys, monkeypatch
 ):
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
+    monkeypatch.setattr("mpt.biomechanics.c3d.find_spec", lambda name: None)
     said = {
         (
             "--format",
             "fbx",
         ): "mpt: fbx is written by Blender's own exporter, whose package bpy",
+        (
+            "--format",
+            "trc",
+            "c3d",
+        ): "mpt: c3d is written by the package ezc3d, which is not installed: run `pip",
         ("--names", "vrm"): "'vrm'",
         ("--rest", "sitting"): "'sitting'",
     }

@@ -250,7 +250,7 @@ def test_what_lies_beside_a_result_stays(model):
 
 def test_a_file_in_the_way_refuses_the_result_before_anything_is_changed(model, capsys):
     reconstruct("photo.png", "--out", "out", model=model)
-    for name in ("person0.obj", "person0.ply"):
+    for name in ("person0.obj", "person0.ply", "person0.csv"):
         mine(f"out/photo/{name}")
     before = everything()
     assert reconstruct("photo.png", "--out", "out", "--format", "glb", "obj", model=model) == 2
@@ -258,6 +258,8 @@ def test_a_file_in_the_way_refuses_the_result_before_anything_is_changed(model, 
         "out/photo/person0.obj is there already and is no part of an earlier result"
         in capsys.readouterr().err
     )
+    assert reconstruct("photo.png", "--out", "out", "--format", "trc", "csv", model=model) == 2
+    assert "out/photo/person0.csv is there already and is no part of" in capsys.readouterr().err
     assert everything() == before
     Path("out/photo/overlay.png").unlink()
     os.symlink("../../photo.png", "out/photo/overlay.png")  # nor is a link of theirs
@@ -401,7 +403,7 @@ def test_a_file_of_the_longest_name_is_written():
 
 
 def test_the_bodies_of_the_package_are_bodies_and_a_model_is_none(model):
-    from mpt.bodies.body import check_body_output
+    from mpt.bodies.body_files import check_body_output
 
     packaged = Path(bodies.__file__).parents[1] / "data" / "anny-hand.safetensors"
     shutil.copy(packaged, "hand.safetensors")

@@ -2,6 +2,7 @@
 
 >>> import mpt
 >>> people = mpt.load("mpt-small")("photo.jpg")
+>>> people = mpt.film("clip.mp4", "results")
 """
 
 from importlib import import_module
@@ -11,9 +12,10 @@ _HOMES = {
     "MeshTransformer": ("mpt.modeling.mesh_transformer", "MeshTransformer"),
     "Reconstruction": ("mpt.reconstruct", "Reconstruction"),
     "Reconstructor": ("mpt.reconstruct", "Reconstructor"),
+    "film": ("mpt.films", "film"),
     "load": ("mpt.recipes.networks", "reconstructor"),
 }
-__all__ = ["Body", "MeshTransformer", "Reconstruction", "Reconstructor", "load"]
+__all__ = ["Body", "MeshTransformer", "Reconstruction", "Reconstructor", "film", "load"]
 
 
 def __getattr__(name: str):

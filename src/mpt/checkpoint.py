@@ -19,11 +19,13 @@ from torch import Tensor
 
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.modeling.temporal import TemporalConfig, TemporalTransformer
 from mpt.modeling.upsampling import middle_sizes
 from mpt.skeletons import SKELETONS, Skeleton
 from mpt.writing import write_whole
 
 FORMAT = "mpt-model-1"
+TEMPORAL_FORMAT = "mpt-temporal-1"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,72 @@ def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "c
     )
 
 
+@dataclass(frozen=True)
+class TemporalModel:
+    """A temporal transformer ready for use; the rest as in Model."""
+
+    name: str
+    transformer: TemporalTransformer
+    skeleton: Skeleton
+    body: str
+    body_hash: str
+    info: dict
+
+
+def save_temporal(
+    path: str | os.PathLike,
+    transformer: TemporalTransformer,
+    *,
+    skeleton: Skeleton,
+    body: str,
+    body_hash: str,
+    info: dict | None = None,
+) -> None:
+    """Write a temporal model file whole or not at all."""
+    exact = dict(transformer.named_buffers())
+    tensors = {
+        name: (tensor if name in exact else tensor.half()).cpu().contiguous()
+        for name, tensor in transformer.state_dict().items()
+    }
+    header = {
+        "format": TEMPORAL_FORMAT,
+        "config": asdict(transformer.config),
+        "skeleton": skeleton.name,
+        "body": body,
+        "body_hash": body_hash,
+        "info": info or {},
+    }
+    write_whole(path, save_tensors(tensors, metadata={"mpt": json.dumps(header)}))
+
+
+def load_temporal(
+    model: str | os.PathLike = "mpt-video", device: torch.device | str = "cpu"
+) -> TemporalModel:
+    """The temporal model of that name in the package, or of that file (or run folder). Raises as ``load``."""
+    path = find(model)
+    tensors, header = read_whole(path, TEMPORAL_FORMAT)
+    try:
+        skeleton = SKELETONS[header["skeleton"]]
+        config = typed(header["config"], TemporalConfig)
+        if not all(0 < size <= LARGEST for size in (config.width, config.layers, config.heads)):
+            raise ValueError(f"sizes of {config.width}, {config.layers}, {config.heads}")
+        if config.layers > len(tensors):
+            raise ValueError(f"{config.layers} layers in a file of {len(tensors)} tensors")
+        sizes = tensors["regressor"], tuple(skeleton.root), len(tensors["to_shape.bias"])
+        with torch.device("meta"):
+            outline = TemporalTransformer(config, sizes[0].to("meta"), *sizes[1:]).state_dict()
+        _check_sizes(outline, tensors)
+        transformer = TemporalTransformer(config, *sizes)
+        transformer.load_state_dict(tensors)
+        body, body_hash = (typed(header[name], str, name) for name in ("body", "body_hash"))
+        info = dict(header["info"])
+    except UNFIT as error:
+        raise unfit(path, error, "pre-train") from error
+    name = path.stem if path.parent.name == "data" else str(model)
+    transformer = transformer.to(device).eval().requires_grad_(False)
+    return TemporalModel(name, transformer, skeleton, body, body_hash, info)
+
+
 UNFIT = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What building a network raises where a header or tensors are not what they should be."""
 
@@ -156,15 +224,19 @@ def _built(config: MeshTransformerConfig, tensors: dict[str, Tensor]) -> MeshTra
     """The transformer of a file's tensors, whose sizes are compared before they take any memory."""
     with torch.device("meta"):
         outline = _made(config, {name: tensor.to("meta") for name, tensor in tensors.items()}).state_dict()
-    for name in dict.fromkeys([*outline, *tensors]):
-        expected, found = (tuple(of[name].shape) if name in of else "none" for of in (outline, tensors))
-        if expected != found:
-            raise ValueError(f"{name} is {found}, not {expected}")
+    _check_sizes(outline, tensors)
     if config.upsampler == "sparse":
         _check_indices("upsample.near", tensors["upsample.near"], len(tensors["template_coarse"]))
     transformer = _made(config, tensors)
     transformer.load_state_dict(tensors)
     return transformer
+
+
+def _check_sizes(outline: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    for name in dict.fromkeys([*outline, *tensors]):
+        expected, found = (tuple(of[name].shape) if name in of else "none" for of in (outline, tensors))
+        if expected != found:
+            raise ValueError(f"{name} is {found}, not {expected}")
 
 
 def _made(config: MeshTransformerConfig, tensors: dict[str, Tensor]) -> MeshTransformer:
@@ -223,6 +295,11 @@ def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:
             f"{path}: not a whole file of mpt (damaged, cut short, or something else); expected one that "
             "`mpt pretrain` wrote: get or make it again"
         ) from error
+    if (form, expected) == (TEMPORAL_FORMAT, FORMAT):
+        raise InputError(
+            f"{path}: is a model that refines films over time, and one that reads heatmaps was expected: "
+            "give it as --temporal, and --model another"
+        )
     if form != expected:
         raise InputError(
             f"{path}: its format is {form!r}, expected {expected!r}; "

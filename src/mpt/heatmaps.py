@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mpt.draws import Draws
 from mpt.skeletons import Skeleton
 
 PAPER_STD_PX = 3 / math.sqrt(2)
@@ -173,21 +174,20 @@ def perturb(
     generator: torch.Generator | None = None,
     *,
     depth: Tensor | None = None,
+    draws: Draws | None = None,
 ) -> tuple[Blobs, Tensor]:
     """Draw noisy blobs for true points: the blobs and the floor level (N, J) of each map.
 
     ``points`` (N, J, 2) crop pixels; ``visible`` (N, J) bool: a joint outside the picture has no peak, or
     where the sample is detector-like perhaps a guessed one, low and wide. ``depth`` (N, J): how far away
-    joints are, in the same unit; without it no bone is known to be foreshortened.
+    joints are, in the same unit; without it no bone is known to be foreshortened. ``draws``: random numbers
+    that are not each sample's own, as of a film's frames.
     """
     n, joints = visible.shape
     device, unit = points.device, size / 224
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=device)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, device=device)
+    draws = draws or Draws(device, generator)
+    uniform, normal = draws.uniform, draws.normal
 
     kind = uniform(n, 1)
     clean = kind < noise.clean_share  # (N, 1)

@@ -247,6 +247,17 @@ def _kind_of(head: bytes, suffix: str) -> str | None:
     return next((what for first, what in KINDS.items() if start.startswith(first)), None)
 
 
+def film_by_content(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a film."""
+    return _kind_of(head, "") is _VIDEO
+
+
+def picture_by_content(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a picture that can be read."""
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"))
+
+
 HEAD = 64
 NO_PHOTOS = {"EPS", "WMF", "MPEG"}
 """What Pillow knows and hands to other programs, or cannot draw."""

@@ -25,6 +25,7 @@ from mpt.errors import InputError
 from mpt.floor import UNSURE_DEG, world_of
 from mpt.focal_lengths import FocalFrom, focal_in_px, principal_in_px
 from mpt.images import read_picture
+from mpt.modeling.mesh_transformer import MeshPrediction
 from mpt.modeling.upright import look_upright
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
@@ -110,17 +111,18 @@ class Reconstruction:
         scale: Scale = "m",
         world: bool | None = None,
     ) -> None:
-        """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz.
+        """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz;
+        .trc and .c3d (markers), .csv (joints and joint angles).
 
         static: GLB without bones.
         rest: the rest pose of bones, "t-pose" (in BVH where nothing is said) or "a-pose", the body's own.
         names: of bones, the body's own ("anny") or "mixamo".
         scale: the unit of BVH, "m" or "cm".
-        world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs do
-            where nothing is said, other meshes do not.
+        world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs,
+            markers and joints do where nothing is said, other meshes do not.
 
-        Raises InputError for an unknown ending or option, what this body cannot give, no ``bpy`` for FBX, and
-        a folder that cannot be written. A file appears whole or not at all.
+        Raises InputError for an unknown ending or option, what this body cannot give, no Blender for FBX, no
+        ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.
         """
         path = Path(path)
         how = Saving(static, rest, names, scale, world is True)
@@ -145,6 +147,24 @@ class Reconstruction:
         pose = self.pose.turned(rotations)
         found = pose.posed()
         return replace(self, pose=pose, vertices=found.vertices, joints3d=found.joints)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """What a model says of one person, in camera axes, metres about the root; as in ``Reconstruction``.
+
+    Attributes:
+        points: (P, 3) float32 of the mesh, the coarse or the full one.
+        joints3d: (J, 3) float64.
+        translation_m: (3,) where the root is.
+    """
+
+    points: np.ndarray
+    joints3d: np.ndarray
+    translation_m: np.ndarray
+    joints3d_std_m: np.ndarray | None
+    up: np.ndarray | None
+    up_std_deg: float | None
 
 
 class Reconstructor:
@@ -241,12 +261,75 @@ class Reconstructor:
         Their maps are read by the joints' names: those that the 2D network does not draw are empty, and those
         that the model does not read are left aside.
         """
+        camera, focal_from = self.camera(
+            size_wh,
+            focal_px=focal_px,
+            focal_mm=focal_mm,
+            fov_deg=fov_deg,
+            exif_mm=exif_mm,
+            principal_px=principal_px,
+        )
+        if not people:
+            return []
+        people, prediction = self._read(people)
+        faces = self.model.faces.numpy()
+        reconstructions = [
+            Reconstruction(
+                skeleton=person.skeleton,
+                vertices=placed.points,
+                faces=faces[:, ::-1].copy() if person.mirrored else faces,
+                joints3d=placed.joints3d.astype(np.float32),
+                translation_m=placed.translation_m,
+                focal_px=camera.mean_focal_px,
+                focal_assumed=camera.assumed,
+                principal_px=camera.principal_px,
+                camera=_weak_camera(placed.joints3d, placed.translation_m, camera, person.crop),
+                crop=person.crop,
+                joints2d_px=person.joints2d_px,
+                score=person.score,
+                bbox_xywh=person.bbox_xywh,
+                mirrored=person.mirrored,
+                joints3d_std_m=placed.joints3d_std_m,
+                up=placed.up,
+                up_std_deg=placed.up_std_deg,
+                focal_from=focal_from,
+            )
+            for person, placed in zip(people, self._placed(people, prediction, prediction.vertices, camera))
+        ]
+        return self._posed(reconstructions) if pose else reconstructions
+
+    @torch.inference_mode()
+    def lift_coarsely(self, people: list[Person2D], camera: Pinhole) -> list["Placed"]:
+        """People found in pictures of one camera, whose coarse meshes alone are wanted, all in one batch."""
+        if not people:
+            return []
+        people, prediction = self._read(people, rows=torch.arange(1))
+        return self._placed(people, prediction, prediction.coarse, camera)
+
+    def camera(
+        self,
+        size_wh: tuple[int, int],
+        *,
+        focal_px: float | None = None,
+        focal_mm: float | None = None,
+        fov_deg: float | None = None,
+        exif_mm: float | None = None,
+        principal_px: tuple[float, float] | None = None,
+    ) -> tuple[Pinhole, FocalFrom]:
+        """The camera of a picture of ``size_wh`` pixels, and who says its focal length; see :meth:`lift`."""
         focal_px, focal_from = focal_in_px(size_wh, focal_px, focal_mm, fov_deg), "given"
         if focal_px is None:
             focal_px = focal_in_px(size_wh, focal_mm=exif_mm)
             focal_from = "assumed" if exif_mm is None else "exif"
-        if not people:
-            return []
+        camera = Pinhole.of_size(size_wh, focal_px)
+        if principal_px is not None:
+            camera = replace(camera, principal_px=principal_in_px(size_wh, principal_px))
+        return camera, focal_from
+
+    def _read(
+        self, people: list[Person2D], rows: torch.Tensor | None = None
+    ) -> tuple[list[Person2D], MeshPrediction]:
+        """People with the model's joints, and what it says of them; of the full mesh those rows, if told."""
         transformer, skeleton = self.model.transformer, self.model.skeleton
         for person in people:
             drawn = person.skeleton
@@ -262,72 +345,60 @@ class Reconstructor:
                 )
         people = [person.on(skeleton) for person in people]
         maps = torch.from_numpy(np.stack([person.heatmaps for person in people]))
-        prediction = look_upright(transformer, maps.to(transformer.template_joints.device), skeleton)
-
+        maps = maps.to(transformer.template_joints.device)
+        prediction = look_upright(transformer, maps, skeleton, rows=rows)
         if not prediction.vertices.isfinite().all():
             raise InputError(
                 f"the model {self.model.name} gives no numbers but NaN or infinity: its weights are damaged, "
                 "get or train it again"
             )
+        return people, prediction
 
-        camera = Pinhole.of_size(size_wh, focal_px)
-        if principal_px is not None:
-            camera = replace(camera, principal_px=principal_in_px(size_wh, principal_px))
-        joints = prediction.regressed.double().cpu()
-        vertices = prediction.vertices.cpu()
+    def _placed(
+        self, people: list[Person2D], prediction: MeshPrediction, points: torch.Tensor, camera: Pinhole
+    ) -> list["Placed"]:
+        """What a model says of people, points (N, P, 3) of their meshes among it, in the camera's axes."""
+        skeleton = self.model.skeleton
+        joints, points = prediction.regressed.double().cpu(), points.cpu()
         cameras = prediction.camera.double().cpu()
-        faces = self.model.faces.numpy()
         mirrored = [person.mirrored for person in people]
         up = None if prediction.up is None else prediction.up.double().cpu()
-        for x in (joints[..., 0], vertices[..., 0], cameras[:, 1], *(() if up is None else (up[:, 0],))):
+        for x in (joints[..., 0], points[..., 0], cameras[:, 1], *(() if up is None else (up[:, 0],))):
             x[mirrored] *= -1
         root = joints[:, skeleton.root].mean(1, keepdim=True)
         at_root = weak_perspective(root, cameras)[:, 0].clamp(-2, 2).numpy()  # in the crop, or beside it
 
-        reconstructions = []
+        found = []
         for i, person in enumerate(people):
             turn = camera_from_network(camera, person.crop, at_root[i])
             joints3d = (joints[i] - root[i]).numpy() @ turn.T
-            mesh = (vertices[i] - root[i].float()).numpy() @ turn.T.astype(np.float32)
+            mesh = (points[i] - root[i].float()).numpy() @ turn.T.astype(np.float32)
             ray = camera.ray(apply(person.crop.image_from_ndc, at_root[i]))
             depth = 2 * camera.mean_focal_px / (max(float(cameras[i, 0]), 0.05) * person.crop.side_px)
-            translation = _place(joints3d, mesh[:, 2].min(), person, camera, ray * depth)
-            reconstructions.append(
-                Reconstruction(
-                    skeleton=skeleton,
-                    vertices=mesh,
-                    faces=faces[:, ::-1].copy() if mirrored[i] else faces,
-                    joints3d=joints3d.astype(np.float32),
-                    translation_m=translation,
-                    focal_px=camera.mean_focal_px,
-                    focal_assumed=camera.assumed,
-                    principal_px=camera.principal_px,
-                    camera=_weak_camera(joints3d, translation, camera, person.crop),
-                    crop=person.crop,
-                    joints2d_px=person.joints2d_px,
-                    score=person.score,
-                    bbox_xywh=person.bbox_xywh,
-                    mirrored=mirrored[i],
+            found.append(
+                Placed(
+                    points=mesh,
+                    joints3d=joints3d,
+                    translation_m=_place(joints3d, mesh[:, 2].min(), person, camera, ray * depth),
                     joints3d_std_m=_numpy(prediction.joints_std, i),
                     up=None if up is None else (turn @ up[i].numpy()).astype(np.float32),
                     up_std_deg=None if prediction.up_std is None else math.degrees(prediction.up_std[i]),
-                    focal_from=focal_from,
                 )
             )
-        return self._posed(reconstructions) if pose else reconstructions
+        return found
 
     def _posed(self, people: list[Reconstruction]) -> list[Reconstruction]:
         """With the body laid on their meshes, all in one batch."""
         with torch.inference_mode(False):  # what the body keeps may be asked for gradients by others
-            if self._fitter is None:
+            if self.fitter is None:
                 return people
             meshes = np.stack([person.vertices for person in people])
-            poses = self._fitter(meshes, [person.mirrored for person in people])
+            poses = self.fitter(meshes, [person.mirrored for person in people])
         return [replace(person, pose=pose) for person, pose in zip(people, poses)]
 
     @cached_property
-    def _fitter(self) -> BodyFitter | None:
-        """None where the model's body is not here, or is another one by that name."""
+    def fitter(self) -> BodyFitter | None:
+        """Lays bodies on meshes; None where the model's body is not here, or is another one by that name."""
         try:
             body = bodies.load(self.model.body)
         except InputError:

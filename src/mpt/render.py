@@ -312,6 +312,11 @@ def _clay(normals: np.ndarray, gaze: np.ndarray, albedo: np.ndarray, openness: n
     return np.clip(light, 0, 1) ** np.float32(1 / 2.2)
 
 
+def soft_clay(normals: np.ndarray, directions: np.ndarray, albedo: np.ndarray) -> np.ndarray:
+    """The same (M, 3) under an open sky; ``directions`` from the eye, (M, 3) or (1, 3), of any length."""
+    return _clay(normals, _unit(directions), albedo, np.ones((len(normals), 1), np.float32))
+
+
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 NAME_BYTES = 255  # of a file or folder, at most
-MESH = re.compile(r"person\d+\.(glb|obj|ply|npz|bvh|fbx)")
+MESH = re.compile(r"person\d+\.(glb|obj|ply|npz|bvh|fbx|trc|c3d|csv)")
+OVERLAY_FILM = "overlay.mp4"
+OF_FILM = re.compile(r"person\d+(-\d+)?\.(npz|glb|bvh|fbx|trc|c3d|csv)")
 EVERYBODY = "everybody.glb"
 
 
@@ -130,6 +132,9 @@ def _files_of(folder: Path) -> list[str]:
         return []
     try:
         result = json.loads((folder / "result.json").read_bytes())
+        if "film" in result:
+            names = _files_of_film(result)
+            return [name for name in names if _is_plain_file(folder / name)]
         meshes = [name for person in result["people"] for name in person["meshes"].values()]
         if not {"image", "model", "seconds"} <= result.keys() or not all(map(MESH.fullmatch, meshes)):
             raise _NoResultError
@@ -137,7 +142,22 @@ def _files_of(folder: Path) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise _NoResultError from None
     names = dict.fromkeys(["overlay.png", "result.json", *meshes])
-    return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+    return [name for name in names if _is_plain_file(folder / name)]
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _files_of_film(result: dict) -> list[str]:
+    """The same of a film's result.json. Raises as that does where it is none of ours."""
+    files = [person["files"] for person in result["people"]]
+    names = [name for one in files for kind, name in one.items() if kind != "further"]
+    names += [name for one in files for name in one.get("further", ())]
+    if not {"model", "fps", "frames"} <= result.keys() or not all(map(OF_FILM.fullmatch, names)):
+        raise _NoResultError
+    names += [EVERYBODY] * (result.get("everybody") == EVERYBODY)
+    return list(dict.fromkeys([OVERLAY_FILM, "result.json", *names]))
 
 
 def _check_free(folder: Path, new: Sequence[str], earlier: Sequence[str], inputs: Identities) -> None:
@@ -164,17 +184,24 @@ def write_files(
     for; each person's files by format.
     """
     from mpt.rigs.gltf import Lens
-    from mpt.saving import RIGGED, Saving, save, save_together  # with it comes torch
+    from mpt.saving import PLACED, Saving, save, save_together  # with it comes torch
 
     how, size_wh = how or Saving(), (image.shape[1], image.shape[0])
-    write_picture(folder / "overlay.png", draw(image, people))
+    standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
+    placed = bool(standing) and any(person.pose for person in people)
+    write_picture(folder / "overlay.png", draw(image, people, placed))
     if not people:
         return []
     world, turn = world_of_people(people), level_of(people)
     centred = np.allclose(people[0].principal_px, [(side - 1) / 2 for side in size_wh])
-    lens = Lens(people[0].focal_px, size_wh) if centred else None  # no other can be told in a GLB
-    rigged = not how.static and set(formats) & set(RIGGED) and any(person.pose for person in people)
-    if world.above_floor_m is not None and world.up_from == "assumed" and (rigged or how.world):
+    lens = Lens(people[0].focal_px, size_wh) if centred else None
+    if placed and "glb" in standing and not centred:
+        warnings.warn(
+            "the optical axis meets the photo at ({:g}, {:g}), and not in its middle: glTF knows no such "
+            "camera, so that the GLB files have none; result.json has it".format(*people[0].principal_px),
+            stacklevel=2,
+        )
+    if world.above_floor_m is not None and world.up_from == "assumed" and (placed or how.world):
         warnings.warn(
             "the model does not say which way is up: the camera is taken to have been held level, and the "
             "floor to lie so",
@@ -206,15 +233,21 @@ def world_of_people(people: "Sequence[Reconstruction]") -> "World":
     return world_of(placed, *_up_of(people), standing=standing)
 
 
-def draw(image: np.ndarray, people: "Sequence[Reconstruction]") -> np.ndarray:
-    """The meshes over the photo, made smaller where it is large, and a view from the side."""
+def draw(image: np.ndarray, people: "Sequence[Reconstruction]", as_rigs: bool = True) -> np.ndarray:
+    """The people over the photo, made smaller where it is large, and a view from the side.
+
+    as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as others do.
+    """
+    from mpt.saving import standing_mesh  # with it comes torch
+
     if not people:
         return _shrunk(image, OVERLAY_PX)
     small = _shrunk(image, OVERLAY_PX)
     factor = small.shape[1] / image.shape[1]
     centre = tuple((side + 0.5) * factor - 0.5 for side in people[0].principal_px)
     view = Perspective(people[0].focal_px * factor, centre)
-    figures = [Figure(p.vertices + p.translation_m, p.faces) for p in people]
+    placed = [standing_mesh(p) if as_rigs else p.vertices + p.translation_m for p in people]
+    figures = [Figure(vertices, person.faces) for vertices, person in zip(placed, people)]
     return overlay_figure(small, figures, view, level=level_of(people))
 
 
@@ -274,42 +307,42 @@ def as_json(
         "seconds": {name: round(value, 4) for name, value in vars(seconds).items()},
         "people": [_person(person, files) for person, files in zip(people, meshes, strict=True)],
         **({"everybody": EVERYBODY} if _together(meshes) else {}),
-        **({"world": _world(world_of_people(people))} if people else {}),
+        **({"world": world_as_json(world_of_people(people))} if people else {}),
     }
 
 
-def _world(world: "World") -> dict:
+def world_as_json(world: "World") -> dict:
     """Of a world: x_world = rotation @ x_camera + translation_m."""
     above = world.above_floor_m
     return {
-        "rotation": [_rounded(row, 6) for row in world.rotation],
-        "translation_m": _rounded(world.shift, 5),
+        "rotation": [rounded(row, 6) for row in world.rotation],
+        "translation_m": rounded(world.shift, 5),
         "up_from": world.up_from,
-        **({} if above is None else {"above_floor_m": _rounded(above, 3)}),
+        **({} if above is None else {"above_floor_m": rounded(above, 3)}),
     }
 
 
 def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
-    s, tx, ty = _rounded(person.camera, 6)
+    s, tx, ty = rounded(person.camera, 6)
     joints = person.skeleton.joints
     side = {} if person.skeleton.two_sided else {"side": "left" if person.mirrored else "right"}
     return side | {
-        "bbox_xywh": _rounded(person.bbox_xywh, 2),
+        "bbox_xywh": rounded(person.bbox_xywh, 2),
         "score": round(float(person.score), 4),
         "joints2d_px": {
-            joint: [*_rounded(xy, 2), round(float(score), 4)]
+            joint: [*rounded(xy, 2), round(float(score), 4)]
             for joint, (*xy, score) in zip(joints, person.joints2d_px)
         },
-        "joints3d_m": {joint: _rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
+        "joints3d_m": {joint: rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
         **_sureness(person),
         "camera": {
             "weak_perspective": {"s": s, "tx": tx, "ty": ty},
-            "crop_to_image": [_rounded(row, 4) for row in person.crop.image_from_ndc],
-            "translation_m": _rounded(person.translation_m, 5),
+            "crop_to_image": [rounded(row, 4) for row in person.crop.image_from_ndc],
+            "translation_m": rounded(person.translation_m, 5),
             "focal_px": round(person.focal_px, 3),
             "focal_assumed": person.focal_assumed,
             "focal_from": person.focal_from,
-            "principal_px": _rounded(person.principal_px, 3),
+            "principal_px": rounded(person.principal_px, 3),
         },
         **_pose(person),
         "meshes": files,
@@ -326,18 +359,18 @@ def _pose(person: "Reconstruction") -> dict:
     return {
         "pose": {
             "body": pose.body.name,
-            "rotations_rad": {bone: _rounded(turn, 4) for bone, turn in bones.items()},
-            "shape": _rounded(pose.shape, 3),
-            "translation_m": _rounded(pose.translation_m, 5),
+            "rotations_rad": {bone: rounded(turn, 4) for bone, turn in bones.items()},
+            "shape": rounded(pose.shape, 3),
+            "translation_m": rounded(pose.translation_m, 5),
         },
-        **({"build": _plain(pose.build())} if person.skeleton.two_sided else {}),
+        **({"build": plain(pose.build())} if person.skeleton.two_sided else {}),
     }
 
 
-def _plain(told: dict) -> dict:
+def plain(told: dict) -> dict:
     """Numbers in dictionaries of any depth, rounded."""
     return {
-        name: _plain(value)
+        name: plain(value)
         if isinstance(value, dict)
         else value
         if isinstance(value, str)
@@ -350,13 +383,14 @@ def _sureness(person: "Reconstruction") -> dict:
     """What a model says of that which it cannot see; nothing, where it says nothing."""
     said = {}
     if person.joints3d_std_m is not None:
-        said["joints3d_std_m"] = dict(zip(person.skeleton.joints, _rounded(person.joints3d_std_m, 4)))
+        said["joints3d_std_m"] = dict(zip(person.skeleton.joints, rounded(person.joints3d_std_m, 4)))
     if person.up is not None and person.up_std_deg is not None:
-        said["up"] = {"direction": _rounded(person.up, 4), "std_deg": round(person.up_std_deg, 2)}
+        said["up"] = {"direction": rounded(person.up, 4), "std_deg": round(person.up_std_deg, 2)}
     return said
 
 
-def _rounded(values, digits: int) -> list[float]:
+def rounded(values, digits: int) -> list[float]:
+    """Numbers as they stand in result.json."""
     return [round(float(value), digits) + 0.0 for value in values]  # + 0.0: no -0.0
 
 

@@ -1,12 +1,16 @@
-"""A person as a file of any kind: the mesh as it stands, or the body's rig in its pose."""
+"""A person as a file of any kind: the mesh as it stands, or the body's rig in its pose or motion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from mpt.biomechanics.c3d import c3d, check_ezc3d
+from mpt.biomechanics.table import csv
+from mpt.biomechanics.trc import trc
+from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
@@ -18,8 +22,10 @@ from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
 from mpt.writing import write_whole
 
-RIGGED = ("glb", "bvh", "fbx")
-FORMATS = (*WRITERS, "bvh", "fbx")
+TABLES = ("trc", "c3d", "csv")
+PLACED = ("glb", "bvh", "fbx", *TABLES)
+"""Formats that stand in the world and need the body's pose, but for a GLB without bones."""
+FORMATS = (*WRITERS, "bvh", "fbx", *TABLES)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Person(Protocol):
     @property
     def translation_m(self) -> np.ndarray: ...
     @property
+    def joints3d_std_m(self) -> np.ndarray | None: ...
+    @property
     def pose(self) -> BodyPose | None: ...
 
 
@@ -70,6 +78,8 @@ def check_format(ending: str, how: Saving) -> None:
         raise InputError(f"the scale is {how.scale!r}: take m or cm")
     if ending == "fbx":
         check_bpy()
+    if ending == "c3d":
+        check_ezc3d()
 
 
 def save(
@@ -83,8 +93,8 @@ def save(
 ) -> None:
     """Write somebody in the format that the file's ending names, whole or not at all.
 
-    world: in which rigs stand, and where ``how`` says so meshes; without it (None) all are about the root, in
-        camera axes.
+    world: in which rigs and tables stand, and where ``how`` says so meshes; without it (None) all are about
+        the root, in camera axes.
     level: (3, 3) turns camera axes to a level camera's, for a static GLB.
     lens: the photo's camera, which a rigged GLB then holds.
 
@@ -93,15 +103,14 @@ def save(
     """
     ending = path.suffix.lower().lstrip(".")
     check_format(ending, how)
-    if ending in RIGGED and not _is_baked(ending, person, how):
+    if ending in PLACED and not _is_baked(ending, person, how):
+        assert person.pose is not None
         place = _place(person, world)
-        if ending == "bvh":
-            content = bvh(_rig(person, place, how, ending), how.scale)
+        if ending in TABLES:
+            std = None if person.joints3d_std_m is None else person.joints3d_std_m[None]
+            write_whole(path, _table(path, still(person.pose), place, std), ADVICE)
         else:
-            camera = Place(world.rotation, world.shift) if world and ending == "glb" else None
-            content = rigged({path.stem: _rig(person, place, how, ending)}, camera, lens)
-            content = fbx(content) if ending == "fbx" else content
-        write_whole(path, content, ADVICE)
+            _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
         return
     vertices = person.vertices
     if how.world and world is not None and ending != "npz":
@@ -125,10 +134,52 @@ def save_together(
         write_mesh(path, vertices * FACING, faces)
         return
     rigs = {
-        f"person{number}": _rig(person, _place(person, world), how, "glb")
+        f"person{number}": _rig(person.pose, _place(person, world), how, "glb")
         for number, person in enumerate(people)
+        if person.pose is not None
     }
     write_whole(path, rigged(rigs, Place(world.rotation, world.shift), lens), ADVICE)
+
+
+def save_motion(
+    path: Path,
+    motion: BodyMotion,
+    how: Saving,
+    *,
+    world: World | None,
+    lens: Lens | None = None,
+    joints3d_std_m: np.ndarray | None = None,
+) -> None:
+    """Write a body's motion in the format that the file's ending names, whole or not at all: GLB at the
+    frames' own times, BVH and FBX at so many frames a second. Absences are bridged, or held where they are
+    long (``mpt.rigs.timing``).
+
+    motion: in camera axes, where it was filmed.
+    world: in which it stands; without it (None) it stays before the camera, but y up, facing it.
+    lens: the film's camera, which a GLB in a world then holds.
+    joints3d_std_m: (F, J) how sure the joints are, for CSV.
+
+    Raises InputError as ``save`` does, and for a format that holds no motion.
+    """
+    ending = path.suffix.lower().lstrip(".")
+    check_format(ending, how)
+    if ending not in PLACED:
+        raise InputError(f"'{ending}' is no format for motion; use {', '.join(PLACED)}")
+    if ending in TABLES:
+        write_whole(path, _table(path, motion, _axes(world), joints3d_std_m), ADVICE)
+        return
+    _write_rig(path, _rig(motion, _axes(world), how, ending), how, world, lens)
+
+
+def save_motions_together(
+    path: Path, motions: Mapping[str, BodyMotion], how: Saving, world: World, lens: Lens | None = None
+) -> None:
+    """Write the motions of several people, by their names, as one GLB with one animation, in the world.
+
+    Raises InputError where the folder cannot be written.
+    """
+    rigs = {name: _rig(motion, _axes(world), how, "glb") for name, motion in motions.items()}
+    write_whole(path, rigged(rigs, _axes(world), lens), ADVICE)
 
 
 def one_mesh(people: Sequence[Person], world: World) -> tuple[np.ndarray, np.ndarray]:
@@ -150,14 +201,44 @@ def _is_baked(ending: str, person: Person, how: Saving) -> bool:
     return False
 
 
-def _rig(person: Person, place: Place, how: Saving, ending: str) -> Rig:
-    assert person.pose is not None
-    is_bvh, of_people = ending == "bvh", "left_hip" in person.pose.body.roles
+def _rig(moving: BodyPose | BodyMotion, place: Place, how: Saving, ending: str) -> Rig:
+    is_bvh, of_people = ending == "bvh", "left_hip" in moving.body.roles
     rest = how.rest or ("t-pose" if is_bvh and of_people else "a-pose")
-    return rig_of(person.pose, place, names=how.names, rest=rest, all_bones=not is_bvh)
+    return rig_of(moving, place, names=how.names, rest=rest, all_bones=not is_bvh)
+
+
+def _write_rig(path: Path, rig: Rig, how: Saving, world: World | None, lens: Lens | None) -> None:
+    """A rig as the GLB, BVH or FBX that the file's ending names."""
+    ending = path.suffix.lower()
+    if ending == ".bvh":
+        content = bvh(rig, how.scale)
+    elif ending == ".fbx":
+        content = fbx(rigged({path.stem: rig}), rig.fps)
+    else:
+        content = rigged({path.stem: rig}, _axes(world) if world else None, lens)
+    write_whole(path, content, ADVICE)
+
+
+def _table(path: Path, motion: BodyMotion, place: Place, std_m: np.ndarray | None) -> bytes:
+    """Markers or angles; ``std_m`` (F, J): how sure the joints are."""
+    match path.suffix.lower():
+        case ".trc":
+            return trc(motion, place, path.name)
+        case ".c3d":
+            return c3d(motion, place)
+    return csv(motion, place, std_m)
 
 
 def _place(person: Person, world: World | None) -> Place:
-    if world is None:
-        return Place(np.diag(FACING).astype(float), np.zeros(3))
-    return Place(world.rotation, world(np.asarray(person.translation_m, float)))
+    """From the axes of somebody's pose, about their root, to those of their file."""
+    axes = _axes(world)
+    return axes if world is None else Place(axes.rotation, axes(np.asarray(person.translation_m, float)))
+
+
+def _axes(world: World | None) -> Place:
+    """From camera axes to the world's; without one a half turn: y up, facing the viewer."""
+    return (
+        Place(np.diag(FACING).astype(float), np.zeros(3))
+        if world is None
+        else Place(world.rotation, world.shift)
+    )

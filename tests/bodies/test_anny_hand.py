@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tolerance import assert_close
 
 from mpt.bodies import anny_hand, load
-from mpt.bodies.body import assemble
+from mpt.bodies.body_files import assemble
 from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
 from mpt.bodies.mano import BONES
 from mpt.errors import InputError

@@ -10,7 +10,8 @@ import torch
 from mutants import survive
 
 from mpt.bodies import load
-from mpt.bodies.body import Body, make_body, read_body, write_body
+from mpt.bodies.body import Body, make_body
+from mpt.bodies.body_files import read_body, write_body
 from mpt.errors import InputError
 from mpt.skeletons import Skeleton
 

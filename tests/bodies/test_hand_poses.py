@@ -10,7 +10,8 @@ from official import write_pickle
 from safetensors.torch import load_file
 
 from mpt.bodies import anny_hand, hand_poses, load, mano
-from mpt.bodies.body import assemble, make_body
+from mpt.bodies.body import make_body
+from mpt.bodies.body_files import assemble
 from mpt.bodies.hand_poses import FINGERS, sample_hand_poses, to_rotations
 from mpt.errors import InputError
 from mpt.skeletons import HAND21

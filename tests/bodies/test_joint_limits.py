@@ -24,11 +24,15 @@ def bent(body, **turns_deg):
     return roma.rotvec_to_rotmat(rotvec)
 
 
+def penalty(limits, rotations):
+    return limits.penalty(limits.bent(rotations))
+
+
 def test_knees_bend_backwards_only_and_elbows_forwards():
     body, limits = limits_for(load("anny"))
-    usual = limits.penalty(bent(body, left_knee=[60.0, 0, 0]))
-    assert limits.penalty(bent(body, left_knee=[-60.0, 0, 0])) > usual + 100
-    assert limits.penalty(bent(body, left_knee=[0.0, 0, 60])) > usual + 100
+    usual = penalty(limits, bent(body, left_knee=[60.0, 0, 0]))
+    assert penalty(limits, bent(body, left_knee=[-60.0, 0, 0])) > usual + 100
+    assert penalty(limits, bent(body, left_knee=[0.0, 0, 60])) > usual + 100
 
 
 def test_limits_go_with_limbs_whatever_rest_pose_a_body_has(tmp_path):
@@ -57,7 +61,18 @@ def test_a_left_hands_limits_are_those_of_a_right_ones_in_a_mirror(tmp_path):
     right, left = map(limits_of, hands)
     rotvec = 0.4 * torch.randn(5, 16, 3, generator=torch.Generator().manual_seed(0))
     seen = roma.rotvec_to_rotmat(rotvec * torch.tensor([1.0, -1, -1]))
-    torch.testing.assert_close(left.penalty(seen), right.penalty(roma.rotvec_to_rotmat(rotvec)))
+    torch.testing.assert_close(penalty(left, seen), penalty(right, roma.rotvec_to_rotmat(rotvec)))
+
+
+def test_what_is_bent_is_the_axis_angle_from_the_mean():
+    limits = limits_of(load("anny"))
+    rotvec = torch.randn(500, 1, 3, generator=torch.Generator().manual_seed(2)).expand(
+        500, len(limits.mean), 3
+    )
+    rotvec = torch.cat([rotvec, rotvec * 1e-5, torch.zeros(1, len(limits.mean), 3)])
+    rotvec = rotvec[rotvec.norm(dim=2).amax(1) < 3.1]
+    found = limits.bent(roma.rotvec_to_rotmat(rotvec) @ limits.mean)
+    torch.testing.assert_close(found, rotvec, rtol=0, atol=2e-4)
 
 
 def test_the_equations_are_the_penaltys_derivatives():
@@ -70,16 +85,16 @@ def test_the_equations_are_the_penaltys_derivatives():
     rotations = roma.rotvec_to_rotmat(rotvec)
     above = roma.rotvec_to_rotmat(torch.randn(rotvec.shape, generator=generator, dtype=torch.float64))
 
-    def penalty(turn):
-        return limits.penalty(above.mT @ roma.rotvec_to_rotmat(turn) @ above @ rotations).sum()
+    def turned(turn):
+        return penalty(limits, above.mT @ roma.rotvec_to_rotmat(turn) @ above @ rotations).sum()
 
     zero = torch.zeros_like(rotvec)
     slope = torch.zeros_like(zero)
     for index in np.ndindex(*zero.shape):
         step = zero.clone()
         step[index] = 1e-6
-        slope[index] = (penalty(step) - penalty(-step)) / 2e-6
-    _, pull = limits.equations(rotations, above)
+        slope[index] = (turned(step) - turned(-step)) / 2e-6
+    _, pull = limits.equations(limits.bent(rotations), above)
     torch.testing.assert_close(pull, -slope / 2, rtol=1e-4, atol=1e-3)
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from mpt.bodies import anny, anny_hand, load, read_body
-from mpt.bodies.body import write_body
+from mpt.bodies.body_files import write_body
 from mpt.bodies.phenotypes import ANCHORS
 from mpt.bodies.rebuilding import as_packaged
 

@@ -31,7 +31,7 @@ def image() -> np.ndarray:
     return next(iter(demo_scenes(bodies.load()))).image
 
 
-def figure_of(name: str, image: np.ndarray) -> blazepose._Figure:
+def figure_of(name: str, image: np.ndarray) -> blazepose.Figure:
     """The one person, as the LiteRT networks see them at their second look."""
     finder = {"blazepose": BlazePose, "blazepose-heavy": BlazePoseHeavy}[name](heatmap_size=SIZE)
     [person] = finder(image)

@@ -46,7 +46,7 @@ class World:
         joints[:, 2] = 0.9
         presence = 1.0 if (x, y, size) in self.people else 0.1
         maps, world = np.zeros((64, 64, 29), np.float32), np.zeros((33, 3))
-        return blazepose._Figure(score, presence, roi, Crop((x, y), size * 1.25), joints, maps, world)
+        return blazepose.Figure(score, presence, roi, Crop((x, y), size * 1.25), joints, maps, world)
 
     def searched_by(self, finder: BlazePose) -> list[float]:
         """The x of everybody found."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mpt import bodies, checkpoint, cli
 from mpt.bodies import smpl
-from mpt.bodies.body import write_body
+from mpt.bodies.body_files import write_body
 from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
 from mpt.datasets.loading import read_crop
 from mpt.errors import InputError

@@ -1,9 +1,13 @@
 """Bodies in poses that are known, and what independent readers make of their files."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pygltflib
+import pytest
 import roma
 import torch
 
@@ -57,9 +61,9 @@ def gltf_globals(file: pygltflib.GLTF2) -> np.ndarray:
     return globals_
 
 
-def skinned_by_hand(path: Path) -> list[np.ndarray]:
+def skinned_by_hand(path: Path | pygltflib.GLTF2) -> list[np.ndarray]:
     """(V, 3) of each skinned mesh of a GLB, by glTF's own equation."""
-    file = pygltflib.GLTF2().load(str(path))
+    file = path if isinstance(path, pygltflib.GLTF2) else pygltflib.GLTF2().load(str(path))
     world, found = gltf_globals(file), []
     for node in file.nodes:
         if node.skin is None:
@@ -75,3 +79,17 @@ def skinned_by_hand(path: Path) -> list[np.ndarray]:
         blend = np.einsum("vk,vkij->vij", weights, matrices[joints])
         found.append(np.einsum("vij,vj->vi", blend[:, :3, :3], rest) + blend[:, :3, 3])
     return found
+
+
+def validator_says(path: Path) -> list[dict]:
+    """What gltf-validator finds in a file; skips where it is not installed."""
+    node = shutil.which("node")
+    script = "const v = require('gltf-validator');"
+    if node is None or subprocess.run([node, "-e", script], capture_output=True, check=False).returncode:
+        pytest.skip("node and its gltf-validator are not here (npm install gltf-validator, NODE_PATH)")
+    script += (
+        "v.validateBytes(new Uint8Array(require('fs').readFileSync(process.argv[1])))"
+        ".then(r => console.log(JSON.stringify(r.issues.messages)))"
+    )
+    said = subprocess.run([node, "-e", script, str(path)], capture_output=True, check=True, text=True)
+    return json.loads(said.stdout)

@@ -1,23 +1,31 @@
 """People of a photo as files: on a floor, apart, and under the camera that saw them."""
 
 import json
+import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import ezc3d
 import numpy as np
 import pybvh
 import pygltflib
 import pytest
+import trc
 import trimesh
+from little_model import standing_joints
+from PIL import Image
 from posed import gltf_globals, posed_person, skinned_by_hand
 
-from mpt import results
+from mpt import bodies, results
 from mpt.bodies.pose import BodyPose
+from mpt.cli import main
 from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.reconstruct import Reconstruction
 from mpt.results import Seconds, as_json, write_files, write_json
-from mpt.saving import Saving
+from mpt.saving import FORMATS, Saving, save_together
 from mpt.skeletons import SKELETONS
 
 SIZE = (640, 480)
@@ -53,7 +61,7 @@ def two() -> list[Reconstruction]:
     return [photographed(posed_person(1), (-0.6, 0.3, 4.0)), photographed(posed_person(2), (0.9, 0.2, 5.5))]
 
 
-def seen_by_the_file(path: Path) -> list[np.ndarray]:
+def seen_by_the_file(path: Path, size_wh: tuple[int, int] = SIZE) -> list[np.ndarray]:
     """(V, 2) pixels of each person, as the GLB's own camera sees them."""
     file = pygltflib.GLTF2().load(str(path))
     lens = file.cameras[0].perspective
@@ -63,8 +71,8 @@ def seen_by_the_file(path: Path) -> list[np.ndarray]:
     for vertices in skinned_by_hand(path):
         x, y, z = (vertices @ to_camera[:3, :3].T + to_camera[:3, 3]).T
         half = np.tan(lens.yfov / 2)
-        u = (x / -z / half / lens.aspectRatio + 1) / 2 * SIZE[0] - 0.5
-        seen.append(np.column_stack([u, (1 - y / -z / half) / 2 * SIZE[1] - 0.5]))
+        u = (x / -z / half / lens.aspectRatio + 1) / 2 * size_wh[0] - 0.5
+        seen.append(np.column_stack([u, (1 - y / -z / half) / 2 * size_wh[1] - 0.5]))
     return seen
 
 
@@ -88,6 +96,77 @@ def test_people_stand_on_the_floor_apart_and_are_seen_where_the_overlay_has_them
     apart = [vertices.mean(0) for vertices in together]
     were = [(person.vertices + person.translation_m).mean(0) for person in two]
     assert np.linalg.norm(apart[1] - apart[0]) == pytest.approx(np.linalg.norm(were[1] - were[0]), abs=1e-4)
+
+
+def test_markers_and_angles_are_in_the_world_that_the_other_files_are_in(tmp_path, two):
+    sure = [replace(person, joints3d_std_m=np.full(len(person.joints3d), 0.03)) for person in two]
+    files = write_files(tmp_path, PHOTO, sure, ["trc", "c3d", "csv"])
+    assert files[1] == {end: f"person1.{end}" for end in ("trc", "c3d", "csv")}
+    world = results.world_of_people(two)
+    for number, person in enumerate(two):
+        there = world(person.joints3d + person.translation_m)[:, [2, 1, 0]] * [1, 1, -1]
+        markers = trc.TRCData()
+        markers.load(tmp_path / f"person{number}.trc")
+        assert markers["FileName"] == f"person{number}.trc"
+        found = np.stack([markers[name][0] for name in markers["Markers"][: len(there)]])
+        np.testing.assert_allclose(found, there, atol=1e-5)
+        points = ezc3d.c3d(str(tmp_path / f"person{number}.c3d"))["data"]["points"]
+        np.testing.assert_allclose(points[:3, : len(there), 0].T, 1000 * there, atol=1e-2)
+        header, row = (tmp_path / f"person{number}.csv").read_text().splitlines()
+        told = dict(zip(header.split(","), row.split(",")))
+        np.testing.assert_allclose([float(told[f"nose_{axis}"]) for axis in "xyz"], there[0], atol=1e-5)
+        assert float(told["nose_std"]) == 0.03 and 0 < float(told["knee_angle_r_std"]) < 20
+
+
+def filled(pixels: np.ndarray, faces: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """(H, W) whether triangles of points (V, 2) cover a pixel."""
+    mask = np.zeros(size_wh[::-1], np.uint8)
+    for corners in np.rint(pixels[faces]).astype(np.int32):
+        cv2.fillConvexPoly(mask, corners, 1)
+    return mask > 0
+
+
+def within(mask: np.ndarray, other: np.ndarray, px: int) -> float:
+    """The share of a mask that is no farther from the other."""
+    wider = cv2.dilate(other.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
+    return float((mask & wider).sum() / mask.sum())
+
+
+@pytest.mark.parametrize(("lens_mm", "options"), [(None, []), (24, []), (None, ["--format", "obj"])])
+def test_the_overlay_has_people_where_the_files_have_them(tmp_path, monkeypatch, lens_mm, options):
+    """Of a real prediction, which lies some millimetres off every body; two pixels of a large photo."""
+    size = (900, 1200)
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    if lens_mm:
+        exif.get_ifd(0x8769).update({0xA405: lens_mm})
+    Image.new("RGB", size, "grey").save("photo.png", exif=exif)
+    joints = standing_joints((0, 0, 2.2), 1200, size)
+    entry = {"image_id": 0, "keypoints": (joints * [1, 1, 2]).ravel().tolist()}
+    told = {"images": [{"id": 0, "file_name": "photo.png"}], "annotations": [entry]}
+    Path("joints.json").write_text(json.dumps(told))
+    assert main(["reconstruct", "photo.png", "--keypoints", "joints.json", *options]) == 0
+    drawn = np.asarray(Image.open("mpt-out/photo/overlay.png"))[:, : size[0]].astype(int)
+    shown = np.abs(drawn - 128).max(2) > 8
+    if options:
+        camera = json.loads(Path("mpt-out/photo/result.json").read_text())["people"][0]["camera"]
+        mesh = trimesh.load("mpt-out/photo/person0.obj", process=False)
+        x, y, z = (mesh.vertices + camera["translation_m"]).T
+        pixels = camera["focal_px"] * np.column_stack([x, y]) / z[:, None] + camera["principal_px"]
+    else:
+        (pixels,) = seen_by_the_file(Path("mpt-out/photo/person0.glb"), size)
+    there = filled(pixels, bodies.load("anny").faces.numpy(), size)
+    assert within(shown, there, 2) == 1 and within(there, shown, 2) == 1
+
+
+def test_a_camera_that_glb_does_not_know_is_said_to_be_missing(tmp_path, two):
+    aside = [replace(person, principal_px=(300.0, 239.5)) for person in two]
+    with pytest.warns(UserWarning, match=r"^the optical axis meets the photo at \(300, 239\.5\), and not in"):
+        write_files(tmp_path, PHOTO, aside, ["glb"])
+    assert pygltflib.GLTF2().load(str(tmp_path / "person0.glb")).cameras == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_files(tmp_path, PHOTO, aside, ["bvh", "obj"])
 
 
 def test_result_json_has_the_world_that_the_files_are_in(tmp_path, two):
@@ -148,18 +227,49 @@ def test_a_person_saves_themselves(tmp_path, two):
 def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path, two, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     bodiless = replace(two[0], pose=None)
-    monkeypatch.setattr("mpt.rigs.fbx.find_spec", lambda name: None)
+    monkeypatch.setattr("mpt.rigs.fbx._blender", lambda: None)
+    monkeypatch.setattr("mpt.biomechanics.c3d.find_spec", lambda name: None)
     for person, path, sentence in (
-        (two[0], "me.stl", r"'stl' is no format that can be written; use glb, obj, ply, npz, bvh, fbx"),
+        (two[0], "me.stl", r"'stl' is no format that can be written; use glb, obj, ply, npz, bvh, fbx, trc"),
         (two[0], "me.fbx", r"^fbx is written by Blender's own exporter, whose package bpy is not installed"),
+        (two[0], "me.c3d", r"^c3d is written by the package ezc3d, which is not installed"),
         (two[0], "file/me.bvh", r"me\.bvh: cannot be written .* choose another folder"),
+        (two[0], "file/me.trc", r"me\.trc: cannot be written .* choose another folder"),
+        (two[0], "file/me.csv", r"me\.csv: cannot be written .* choose another folder"),
         (bodiless, "me.bvh", r"^bvh needs the body's pose, which is not known"),
+        (bodiless, "me.csv", r"^csv needs the body's pose, which is not known"),
     ):
         with pytest.raises(InputError, match=sentence):
             person.save(tmp_path / path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     bodiless.save(tmp_path / "me.glb")  # then as it stands
     assert pygltflib.GLTF2().load(str(tmp_path / "me.glb")).skins == []
+
+
+@pytest.fixture
+def closed(tmp_path) -> Path:
+    """A folder in which nobody may write; for root, who may everywhere, a file that stands in its place."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o555)
+    if os.access(folder, os.W_OK):
+        folder.rmdir()
+        folder.write_text("no folder")
+    return folder
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, "static.glb"])
+def test_no_format_is_half_written_where_nothing_can_be(closed, two, monkeypatch, ending):
+    monkeypatch.setattr("mpt.saving.check_bpy", lambda: None)
+    monkeypatch.setattr("mpt.saving.fbx", lambda content, fps: content)
+    path = closed / f"person.{ending}"
+    with pytest.raises(InputError) as refused:
+        two[0].save(path, static=ending == "static.glb")
+    assert str(refused.value).startswith(f"{path}: cannot be written (")
+    assert str(refused.value).endswith("choose another folder")
+    with pytest.raises(InputError, match=r"everybody\.glb: cannot be written \("):
+        save_together(closed / "everybody.glb", two, Saving(), results.world_of_people(two))
+    assert [path for path in closed.parent.rglob("*") if path != closed] == []
 
 
 def test_hands_are_apart_as_photographed_and_have_no_floor(tmp_path):
@@ -170,5 +280,9 @@ def test_hands_are_apart_as_photographed_and_have_no_floor(tmp_path):
     write_files(tmp_path, PHOTO, hands, ["glb"])
     there = skinned_by_hand(tmp_path / "everybody.glb")
     np.testing.assert_allclose(np.mean([hand.mean(0) for hand in there], 0), 0, atol=1e-4)
+    write_files(tmp_path, PHOTO, hands, ["trc", "csv"])
+    assert "\tRWrist\t" in (tmp_path / "person0.trc").read_text()
+    header = (tmp_path / "person1.csv").read_text().splitlines()[0].split(",")
+    assert header[1:4] == ["wrist_x", "wrist_y", "wrist_z"] and len(header) == 1 + 3 * 21
     with pytest.raises(InputError, match=r"^mixamo has names for people's bones"):
         hands[0].save(tmp_path / "hand.glb", names="mixamo")

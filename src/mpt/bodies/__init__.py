@@ -4,7 +4,8 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from mpt.bodies.body import Body, BodyOutput, read_body
+from mpt.bodies.body import Body, BodyOutput
+from mpt.bodies.body_files import read_body
 from mpt.errors import InputError
 from mpt.skeletons import SKELETONS
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from mpt.bodies import load
-from mpt.bodies.body import Body, BodyOutput, assemble, write_body
+from mpt.bodies.body import Body, BodyOutput
+from mpt.bodies.body_files import assemble, write_body
 from mpt.bodies.coarsening import coarsen
 from mpt.bodies.phenotypes import ANCHORS, STATURE_CM, Phenotypes, Sex, anny_age, median_stature_m
 from mpt.bodies.rebuilding import as_packaged

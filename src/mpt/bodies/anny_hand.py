@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mpt.bodies import load
 from mpt.bodies.anny import HEAD_WEIGHT, QUANTUM
-from mpt.bodies.body import Body, assemble, write_body
+from mpt.bodies.body import Body
+from mpt.bodies.body_files import assemble, write_body
 from mpt.bodies.coarsening import coarsen
 from mpt.bodies.hand_poses import sample_hand_poses, to_rotations
 from mpt.bodies.rebuilding import as_packaged

@@ -11,27 +11,18 @@ is relative to the rest pose, in which all bone frames are parallel to the world
 Letters: N bodies, V vertices, B bones, K joints, S shape components, P = 9 (B - 1) pose components.
 """
 
-import hashlib
-import json
-import os
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from mpt.bodies.coarsening import Coarse
 from mpt.bodies.phenotypes import Phenotypes
 from mpt.errors import InputError
-from mpt.skeletons import SKELETONS, Skeleton, remap
-from mpt.writing import check_output, check_place, write_whole
-
-FORMAT = "mpt-body-1"
+from mpt.skeletons import Skeleton, remap
 
 
 class BodyOutput(NamedTuple):
@@ -105,11 +96,8 @@ class Body:
         translation: (N, 3) metres, added to everything.
         """
         shape = shape.expand(len(rotations), -1)
-        coefficients = shape
-        if self.pose_basis is not None:
-            delta = rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            coefficients = torch.cat([shape, delta.flatten(1)], 1)
-        heads = _blend(shape, self.heads, self.heads_basis)
+        coefficients = self._coefficients(rotations, shape)
+        heads = self._heads(shape)
         posed = self._global_transforms(rotations, heads, translation)  # (N, B, 4, 4)
         turn, posed_heads = posed[:, :, :3, :3], posed[:, :, :3, 3]
         shift = posed_heads - (turn @ heads[..., None]).squeeze(-1)
@@ -123,7 +111,7 @@ class Body:
 
         Of what ``forward`` is given.
         """
-        heads = _blend(shape.expand(len(rotations), -1), self.heads, self.heads_basis)
+        heads = self._heads(shape.expand(len(rotations), -1))
         return self._global_transforms(rotations, heads, translation)
 
     def rest(self, shape: Tensor) -> BodyOutput:
@@ -320,9 +308,22 @@ class Body:
             posed.append(posed[-1].index_select(1, above) @ local.index_select(1, bones))
         return torch.cat(posed, 1).index_select(1, order)
 
+    def _coefficients(self, rotations: Tensor, shape: Tensor) -> Tensor:
+        """(N, S + P) of all that is blended in."""
+        if self.pose_basis is None:
+            return shape
+        delta = rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        return torch.cat([shape, delta.flatten(1)], 1)
+
+    def _heads(self, shape: Tensor) -> Tensor:  # (N, B, 3) at rest
+        return _blend(shape, self.heads, self.heads_basis)
+
+    def _rest_planes(self, coefficients: Tensor) -> Tensor:  # (N, 3, V) vertices before they are skinned
+        return _blend(coefficients, self._planar_template, self._planar_basis)
+
     def _skin(self, skinning: Tensor, coefficients: Tensor) -> Tensor:
         # x, y and z as planes of V numbers: every product runs along contiguous vertices.
-        rest = _blend(coefficients, self._planar_template, self._planar_basis)[:, None]  # (N, 1, 3, V)
+        rest = self._rest_planes(coefficients)[:, None]  # (N, 1, 3, V)
         per_vertex = (skinning.permute(0, 2, 3, 1).flatten(0, 2) @ self._skin_by_bone).unflatten(
             0, (len(skinning), 3, 4)
         )
@@ -405,100 +406,3 @@ def make_body(
         joint_moments_basis=moments_basis.contiguous(),
         **rest,
     )
-
-
-def read_body(path: str | os.PathLike) -> Body:
-    """Read a body file (safetensors, made by ``mpt prepare body``) in float32 on the CPU."""
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot read the body file ({error.strerror}); make one with `mpt prepare body`"
-        ) from error
-    try:
-        tensors = load_tensors(content)
-        metadata = _metadata(content)
-        if metadata["format"] != FORMAT:
-            raise KeyError("format")
-        return assemble(tensors, metadata, metadata.get("surface") or hashlib.sha256(content).hexdigest())
-    except Exception as error:  # a damaged header can name anything at all
-        raise InputError(
-            f"{path}: not a whole {FORMAT} file; make it again with `mpt prepare body`"
-        ) from error
-
-
-def assemble(tensors: dict[str, Tensor], metadata: dict, hash: str = "") -> Body:
-    """The body that a file's tensors and metadata describe."""
-    skeleton = SKELETONS[metadata["skeleton"]]
-    weight = tensors["skin_weight"].float()
-    grid = tensors.get("phenotype_grid")
-    return make_body(
-        name=metadata["name"],
-        hash=hash,
-        bones=tuple(metadata["bones"]),
-        parents=tuple(metadata["parents"]),
-        roles=metadata["roles"],
-        skeleton=skeleton,
-        template=tensors["template"],
-        faces=tensors["faces"].long(),
-        shape_basis=tensors["shape_basis"] * tensors["shape_scale"][:, None, None],
-        heads=tensors["heads"],
-        heads_basis=tensors["heads_basis"],
-        skin_index=tensors["skin_index"].long(),
-        skin_weight=weight / weight.sum(1, keepdim=True),
-        regressor=_regressor(tensors, "regressor", len(skeleton)),
-        regressors={
-            name: _regressor(tensors, name, len(SKELETONS[name])) for name in metadata.get("regressors", [])
-        },
-        pose_basis=tensors.get("pose_basis"),
-        phenotypes=None if grid is None else Phenotypes(grid, tensors["stature"]),
-        people=tensors.get("people"),
-        coarse=tuple(_coarse(tensors, count) for count in metadata["coarse"]),
-        parts={part: (tensors["part"] == i).nonzero()[:, 0] for i, part in enumerate(metadata["parts"])},
-        metadata=metadata,
-    )
-
-
-def _regressor(tensors: dict[str, Tensor], name: str, joints: int) -> Tensor:
-    return torch.sparse_coo_tensor(
-        tensors[f"{name}_index"].long(),
-        tensors[f"{name}_weight"],
-        (joints, len(tensors["template"])),
-        check_invariants=True,
-    ).coalesce()
-
-
-def _coarse(tensors: dict[str, Tensor], count: int) -> Coarse:
-    index, faces, near = (tensors[f"coarse{count}_{part}"].long() for part in ("index", "faces", "near"))
-    weight = tensors[f"coarse{count}_weight"].float()
-    return Coarse(index, faces, near, weight / weight.sum(1, keepdim=True))
-
-
-def check_body_output(path: str | os.PathLike) -> None:
-    """Refuse to write a body where another file lies, or where nothing can be. Raises InputError."""
-    check_output(path, "body file", _is_body)
-    check_place(path, "choose another --out")
-
-
-def _is_body(path: Path) -> bool:
-    with path.open("rb") as file:
-        return f'"mpt":"{{\\"format\\": \\"{FORMAT}'.encode() in file.read(200)
-
-
-def write_body(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict) -> None:
-    """Write a body file whole or not at all, and over nothing but an earlier one. ``read_body`` says what it
-    holds.
-    """
-    path = Path(path)
-    check_body_output(path)
-    content = save_tensors(
-        {name: tensor.contiguous() for name, tensor in tensors.items()},
-        metadata={"mpt": json.dumps({"format": FORMAT} | metadata)},
-    )
-    write_whole(path, content, "choose another --out")
-
-
-def _metadata(content: bytes) -> dict:
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return json.loads(header["__metadata__"]["mpt"])

@@ -37,26 +37,26 @@ class JointLimits:
     low: Tensor  # (B, 3) radians
     high: Tensor  # (B, 3)
 
-    def penalty(self, rotations: Tensor) -> Tensor:
-        """(N,) -2 log-likelihood of rotations (N, B, 3, 3), which falls steeply beyond limits."""
-        along = self._along(self._bent(rotations))
+    def bent(self, rotations: Tensor) -> Tensor:
+        """(N, B, 3) axis-angles from the mean to local rotations (N, B, 3, 3)."""
+        return _log(rotations @ self.mean.mT)
+
+    def penalty(self, bent: Tensor) -> Tensor:
+        """(N,) -2 log-likelihood of what is bent so (N, B, 3), which rises steeply beyond limits."""
+        along = self._along(bent)
         return (self.precision * along.square() + (self._beyond(along) / LEAST).square()).sum((1, 2))
 
-    def equations(self, rotations: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+    def equations(self, bent: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
         """Normal equations (N, B, 3, 3) and (N, B, 3) of a turn of each bone in world axes.
 
-        above: (N, B, 3, 3) world rotation of each bone's parent.
+        bent: (N, B, 3). above: (N, B, 3, 3) world rotation of each bone's parent.
         """
-        bent = self._bent(rotations)
         along, derivative = self._along(bent), self.axes @ _log_derivative(bent) @ above.mT
         beyond = self._beyond(along)
         weight = self.precision + (beyond != 0) / LEAST**2
         pull = self.precision * along + beyond / LEAST**2
         gram = derivative.mT @ (weight[..., None] * derivative)
         return gram, -(derivative.mT @ pull[..., None])[..., 0]
-
-    def _bent(self, rotations: Tensor) -> Tensor:  # (N, B, 3)
-        return roma.rotmat_to_rotvec(rotations @ self.mean.mT)
 
     def _along(self, bent: Tensor) -> Tensor:
         return (self.axes @ bent[..., None])[..., 0]
@@ -89,6 +89,13 @@ def limits_of(body: Body) -> JointLimits:
         low[b], high[b] = (np.radians(joint[end]) for end in ("low_deg", "high_deg"))
     found = (torch.from_numpy(part).to(body.template) for part in (mean, axes, precision, low, high))
     return JointLimits(*found)
+
+
+def free_limits(body: Body) -> JointLimits:
+    """Of a body of whose joints nothing is known."""
+    straight = torch.eye(3).to(body.heads).expand(len(body.bones), 3, 3)
+    none = torch.zeros_like(body.heads)
+    return JointLimits(straight, straight, none, none - torch.inf, none + torch.inf)
 
 
 def learned(rotvec: Tensor) -> dict[str, list[float]]:
@@ -148,6 +155,17 @@ def _matrix(rotvec_deg: list[float]) -> np.ndarray:
 
 def _flipped(rotation: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     return mirror[:, None] * rotation * mirror
+
+
+def _log(rotations: Tensor) -> Tensor:
+    """(..., 3, 3) -> axis-angles (..., 3). In a third of the operations that roma's way through quaternions
+    takes; of half turns the axis is as rough as the matrix, but nobody bends a joint so far.
+    """
+    twice = rotations - rotations.mT
+    axis = torch.stack([twice[..., 2, 1], twice[..., 0, 2], twice[..., 1, 0]], -1)
+    sine = axis.norm(dim=-1, keepdim=True)  # twice it, and twice the cosine
+    cosine = rotations.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1
+    return axis * (torch.atan2(sine, cosine) / sine.clamp_min(1e-6)).where(sine > 1e-6, 0.5)
 
 
 def _log_derivative(bent: Tensor) -> Tensor:

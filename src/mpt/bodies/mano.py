@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpt.bodies.body import Body, assemble, write_body
+from mpt.bodies.body import Body
+from mpt.bodies.body_files import assemble, write_body
 from mpt.bodies.smpl import Model, read_model, with_coarse_meshes
 from mpt.errors import InputError
 from mpt.skeletons import HAND21, Skeleton

@@ -1,8 +1,10 @@
 """One body's poses over time: what an animated file starts from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import roma
+import torch
 
 from mpt.bodies.body import Body
 from mpt.bodies.pose import BodyPose
@@ -33,3 +35,24 @@ class BodyMotion:
 
     def __getitem__(self, frame: int) -> BodyPose:
         return BodyPose(self.body, self.rotvec[frame], self.shape, self.translation_m[frame])
+
+
+def turned(motion: BodyMotion, rotations: np.ndarray) -> BodyMotion:
+    """The same motion in axes that are turned about their origin, each frame by its own (F, 3, 3)."""
+    body, shape = motion.body, torch.from_numpy(np.float32(motion.shape))
+    head = (body.heads[0] + torch.einsum("s,sx->x", shape, body.heads_basis[:, 0])).double().numpy()
+    root = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec[:, 0].astype(float))).numpy()
+    rotvec = np.array(motion.rotvec)
+    rotvec[:, 0] = rotvec_of(rotations @ root)
+    place = (rotations @ (motion.translation_m + head)[..., None])[..., 0] - head
+    return replace(motion, rotvec=rotvec, translation_m=np.float32(place))
+
+
+def rotvec_of(rotations: np.ndarray) -> np.ndarray:
+    """(F, 3, 3) -> (F, 3) axis-angle, radians."""
+    return roma.rotmat_to_rotvec(torch.from_numpy(np.asarray(rotations, float))).numpy()
+
+
+def still(pose: BodyPose, fps: float = 30.0) -> BodyMotion:
+    """A pose as a motion of one frame."""
+    return BodyMotion(pose.body, pose.rotvec[None], pose.shape, pose.translation_m[None], np.zeros(1), fps)

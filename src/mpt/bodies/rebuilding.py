@@ -9,7 +9,8 @@ import warnings
 import torch
 from torch import Tensor
 
-from mpt.bodies.body import Body, assemble
+from mpt.bodies.body import Body
+from mpt.bodies.body_files import assemble
 
 SAME_M = 1e-4  # how far skin and bones may lie apart, and by a deviation of any component
 SAME_SKIN = 1e-3  # ... and weights

@@ -9,7 +9,7 @@ there the source's rotations are interpolated along the way from pelvis to head.
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,21 @@ def _laid(motion: Motion, body: Body) -> np.ndarray:
             world[joint] = world[above]
         local.append(world[joint] if above < 0 else world[above].swapaxes(1, 2) @ world[joint])
     return roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
+
+
+def hips_path(motion: Motion, body: Body) -> np.ndarray:
+    """(T, 3) where the middle of the hips is when the body, in its mean shape, moves so: metres, y up.
+
+    The motion's own path, made larger or smaller as the body's legs are longer or shorter than the motion's.
+    """
+    if is_own(motion, body):
+        source = replace(_body_rig(body), rest=rest_positions(motion.parents.tolist(), motion.offsets))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # retargeting says it
+            source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map)
+    hips = [source.roles[f"{side}_hip"] for side in SIDES]
+    return motion.positions()[:, hips].mean(1) * (_body_rig(body).leg_m / max(source.leg_m, SHORTEST_M))
 
 
 def lay(
@@ -132,6 +147,16 @@ class Rig:
     def way(self, start: str, end: str) -> np.ndarray:
         """(3,) from the joint of one role to that of another."""
         return self.rest[self.roles[end]] - self.rest[self.roles[start]]
+
+    @property
+    def leg_m(self) -> float:
+        """From hip over knee to ankle, the mean of both sides."""
+        bones = [
+            self.way(f"{side}_{start}", f"{side}_{end}")
+            for side in SIDES
+            for start, end in (("hip", "knee"), ("knee", "ankle"))
+        ]
+        return sum(map(_length, bones)) / 2
 
     def places(self, chain: list[int], base: int) -> np.ndarray:
         """(len(chain),) where along a chain each joint's rotation acts: 0 the first, 1 the last.

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mpt.bodies import pickles
 from mpt.bodies.anny import random_pose
-from mpt.bodies.body import Body, assemble, write_body
+from mpt.bodies.body import Body
+from mpt.bodies.body_files import assemble, write_body
 from mpt.bodies.coarsening import Coarse, coarsen
 from mpt.errors import InputError
 from mpt.skeletons import COCO17, H36M17, LSP14, SMPL24, Skeleton

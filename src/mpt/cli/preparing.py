@@ -164,7 +164,7 @@ class PrepareBody:
 
     def __call__(self) -> int:
         from mpt.bodies import read_body
-        from mpt.bodies.body import check_body_output
+        from mpt.bodies.body_files import check_body_output
 
         self._check()
         check_body_output(self.out)  # before the minutes that it takes
@@ -302,6 +302,8 @@ class PrepareSightings:
         "blazepose",
     )
     """The networks that look, by turns."""
+    frames: Annotated[int | None, arg(metavar="N")] = None
+    """People who move, for mpt-video: a 2D network follows each over so many frames."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Of every draw."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -316,6 +318,8 @@ class PrepareSightings:
 
         if self.count < 1:
             raise InputError(f"--count is {self.count}: give a number above 0")
+        if self.frames is not None:
+            return self._clips(self.frames)
         made = prepare_sightings(
             pretraining(self.experiment), self.store, self.out, self.count,
             networks=self.pose2d, seed=self.seed, device=self.device,
@@ -325,4 +329,24 @@ class PrepareSightings:
             for done in made:
                 bar.update(task, completed=done)
         print(f"{self.out}: {self.count:,} sightings")
+        return OK
+
+    def _clips(self, frames: int) -> int:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        from mpt.experiments.pretraining import mpt_video
+        from mpt.recipes.clip_sightings import prepare_clips
+
+        if not 3 <= frames <= 1000:
+            raise InputError(f"--frames is {frames}: give 3 to 1000")
+        made = prepare_clips(
+            mpt_video(), self.store, self.out, self.count, frames,
+            networks=self.pose2d, seed=self.seed, device=self.device,
+        )  # fmt: skip
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("clips", total=self.count)
+            for done in made:
+                bar.update(task, completed=done)
+        print(f"{self.out}: {self.count:,} clips of {frames} frames")
         return OK

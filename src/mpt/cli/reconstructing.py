@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
@@ -21,39 +22,50 @@ from mpt.cli.common import (
     Out,
     check_folder,
     say,
+    to_stderr,
 )
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
+    from mpt.films.filming import Progress
+    from mpt.films.frames import Film
     from mpt.images import Picture
     from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
     from mpt.reconstruct import Reconstruction, Reconstructor
     from mpt.writing import Identities
 
-Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz"], ...]
+Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz", "trc", "c3d", "csv"], ...]
 
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Put a 3D body on everybody in a photo; with --model mpt-hand, a 3D hand on each hand.
+    """Put a 3D body on everybody in a photo or a film; with --model mpt-hand, a 3D hand on each hand.
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
     result.json (joints, cameras, scores) and a mesh file for each person. Of an earlier result
     the files are replaced; what else lies in its folder stays. Joints and vertices plus translation_m
     are in the photo at focal_px * xy / z + principal_px.
 
-    Example: mpt reconstruct holiday.jpg -o results
+    Each film gets overlay.mp4, result.json, and of each person over time person0.npz (joints, the body's
+    pose and shape), person0.glb and person0.bvh (animated). Ctrl-C ends a film early, and keeps what is done.
+
+    Example: mpt reconstruct holiday.jpg dance.mp4 -o results
+    Example: mpt reconstruct --camera 0 --seconds 20
     """
 
-    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
-    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF; - reads one from standard input."""
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FILM...")] = ()
+    """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF; - reads one from standard input. The films: MP4, MOV,
+    MKV, WebM, AVI and others, or a folder of pictures that are called alike but for their numbers."""
     out: Out = Path("mpt-out")
-    """Where the results go: DIR/<photo's name>/."""
-    format: Formats = ("glb",)
-    """glb: a body with bones in its pose, y up, its feet on the floor, with the photo's camera, for Blender
-    and browsers; of several people everybody.glb, too. bvh: the bones alone. fbx: as glb, by Blender's own
-    exporter (pip install bpy). obj, ply, npz: the mesh as it stands, in camera axes about the mid-hip."""
+    """Where the results go: DIR/<photo's or film's name>/."""
+    format: Formats = ()
+    """Default: glb, of films glb and bvh. glb: a body with bones in its pose, y up, its feet on the floor,
+    with the photo's camera, for Blender and browsers; of several people everybody.glb, too. bvh: the bones
+    alone. fbx: as glb, by the exporter of Blender, if it is installed (or pip install bpy). obj, ply, npz:
+    the mesh as it stands, in camera axes about the mid-hip. trc: joints and points of the skin as OpenSim's
+    markers; c3d: the same (pip install 'mesh-pretraining[c3d]'). csv: joints, and people's joint angles by
+    OpenSim's names."""
     static: Annotated[bool, FlagCreatePairsOff] = False
     """GLB without bones: the mesh as it stands, about the mid-hip."""
     world: Annotated[bool, FlagCreatePairsOff] = False
@@ -64,7 +76,7 @@ class Reconstruct:
     names: Literal["anny", "mixamo"] = "anny"
     """What bones are called: the body's own names, or Mixamo's (with the bones that Mixamo has)."""
     scale: Literal["m", "cm"] = "m"
-    """The unit of BVH. All else is in metres."""
+    """The unit of BVH. C3D is in millimetres, all else in metres."""
     as_json: AsJson = False
     """Print one JSON array of the results on stdout, and nothing else there."""
     model: ModelName = "mpt-small"
@@ -93,10 +105,28 @@ class Reconstruct:
     """The same as the view that it makes, in degrees from corner to corner."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
+    smooth: Literal["model", "causal", "filter", "none"] = "model"
+    """What is done to a film's bodies over time. model: a network that was pre-trained on motion takes
+    together what the frames before and after say. causal: only those before, as for a live picture. filter:
+    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
+    temporal: Annotated[str, arg(metavar="NAME|FILE|RUN")] = "mpt-video"
+    """The network that --smooth model and causal use: the one in the package, or one that `mpt pretrain
+    mpt-video` made."""
+    feet: Literal["planted", "free"] = "planted"
+    """planted: a film's feet that the network takes to rest stay where they are. free: they may slide."""
+    camera: Annotated[int | None, arg(metavar="NUMBER")] = None
+    """Film with a webcam, 0 for the first, until Ctrl-C or for --seconds; results go to DIR/camera0/."""
+    seconds: Annotated[float | None, arg(metavar="S")] = None
+    """Take the first seconds of films only."""
+    fps: Annotated[float | None, arg(metavar="N")] = None
+    """Frames a second of a folder of pictures (30 without it), or instead of what a film's file says."""
 
     def __call__(self) -> int:
-        if not self.photos:
-            raise InputError("no photo was named: give one or more, as in `mpt reconstruct photo.jpg`")
+        if not self.photos and self.camera is None:
+            raise InputError(
+                "no photo or film was named: give one or more, as in `mpt reconstruct photo.jpg`, or "
+                "--camera 0"
+            )
         _check_pose2d(self)
         lenses = {"--focal": self.focal, "--focal-mm": self.focal_mm, "--fov": self.fov}
         given = [f"{name} {value:g}" for name, value in lenses.items() if value is not None]
@@ -108,6 +138,10 @@ class Reconstruct:
             from mpt.rigs.fbx import check_bpy
 
             check_bpy()
+        if "c3d" in self.format:
+            from mpt.biomechanics.c3d import check_ezc3d
+
+            check_ezc3d()
         points = _keypoint_file(self)
         check_folder(self.out)
         results, codes = _reconstruct_all(self, points)
@@ -120,19 +154,21 @@ class Reconstruct:
 
 def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], list[int]]:
     """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
-    from mpt.images import read_picture
+    from mpt.images import Picture
     from mpt.results import folder_names
     from mpt.rigs.names import check_names
     from mpt.writing import identities
 
     reconstructor: Reconstructor | None = None
     photos, codes = _named(options.photos)
+    if options.camera is not None:
+        photos.append(Path(f"{CAMERA}{options.camera}"))
     given = (options.keypoints, options.weights, Path(options.model))
     inputs = identities([*photos, *filter(None, given)])
     results = []
     for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
         try:
-            picture = read_picture(_standard_input() if photo is STDIN else photo)
+            source = _film_or_picture(photo, options)
         except Exception as error:
             codes.append(say(error, photo))
             continue
@@ -148,20 +184,44 @@ def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tup
             )
             skeleton, name_of_model = reconstructor.model.skeleton, reconstructor.model.name
             check_names(options.names, two_sided=skeleton.two_sided, model=name_of_model)
+        interrupt = None
         try:
             finder = reconstructor.pose2d
-            if points is not None:
+            if points is not None and isinstance(source, Picture):
                 alone = len(photos) == 1
                 finder = points.of(photo, heatmap_size=reconstructor.heatmap_size, alone=alone)
             folder = options.out / name
-            result, _ = _reconstruct(photo, picture, reconstructor, finder, options, folder, inputs)
+            if isinstance(source, Picture):
+                result, _ = _reconstruct(photo, source, reconstructor, finder, options, folder, inputs)
+            else:
+                result, interrupt = _reconstruct_film(source, reconstructor, options, folder, inputs)
         except Exception as error:
             codes.append(say(error, photo))
             continue
         results.append(result)
         summary = _summary(result, options.out / name, reconstructor.model.skeleton.of)
-        print(summary, file=sys.stderr if options.as_json else sys.stdout)
+        print(summary, file=sys.stderr if options.as_json else sys.stdout, flush=True)
+        if interrupt is not None:
+            raise interrupt
     return results, codes
+
+
+CAMERA = "camera"
+"""What a webcam's results are called, with its number behind."""
+
+
+def _film_or_picture(photo: Path, options: Reconstruct) -> "Picture | Film":
+    from mpt.images import read_picture
+
+    if photo is STDIN:
+        return read_picture(_standard_input())
+    from mpt.films import frames
+
+    if options.camera is not None and photo == Path(f"{CAMERA}{options.camera}"):
+        return frames.Camera.open(options.camera)
+    if frames.is_film(photo):
+        return frames.open_film(photo, fps=options.fps, seconds=options.seconds)
+    return read_picture(photo)
 
 
 STDIN = Path("stdin")
@@ -218,7 +278,8 @@ def _reconstruct(
     lifted_at = time.perf_counter()
     with results.replacing(folder, inputs) as unfinished:
         how = Saving(options.static, options.rest, options.names, options.scale, options.world)
-        meshes = results.write_files(unfinished, image, people, options.format, how)
+        formats = options.format or ("glb",)
+        meshes = results.write_files(unfinished, image, people, formats, how)
         seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
         size_wh = image.shape[1], image.shape[0]
         name = reconstructor.model.name
@@ -227,11 +288,110 @@ def _reconstruct(
     return result, people
 
 
+def _reconstruct_film(
+    film: "Film",
+    reconstructor: "Reconstructor",
+    options: Reconstruct,
+    folder: Path,
+    inputs: "Identities | None",
+) -> tuple[dict, KeyboardInterrupt | None]:
+    """Reconstruct a film and write its folder: what result.json holds, and what ended it early."""
+    from mpt.films.folder import reconstruct_film
+    from mpt.saving import Saving
+
+    if options.keypoints is not None:
+        raise InputError(
+            f"{film.name} is a film, and --keypoints are known for photos: give its frames as photos, or "
+            "leave --keypoints out"
+        )
+    with _film_progress(film.name) as progress:
+        return reconstruct_film(
+            film,
+            folder,
+            reconstructor,
+            formats=options.format or ("glb", "bvh"),
+            how=Saving(options.static, options.rest, options.names, options.scale, options.world),
+            smooth=options.smooth,
+            feet=options.feet,
+            temporal=options.temporal,
+            focal_px=options.focal,
+            focal_mm=options.focal_mm,
+            fov_deg=options.fov,
+            inputs=inputs,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _film_progress(name: str) -> Iterator["Progress"]:
+    """Tells on stderr how far a film is, how many frames go in a second, and how long it still takes: as a
+    bar on a terminal, else as a line now and then.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines(name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.fields[of]} frames, {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    redirected = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirected) as bars:
+        tasks: dict[str, tuple[Any, float]] = {}
+
+        def tell(doing: str, done: int, total: int | None) -> None:
+            if doing not in tasks:
+                for before, _ in tasks.values():
+                    bars.update(before, visible=False)
+                tasks[doing] = bars.add_task(doing, total=total, of="?", rate=""), time.perf_counter()
+            task, since = tasks[doing]
+            rate = done / max(time.perf_counter() - since, 1e-3)
+            of = "?" if total is None else f"{total:,}"
+            bars.update(task, completed=done, total=total, of=of, rate=f"{rate:.1f} a second")
+
+        yield tell
+
+
+class _Lines:
+    """Progress as lines, the first after some seconds."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._told = name, time.perf_counter()
+        self._doing, self._since = "", self._told
+
+    def __call__(self, doing: str, done: int, total: int | None) -> None:
+        now = time.perf_counter()
+        if doing != self._doing:
+            self._doing, self._since = doing, now
+        if now - self._told < LINE_S or not done:
+            return
+        self._told = now
+        rate = done / max(now - self._since, 1e-3)
+        of, left = "", ""
+        if total is not None:
+            of = f" of {total:,}"
+            left = f", {max(total - done, 0) / rate:.0f} s left"
+        to_stderr(f"{self._name}: {doing}, {done:,}{of} frames, {rate:.1f} a second{left}")
+
+
+LINE_S = 5.0
+"""Between two lines of progress."""
+
+
 def _summary(result: dict, folder: Path, of: tuple[str, str] = ("person", "people")) -> str:
-    count = len(result["people"])
+    count, name = len(result["people"]), "image" if "image" in result else "film"
     nobody = "nobody" if of[0] == "person" else f"no {of[0]}"
     who = {0: f"{nobody} was found", 1: f"1 {of[0]}"}.get(count, f"{count} {of[1]}")
-    return f"{result['image']}: {who} -> {folder / 'overlay.png'} ({result['seconds']['total']:.2f} s)"
+    seconds = result["seconds"]["total"]
+    if name == "film":
+        frames = result["frames"]
+        rate = f"{frames:,} frames, {seconds:.1f} s, {frames / max(seconds, 1e-3):.1f} a second"
+        return f"{result[name]}: {who} -> {folder / result.get('overlay', 'result.json')} ({rate})"
+    return f"{result[name]}: {who} -> {folder / 'overlay.png'} ({seconds:.2f} s)"
 
 
 def _keypoint_file(options: Reconstruct) -> "KeypointFile | None":

@@ -1,5 +1,6 @@
 """``mpt pretrain`` and ``mpt finetune``."""
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from mpt.errors import InputError
 if TYPE_CHECKING:
     from mpt.recipes.finetune import FinetuneConfig
     from mpt.recipes.pretrain import PretrainConfig
+    from mpt.recipes.pretrain_video import VideoConfig
 
 DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
@@ -24,7 +26,7 @@ OF_PRETRAINING = (*CHANGEABLE, "skeleton", "ahead", "skip_below")
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Train a mesh transformer from motion capture alone.
+    """Train a mesh transformer from motion capture alone; or, as mpt-video, the model that refines films.
 
     The run folder holds config.json, metrics.jsonl, the model, and what resuming needs. Ctrl-C saves and says
     how to go on. The experiments are listed by `mpt experiments list`.
@@ -49,7 +51,8 @@ class Pretrain:
     start_from: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """Begin with the weights of a model of the same sizes, instead of random ones."""
     sightings: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Learn from these as well: what a 2D network saw of drawn people; `mpt prepare sightings` makes them."""
+    """Learn from these as well: what a 2D network saw of drawn people; `mpt prepare sightings` makes them,
+    for mpt-video with --frames."""
     samples: Annotated[int | None, arg(metavar="N")] = None
     """Poses to learn from in all, instead of the experiment's."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
@@ -86,36 +89,59 @@ class Pretrain:
             if self.sightings and not config.sightings_share:
                 raise InputError(f"{self.resume}: this run began without sightings; leave --sightings out")
         else:
-            config = _changed(pretraining(self.experiment or DEFAULT_EXPERIMENT), changes)
+            config = _changed(_of_mocap(self.experiment or DEFAULT_EXPERIMENT), changes)
             out = self.out or new_run(config.name)
         if self.parallel is not None:
-            config = replace(config, parallel=self.parallel)
+            config = _changed(config, {"parallel": self.parallel})
         start = {"resume": self.resume is not None, "start_from": self.start_from}
         start["sightings_path"] = self.sightings
         return runpretraining(config, self.store, out, device=self.device, **start)
 
 
-def runpretraining(config: "PretrainConfig", store: Path, out: Path, **how: Any) -> int:
-    from mpt.recipes.pretrain import pretrain
+def runpretraining(config: "PretrainConfig | VideoConfig", store: Path, out: Path, **how: Any) -> int:
+    from mpt.recipes.pretrain import PretrainConfig, pretrain
+    from mpt.recipes.pretrain_video import pretrain_video
 
-    pretrain(config, store, out, **how)
+    if isinstance(config, PretrainConfig):
+        pretrain(config, store, out, **how)
+        trial = f"mpt reconstruct photo.jpg --model {out}"
+    else:
+        pretrain_video(config, store, out, **how)
+        trial = f"mpt reconstruct film.mp4 --temporal {out}"
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
-        print(f"{out}: trained; try it with `mpt reconstruct photo.jpg --model {out}`")
+        print(f"{out}: trained; try it with `{trial}`")
     return OK
 
 
-def _run_config(run: Path) -> "PretrainConfig":
+def _run_config(run: Path) -> "PretrainConfig | VideoConfig":
+    from mpt.json_files import read_json
     from mpt.recipes.configs import read_config
     from mpt.recipes.pretrain import PretrainConfig
+    from mpt.recipes.pretrain_video import VideoConfig
 
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        if "lift" in read_json(run / "config.json"):
+            return read_config(run, VideoConfig)
     return read_config(run, PretrainConfig)
+
+
+def _of_mocap(name: str) -> "PretrainConfig | VideoConfig":
+    """The configuration of a pre-training, of a mesh transformer or a temporal one."""
+    from mpt import experiments
+    from mpt.recipes.pretrain_video import VideoConfig
+
+    config = experiments.get(name)
+    return config if isinstance(config, VideoConfig) else pretraining(name)
 
 
 def pretraining(name: str) -> "PretrainConfig":
     from mpt import experiments
     from mpt.recipes.pretrain import PretrainConfig
+    from mpt.recipes.pretrain_video import VideoConfig
 
     config = experiments.get(name)
+    if isinstance(config, VideoConfig):
+        raise InputError(f"{name} trains on clips of films, not on single poses: name another experiment")
     if not isinstance(config, PretrainConfig):
         raise InputError(f"{name} is an experiment of fine-tuning: run it with `mpt finetune {name}`")
     return config
@@ -240,22 +266,27 @@ def _changed(config: Any, changes: dict) -> Any:
     from mpt import bodies
 
     for name, value in changes.items():
+        if name not in ("learning_rate", "skip_below") and not hasattr(config, name):
+            raise InputError(f"--{name.replace('_', '-')}: {config.name} has no such setting; leave it out")
         if name in (*NUMBERS, "ahead") and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
-    if "samples" in changes:
+    if "samples" in changes and hasattr(config, "epochs"):
         changes = changes | {"epochs": 0.0}
     changes = dict(changes)
     if (least := changes.pop("skip_below", None)) is not None:
-        if config.model.inputs != "patches" or not 0 <= least < 1:
+        inputs = getattr(config.model, "inputs", "meshes over time")
+        if inputs != "patches" or not 0 <= least < 1:
             raise InputError(
-                f"--skip-below is {least}, and the model reads {config.model.inputs}: give 0 to below 1, to "
+                f"--skip-below is {least}, and the model reads {inputs}: give 0 to below 1, to "
                 "an experiment that reads patches, as paper does"
             )
         changes["model"] = replace(config.model, skip_below=least)
     if "learning_rate" in changes:
         optim = replace(config.optim, learning_rate=changes["learning_rate"])
         changes = {k: v for k, v in changes.items() if k != "learning_rate"} | {"optim": optim}
-    return replace(config, **changes | {"body": bodies.located(changes.get("body", config.body))})
+    if hasattr(config, "body"):
+        changes["body"] = bodies.located(changes.get("body", config.body))
+    return replace(config, **changes)
 
 
 def new_run(name: str) -> Path:

@@ -31,7 +31,13 @@ MAGIC = b"MPTPOSES"
 VERSION = 1
 LEAD = struct.Struct("<8sQQQ")
 ALIGNMENT = 64
-COLUMNS = {"sequence": "<i4", "frame": "<i4", "pelvis_height": "<f2", "trunk_tilt": "<f2"}
+COLUMNS = {
+    "sequence": "<i4",
+    "frame": "<i4",
+    "pelvis_height": "<f2",
+    "trunk_tilt": "<f2",
+    "hips": "<f4",
+}
 ARRAYS = {"rotvec": "<f2", **COLUMNS, "betas": "<f4"}
 NO_BETAS = np.full(16, np.nan, np.float32)
 
@@ -90,6 +96,7 @@ class PoseStore:
         """The arrays, which lie before the header at ``end``; raises ValueError where one cannot be there."""
         count = arrays["rotvec"]["shape"][0]
         shapes = {"rotvec": (count, len(self.bones), 3), "betas": (len(self.sequences), len(NO_BETAS))}
+        shapes["hips"] = (count, 3)
         found = {}
         for name, at in arrays.items():
             dtype, shape, offset = np.dtype(ARRAYS[name]), shapes.get(name, (count,)), at["offset"]
@@ -127,6 +134,14 @@ class PoseStore:
     def sequence(self, index=slice(None)) -> np.ndarray:
         """Index into ``sequences`` of each pose."""
         return np.asarray(self._arrays["sequence"][index])
+
+    def hips(self, index=slice(None)) -> np.ndarray:
+        """(..., 3) float32 where the middle of the hips is, on the body's mean shape: metres, y up; NaN where
+        poses are of no motion, or the store was made before it kept this.
+        """
+        if "hips" in self._arrays:
+            return np.asarray(self._arrays["hips"][index])
+        return np.full((*np.shape(self._arrays["frame"][index]), 3), np.nan, np.float32)
 
     @property
     def betas(self) -> np.ndarray:
@@ -199,9 +214,11 @@ class PoseStoreWriter:
         rotvec: np.ndarray,
         frame: np.ndarray,
         kind: Kind,
+        hips: np.ndarray | None = None,
         betas: np.ndarray | None = None,
     ) -> None:
-        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, betas (16,).
+        """Append a sequence's poses: rotvec (n, bones, 3), frame (n,), kind (n,) each, hips (n, 3) and
+        betas (16,) where they are known.
 
         Raises InputError where a rotation is no number: comparisons with it would always be false.
         """
@@ -219,7 +236,8 @@ class PoseStoreWriter:
             self._file.write(stored.tobytes())
         except OSError as error:
             raise self._unwritable(error) from error
-        values = (np.full(count, len(self.sequences)), frame, *kind)
+        hips = np.full((count, 3), np.nan) if hips is None else hips
+        values = (np.full(count, len(self.sequences)), frame, *kind, hips)
         for (name, dtype), value in zip(COLUMNS.items(), values):
             self._columns[name].append(np.asarray(value).astype(dtype))
         self._betas.append(NO_BETAS if betas is None else np.asarray(betas, np.float32))
@@ -256,7 +274,7 @@ class PoseStoreWriter:
         shape = (self.poses, len(self._body.moving_bones), 3)
         arrays = {"rotvec": {"dtype": "<f2", "shape": shape, "offset": ALIGNMENT}}
         columns = {
-            name: np.concatenate(parts) if parts else np.empty(0, COLUMNS[name])
+            name: np.concatenate(parts) if parts else np.empty((0, 3) if name == "hips" else 0, COLUMNS[name])
             for name, parts in self._columns.items()
         }
         columns["betas"] = np.reshape(np.array(self._betas, "<f4"), (-1, 16))

@@ -174,7 +174,8 @@ class Synthesizer:
         up = network_from_world[:, 1] if up is None else (up[:, None] @ network_from_world)[:, 0]
 
         visible = self._visible(n, generator)
-        points = self._crop(projected, visible, generator)
+        center, half = self.framing(projected, visible, generator)
+        points = (projected - center[:, None]) / half[:, None]
         pixels = (points + 1) * (self.size / 2) - 0.5
         inside = visible & (pixels > -0.5).all(-1) & (pixels < self.size - 0.5).all(-1)
         wide = (pixels - pixels.mean(1, keepdim=True)).square().sum((1, 2)).sqrt()
@@ -203,9 +204,11 @@ class Synthesizer:
             return self.config.random_cameras.draw(n, generator, self.device)
         return self.rig[torch.randint(len(self.rig), (n,), generator=generator, device=self.device)]
 
-    def _crop(self, projected: Tensor, visible: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Pixels (N, K, 2) -> the [-1, 1] of a square crop about the visible joints (of people COCO's 17), a
-        little off.
+    def framing(
+        self, projected: Tensor, visible: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Middle (N, 2) and half the side (N, 1) of a square about the visible joints (of people COCO's 17)
+        of (N, K, 2), a little off.
         """
         far = torch.finfo(projected.dtype).max
         shown, framed = visible[:, : self.framed, None], projected[:, : self.framed]
@@ -215,7 +218,7 @@ class Synthesizer:
         least, most = self.config.crop_factor
         side = (high - low).amax(-1, keepdim=True) * (least + (most - least) * u[:, :1])
         center = (low + high) / 2 + side * self.config.crop_shift * (2 * u[:, 1:] - 1)
-        return (projected - center[:, None]) / (side[:, None] / 2)
+        return center, side / 2
 
     def _visible(self, n: int, generator: torch.Generator | None) -> Tensor:
         """(N, K) joints inside the picture."""

@@ -15,6 +15,7 @@ from mpt.experiments.cells import Cell, Scale, Table
 CONFIGURATIONS = {
     "mpt-small": "pretraining",
     "mpt-hand": "pretraining",
+    "mpt-video": "pretraining",
     "paper": "pretraining",
     "paper-detector-noise": "pretraining",
     "paper-random-views": "pretraining",

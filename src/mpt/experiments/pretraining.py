@@ -9,6 +9,7 @@ from mpt.heatmaps import PAPER_NOISE, HeatmapNoise
 from mpt.modeling.mesh_transformer import PAPER, SMALL
 from mpt.recipes.loop import OptimConfig
 from mpt.recipes.pretrain import LossWeights, PosesConfig, PretrainConfig
+from mpt.recipes.pretrain_video import VideoConfig
 from mpt.skeletons import COCO17
 
 SMALL_AND_SURE = replace(SMALL, hidden=(256,), layers=6, readout=160, gravity=True, spread=True)
@@ -52,6 +53,14 @@ def mpt_hand() -> PretrainConfig:
         weights=LossWeights(vertices=8, joints=8, regressed=8),  # metres: a hand is a ninth of a body
         samples=1_500_000,
     )
+
+
+def mpt_video() -> VideoConfig:
+    """The temporal model in the package: what mpt-small says of a film's frames, made one person who moves.
+
+    Its store keeps every frame: `mpt prepare mocap ... --min-change 0`, else as mpt-small's.
+    """
+    return VideoConfig()
 
 
 PAPER_DATA = SyntheticConfig(cameras="h36m_s1", widening=NO_WIDENING, truncation=0.0, noise=PAPER_NOISE)

@@ -264,13 +264,24 @@ class MeshTransformer(nn.Module):
         heads = self._heads(self._encode(seen, mask_queries, generator))
         return self._mesh(heads, rows, further)
 
-    def look_twice(self, maps: Tensor) -> MeshPrediction:
+    def coarsely(self, seen: Tensor) -> MeshPrediction:
+        """As ``forward``, without the full mesh: ``vertices`` are none."""
+        return self._mesh(
+            self._heads(self._encode(seen)), torch.empty(0, dtype=torch.long, device=seen.device)
+        )
+
+    def joints_of_coarse(self) -> Tensor:
+        """(K, C): the joints of the full mesh that a coarse one becomes."""
+        assert isinstance(self.upsample, SparseUpsampler)
+        return self._folded(self.upsample).detach().clone()
+
+    def look_twice(self, maps: Tensor, rows: Tensor | None = None) -> MeshPrediction:
         """Heatmaps (N, J, S, S), as they are and mirrored -> the average of the two predictions.
 
-        What has no two sides (a hand) is looked at once.
+        What has no two sides (a hand) is looked at once. ``rows``: full vertices to predict, all where None.
         """
         if self._mirrors is None:
-            return self(self.prepare(maps))
+            return self(self.prepare(maps), rows=rows)
         joint_mirror, coarse_mirror = self._mirrors
         seen = self.prepare(maps)
         tokens = self._encode(torch.cat([seen, self._mirrored(seen)[:, joint_mirror]]))
@@ -285,7 +296,7 @@ class MeshTransformer(nn.Module):
             None if other.up is None else back * other.up,
             other.up_spread,
         )
-        return self._mesh(Heads(*(a if a is None else (a + b) / 2 for a, b in zip(one, mirror))))
+        return self._mesh(Heads(*(a if a is None else (a + b) / 2 for a, b in zip(one, mirror))), rows)
 
     def _mirrored(self, seen: Tensor) -> Tensor:
         """What :meth:`prepare` would make of mirrored maps; the joints stand in the order that they had."""

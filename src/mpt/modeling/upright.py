@@ -14,13 +14,18 @@ SEEN = 0.3  # the least peak of a joint that tells where up is
 AXIS = ("ankle", "hip", "shoulder", "ear")  # of both sides, from below
 
 
-def look_upright(transformer: MeshTransformer, maps: Tensor, skeleton: Skeleton) -> MeshPrediction:
-    """Heatmaps (N, J, S, S) -> ``look_twice`` of them turned upright, in the axes of the maps as given."""
+def look_upright(
+    transformer: MeshTransformer, maps: Tensor, skeleton: Skeleton, rows: Tensor | None = None
+) -> MeshPrediction:
+    """Heatmaps (N, J, S, S) -> ``look_twice`` of them turned upright, in the axes of the maps as given.
+
+    rows: full vertices that are wanted, all where None.
+    """
     quarters = quarters_to_upright(maps, skeleton)
     if not quarters.any():
-        return transformer.look_twice(maps)
+        return transformer.look_twice(maps, rows)
     turned = torch.stack([torch.rot90(one, k, (-2, -1)) for one, k in zip(maps, quarters.tolist())])
-    found = transformer.look_twice(turned)
+    found = transformer.look_twice(turned, rows)
     angle = quarters.to(found.joints.dtype) * (torch.pi / 2)
     cos, sin = angle.cos().round(), angle.sin().round()
     turn = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)  # (N, 2, 2) of rows

@@ -11,8 +11,8 @@ Who is somebody, how large a person is and where the crop lies, COCO's 17 tell.
 The networks are Apache-2.0 files of MediaPipe's packages (``mpt.assets``), run by LiteRT.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -34,8 +34,8 @@ MIN_WEAK_DETECTION = 0.25  # the same in parts of the photo, where the landmarks
 MIN_HINT = 0.03  # detector score from which somebody may be there whom a smaller part would show
 MIN_OPEN = 0.15  # the same where no more than one person was found, who mostly is alone
 MIN_PRESENCE = 0.5  # landmark network's score from which it is looked at once more
-MIN_FIRST_LIKENESS = 0.55  # _Figure.likeness from which it is, where the detection is weak
-MIN_SCORE, MIN_LIKENESS = 0.38, 0.6  # _Figure's, of which either makes it somebody
+MIN_FIRST_LIKENESS = 0.55  # Figure.likeness from which it is, where the detection is weak
+MIN_SCORE, MIN_LIKENESS = 0.38, 0.6  # Figure's, of which either makes it somebody
 MIN_SCORE_INSIDE = 0.5  # the same inside another person, where arms and folds look like little people
 MIN_PEAK = 0.1  # below this a map shows nothing: the landmark output places the joint
 SEARCH_SIZE = 700  # people are searched in a picture shrunk to no less than this: 224 pixels for each third
@@ -98,17 +98,40 @@ class BlazePose:
         Raises:
             InputError: the network files are not there and cannot be fetched.
         """
-        photo, crowd = _Photo.of(image), _Crowd()
+        people = [figure.person(self.heatmap_size) for figure in self.find(image)]
+        return sorted(people, key=lambda person: -person.score)
+
+    def find(
+        self,
+        image: np.ndarray,
+        known: "Sequence[Figure]" = (),
+        *,
+        near: Sequence[Crop] = (),
+        thorough: bool = True,
+    ) -> "list[Figure]":
+        """Whom a picture shows: those who are known in it, but phantoms, and those who are found besides.
+
+        near: squares to look in, too. thorough: whether parts of the picture are looked at.
+        """
+        photo, crowd = _Photo.of(image), _Crowd(list(known))
         seen = self._look_in(photo, [whole(photo.small)], MIN_DETECTION, crowd)
-        if self.search == "all" and not (crowd.is_large_in(image) and crowd.knows_all(seen, MIN_HINT)):
+        self._look_in(photo, [photo.in_small(square) for square in near], MIN_WEAK_DETECTION, crowd)
+        if not thorough or self.search == "foreground":
+            return crowd.people
+        if not (crowd.is_large_in(image) and crowd.knows_all(seen, MIN_HINT)):
             seen += self._look_in(photo, photo.parts(HALF, HALVES_OVERLAP), MIN_WEAK_DETECTION, crowd)
             if len(crowd.people) > 1 or not crowd.knows_all(seen, MIN_OPEN):
                 traces = [photo.in_small(d.roi) for d in seen if not crowd.explains(d)]
                 thirds = photo.parts(THIRD, THIRDS_OVERLAP)
                 unclear = [third for third in thirds if any(_is_near(roi, third) for roi in traces)]
                 self._look_in(photo, unclear, MIN_WEAK_DETECTION, crowd)
-        people = [figure.person(self.heatmap_size) for figure in crowd.people]
-        return sorted(people, key=lambda person: -person.score)
+        return crowd.people
+
+    def follow(self, image: np.ndarray, figure: "Figure", shift_px: np.ndarray) -> "Figure":
+        """What is seen where somebody should be who was seen in a film's frame before, or behind."""
+        x, y = figure.next_roi.center_px
+        moved = replace(figure.next_roi, center_px=(x + float(shift_px[0]), y + float(shift_px[1])))
+        return self._look_again(image, replace(figure, next_roi=moved))
 
     def _look_in(
         self, photo: "_Photo", squares: list[Crop], least: float, crowd: "_Crowd"
@@ -136,7 +159,7 @@ class BlazePose:
             elif not any(second.same_as(other) for other in crowd.people):
                 crowd.people.append(second)
 
-    def _look_again(self, image: np.ndarray, first: "_Figure") -> "_Figure":
+    def _look_again(self, image: np.ndarray, first: "Figure") -> "Figure":
         return self._landmarker(
             image, first.next_roi, first.detection_score, mirrored_look=self.mirrored_look
         )
@@ -210,7 +233,7 @@ class _Photo:
 
 
 @dataclass(frozen=True)
-class _Figure:
+class Figure:
     """A person as the landmark network sees one, in its region of interest.
 
     ``joints_px`` (29, 3) x, y, score, zeros for what is not drawn; ``maps`` (64, 64, 29) in the region;
@@ -254,11 +277,11 @@ class _Figure:
         size = detection.roi.side_px / self.roi.side_px
         return (distance < 0.15 and 0.5 < size < 2) or (not detection.sure and distance < 0.2 and size < 2.5)
 
-    def same_as(self, other: "_Figure") -> bool:
+    def same_as(self, other: "Figure") -> bool:
         distances = np.linalg.norm(self.body_px[:, :2] - other.body_px[:, :2], axis=1)
         return bool(np.median(distances) < 0.15 * max(self.size_px, other.size_px))
 
-    def phantom_of(self, other: "_Figure") -> bool:
+    def phantom_of(self, other: "Figure") -> bool:
         """A weak small figure, most of it inside the box of a person twice as large: a part of that one."""
         low, high = other.body_px[:, :2].min(0), other.body_px[:, :2].max(0)
         inside = ((self.body_px[:, :2] >= low) & (self.body_px[:, :2] <= high)).all(1).mean()
@@ -294,7 +317,7 @@ class _Figure:
 class _Crowd:
     """The people found so far, and the detections that were none."""
 
-    people: list[_Figure] = field(default_factory=list)
+    people: list[Figure] = field(default_factory=list)
     nobody: list[_Detection] = field(default_factory=list)
 
     def explains(self, detection: _Detection) -> bool:
@@ -348,7 +371,7 @@ class _Landmarker:
 
     def __call__(
         self, image: np.ndarray, roi: Crop, detection_score: float, *, mirrored_look: bool = False
-    ) -> _Figure:
+    ) -> Figure:
         pixels = roi.warp(image, LANDMARK_SIZE).astype(np.float32) / 255
         seen = self._look(pixels)
         if mirrored_look:
@@ -361,7 +384,7 @@ class _Landmarker:
             points_px[LANDMARKS],
         )
         joints_px[~DRAWN] = 0
-        return _Figure(
+        return Figure(
             detection_score=detection_score,
             presence=seen.presence,
             roi=roi,

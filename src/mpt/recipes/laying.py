@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import mpt.mocap
 from mpt.bodies import Body
-from mpt.bodies.retarget import is_own, retarget
+from mpt.bodies.retarget import hips_path, is_own, retarget
 from mpt.datasets import store
 from mpt.datasets.store import PoseStoreWriter
 from mpt.errors import InputError
@@ -88,7 +88,7 @@ def lay(
                     motion = straighten(motion, scales)
                     person = {"subject": motion.subject} | {limb: round(s, 4) for limb, s in scales.items()}
                     laid.straightened += [person] if person not in laid.straightened else []
-                rotvec = retarget(motion, body)[1]
+                rotvec, hips = retarget(motion, body)[1], hips_path(motion, body)
             except InputError as error:
                 if strict:
                     raise
@@ -105,6 +105,7 @@ def lay(
                 rotvec=rotvec[frame],
                 frame=frame,
                 kind=pose_kind(rotvec[frame], body),
+                hips=hips[frame],
                 betas=motion.betas,
             )
     if not writer.sequences:

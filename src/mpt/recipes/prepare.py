@@ -165,6 +165,7 @@ def _copy_evenly(
             rotvec=candidates.rotvec(some),
             frame=candidates.frame(some),
             kind=candidates.kind(some),
+            hips=candidates.hips(some),
             betas=candidates.betas[number],
         )
     found = sum(about.poses for about in writer.sequences if about.split == "train")

@@ -1,4 +1,4 @@
-"""Binary glTF 2.0: a baked mesh, or rigs in their poses with the camera that saw them.
+"""Binary glTF 2.0: a baked mesh, or rigs in their poses over time with the camera that saw them.
 
 Written out here: it is a page or two, and importing trimesh takes half a second. Axes: y up, metres.
 """
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mpt.render import vertex_normals
+from mpt.rigs.aim import aimed
+from mpt.rigs.timing import keys
 
 if TYPE_CHECKING:
     from mpt.rigs.rig import Place, Rig  # with it comes torch, which no baked mesh needs
@@ -43,23 +45,25 @@ def baked(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = 
 
 
 def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens | None = None) -> bytes:
-    """Rigs by their names, each an armature and its skin, whose pose stands in the joints' nodes.
+    """Rigs by their names, each an armature and its skin, whose first pose stands in the joints' nodes. Where
+    there are more, one animation moves all rigs at their own times.
 
-    An armature's own node stands on y = 0 below its root. ``lens`` adds the photo's camera, where ``camera``
-    puts the origin of camera axes (x right, y down, z forward).
+    An armature's own node stands on y = 0 below its root's first place. ``lens`` adds the photo's camera,
+    where ``camera`` puts the origin of camera axes (x right, y down, z forward).
     """
     file, scene = _File(), []
     for name, rig in rigs.items():
-        ground = rig.root_m * [1, 0, 1]
+        axes = aimed(rig.parents, rig.heads, rig.end)
+        ground = rig.root_m[0] * [1, 0, 1]
         first = len(file.nodes) + 1
         file.nodes.append({"name": name, "translation": _plain(ground), "children": [first]})
         scene.append(first - 1)
-        file.nodes += _joint_nodes(rig, first, rig.root_m - ground)
-        inverse_bind = np.tile(np.eye(4, dtype=np.float32), (len(rig.joints), 1, 1))
-        inverse_bind[:, 3, :3] = -rig.heads  # column by column, as glTF has matrices
+        file.nodes += _joint_nodes(rig, axes, first, rig.root_m[0] - ground)
+        if len(rig.times_s) > 1:
+            file.animate(rig, axes, first, rig.root_m - ground)
         joints = list(range(first, first + len(rig.joints)))
-        skin = {"inverseBindMatrices": file.accessor(inverse_bind), "joints": joints, "skeleton": first}
-        file.skins.append(skin | {"name": name})
+        skin = {"inverseBindMatrices": file.accessor(_inverse_bind(rig, axes)), "joints": joints}
+        file.skins.append(skin | {"skeleton": first, "name": name})
         mesh = file.mesh(
             rig.vertices,
             rig.faces,
@@ -71,22 +75,36 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
     if lens is not None and camera is not None:
         scene.append(len(file.nodes))
         file.cameras.append(_camera(lens))
-        turn = _quaternions((camera.rotation * FACING)[None])[0]  # glTF's cameras look along -z
+        turn = _quaternions((camera.rotation * FACING)[None, None])[0, 0]  # glTF's cameras look along -z
         file.nodes.append(
             {"camera": 0, "name": "camera", "translation": _plain(camera.shift), "rotation": _plain(turn)}
         )
     return file.content(scene)
 
 
-def _joint_nodes(rig: "Rig", first: int, root: np.ndarray) -> list[dict]:
-    """A node for each joint; ``first`` is the number of the first one, ``root`` where it is."""
+def _in_axes(rig: "Rig", axes: np.ndarray, frames: slice, joints: Sequence[int]) -> np.ndarray:
+    """(F, J, 4) quaternions of some joints, from their own axes to their parents' or the world's."""
+    above = np.stack([axes[rig.parents[joint]] if joint else np.eye(3) for joint in joints])
+    return _quaternions(above.swapaxes(1, 2) @ rig.turns[frames][:, joints] @ axes[joints])
+
+
+def _inverse_bind(rig: "Rig", axes: np.ndarray) -> np.ndarray:
+    """(J, 4, 4), column by column, as glTF has matrices."""
+    matrices = np.tile(np.eye(4, dtype=np.float32), (len(rig.joints), 1, 1))
+    matrices[:, :3, :3] = axes
+    matrices[:, 3, :3] = -np.einsum("jik,ji->jk", axes, rig.heads)
+    return matrices
+
+
+def _joint_nodes(rig: "Rig", axes: np.ndarray, first: int, root: np.ndarray) -> list[dict]:
+    """A node for each joint in the first pose; ``first`` is the first one's number, ``root`` its place."""
+    (turns,) = _in_axes(rig, axes, slice(1), range(len(rig.joints)))
     nodes: list[dict] = []
-    for name, offset, turn in zip(rig.joints, rig.offsets, _quaternions(rig.turns)):
-        nodes.append({"name": name, "translation": _plain(offset), "rotation": _plain(turn)})
-    nodes[0]["translation"] = _plain(root)
-    for joint, parent in enumerate(rig.parents):
+    for name, parent, offset, turn in zip(rig.joints, rig.parents, rig.offsets, turns):
+        place = root if parent < 0 else offset @ axes[parent]
+        nodes.append({"name": name, "translation": _plain(place), "rotation": _plain(turn)})
         if parent >= 0:
-            nodes[parent].setdefault("children", []).append(first + joint)
+            nodes[parent].setdefault("children", []).append(first + len(nodes) - 1)
     return nodes
 
 
@@ -105,6 +123,8 @@ class _File:
     meshes: list[dict] = field(default_factory=list)
     skins: list[dict] = field(default_factory=list)
     cameras: list[dict] = field(default_factory=list)
+    samplers: list[dict] = field(default_factory=list)
+    channels: list[dict] = field(default_factory=list)
     accessors: list[dict] = field(default_factory=list)
     views: list[dict] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
@@ -121,7 +141,8 @@ class _File:
             "count": len(array),
             "type": SHAPES[array.shape[1:]],
         }
-        extremes = {"min": array.min(0).tolist(), "max": array.max(0).tolist()} if bounds else {}
+        lowest, highest = np.atleast_1d(array.min(0)), np.atleast_1d(array.max(0))
+        extremes = {"min": lowest.tolist(), "max": highest.tolist()} if bounds else {}
         self.accessors.append(accessor | extremes)
         return len(self.accessors) - 1
 
@@ -137,9 +158,29 @@ class _File:
         self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": 0}]})
         return len(self.meshes) - 1
 
+    def animate(self, rig: "Rig", axes: np.ndarray, first: int, root: np.ndarray) -> None:
+        """Turn a rig's joints, whose nodes begin at ``first``, and move its root to places (F, 3)."""
+        when, frame = keys(rig.times_s, rig.fps)
+        times = self.accessor(when.astype(np.float32), bounds=True)
+
+        def move(node: int, path: str, values: np.ndarray) -> None:
+            output = self.accessor(values[frame].astype(np.float32))
+            self.samplers.append({"input": times, "output": output, "interpolation": "LINEAR"})
+            target = {"node": node, "path": path}
+            self.channels.append({"sampler": len(self.samplers) - 1, "target": target})
+
+        move(first, "translation", root)
+        turning = np.ptp(rig.turns, 0).any((1, 2))
+        joints = [0, *(int(joint) for joint in np.flatnonzero(turning) if joint)]
+        turns = _in_axes(rig, axes, slice(None), joints)
+        for k, joint in enumerate(joints):
+            move(first + joint, "rotation", turns[:, k])
+
     def content(self, scene: list[int]) -> bytes:
         """The file's bytes; ``scene`` numbers the nodes that no other node holds."""
         matt = {"baseColorFactor": self.skin_colour, "metallicFactor": 0.0, "roughnessFactor": 0.7}
+        moves = {"name": "motion", "channels": self.channels, "samplers": self.samplers}
+        animations = [moves] if self.channels else []
         header = {
             "asset": {"version": "2.0", "generator": "mpt"},
             "scene": 0,
@@ -148,6 +189,7 @@ class _File:
             "meshes": self.meshes,
             "materials": [{"name": "skin", "pbrMetallicRoughness": matt}],
             "skins": self.skins,
+            "animations": animations,
             "cameras": self.cameras,
             "accessors": self.accessors,
             "bufferViews": self.views,
@@ -173,11 +215,14 @@ def _linear(colours: np.ndarray) -> np.ndarray:
 
 
 def _quaternions(turns: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) -> (N, 4) unit quaternions x, y, z, w."""
+    """(F, J, 3, 3) -> (F, J, 4) unit quaternions x, y, z, w, each near the one before it."""
     import roma
     import torch
 
-    return roma.rotmat_to_unitquat(torch.from_numpy(turns)).numpy()
+    found = roma.rotmat_to_unitquat(torch.from_numpy(turns)).numpy()
+    away = (found[1:] * found[:-1]).sum(2) < 0
+    found[1:][np.cumsum(away, 0) % 2 == 1] *= -1
+    return found
 
 
 def _plain(numbers: np.ndarray) -> list[float]:

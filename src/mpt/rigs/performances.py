@@ -10,7 +10,7 @@ import torch
 
 from mpt import bodies, mocap
 from mpt.bodies.body import Body
-from mpt.bodies.motion import BodyMotion
+from mpt.bodies.motion import BodyMotion, turned
 from mpt.errors import InputError
 from mpt.mocap.limbs import LIMBS
 from mpt.mocap.motion import Motion, check_numbers
@@ -80,7 +80,7 @@ def performance_of(
     return Performance(motion, np.asarray(moving.times_s, np.float64)[:count], in_world)
 
 
-READ = {*OWN, "times_s", "fps", "frames", "world_rotation", "world_shift"}
+READ = {*OWN, "times_s", "fps", "frames", "world_rotation", "world_shift", "camera_rotvec"}
 
 
 def _person(path: Path, arrays: Mapping[str, np.ndarray]) -> Performance:
@@ -108,6 +108,13 @@ def _person(path: Path, arrays: Mapping[str, np.ndarray]) -> Performance:
     placeless = BodyMotion(body, rotvec, shape, np.zeros((count, 3)), times, fps)
     # The file places the middle of the hips, a body's translation its root.
     moving = replace(placeless, translation_m=middle - _middle_of_hips(placeless))
+    if "camera_rotvec" in arrays and not of_photo:  # which turns from frame to frame: all as the first saw it
+        cameras = _numbers(arrays, "camera_rotvec", 2)
+        if cameras.shape != (count, 3):
+            raise InputError(
+                f"'camera_rotvec' has shape {cameras.shape} where {(count, 3)} was expected, save it again"
+            )
+        moving = turned(moving, roma.rotvec_to_rotmat(torch.from_numpy(-cameras)).numpy())
     known = "world_rotation" in arrays and "world_shift" in arrays
     return performance_of(moving, _world(arrays) if known else LEVEL, name=path.stem, in_world=known)
 

@@ -44,6 +44,9 @@ class Backdrop:
     blur: float  # of what is far, as a share of the picture's longer side
 
 
+TREES_M = 26.0  # wide and high
+
+
 def studio(rng: np.random.Generator) -> Backdrop:
     """Seamless paper under a big soft lamp."""
     tint = _linear(
@@ -104,7 +107,7 @@ def park(rng: np.random.Generator) -> Backdrop:
     grass = _Texture(_noise(rng, 512, 0.9), 3.0)
     patches = _Texture(_noise(rng, 256, 1.8), 9.0)
     stone = _Texture(_noise(rng, 512, 1.1), 2.0)
-    trees = _Texture(_foliage(rng), 26.0, wrap=False)
+    trees = _Texture(_foliage(rng), TREES_M, wrap=False)
     green, pale = _linear((0.38, 0.45, 0.26)), _linear((0.68, 0.66, 0.62))
     verge = rng.uniform(-1.6, -1.1), rng.uniform(1.1, 1.6)
 
@@ -120,7 +123,8 @@ def park(rng: np.random.Generator) -> Backdrop:
         return lawn + on_path[:, None] * (slab - lawn)
 
     def wall(x, y):
-        return trees(x, y - 5.5)
+        along = (x + TREES_M / 2) % (2 * TREES_M)  # mirrored at either end, again and again
+        return trees(np.minimum(along, 2 * TREES_M - along) - TREES_M / 2, y - 5.5)
 
     side = rng.choice([-1, 1])
     lamp = Lamp(_unit((0.70 * side, 0.85, 0.45)), np.float32([1.75, 1.58, 1.32]), 0.10)
@@ -183,11 +187,11 @@ def _planks(rng: np.random.Generator, side: int = 768, boards: int = 16) -> np.n
 
 
 def _foliage(rng: np.random.Generator, side: int = 640) -> np.ndarray:
-    """Trees before a bright sky, as a lens out of focus sees them: (side, side, 3) linear, 26 m square."""
+    """Trees before a bright sky, as a lens out of focus sees them: (side, side, 3) linear, TREES_M square."""
     rows = np.linspace(1, 0, side, dtype=np.float32)[:, None, None]  # 1 at the top
     sky = np.float32([0.62, 0.78, 1.0]) * (0.95 + 0.35 * rows)
     picture = np.repeat(sky, side, 1)
-    ground = round(side * (0.5 + 5.5 / 26))
+    ground = round(side * (0.5 + 5.5 / TREES_M))
     air = np.float32([0.50, 0.58, 0.60])
     for depth, haze in enumerate((0.6, 0.35, 0.1)):  # far trees first
         for x in rng.uniform(0, side, 9):

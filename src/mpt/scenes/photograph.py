@@ -52,7 +52,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Shot:
-    """A camera at (x, height, distance) that looks along -z, pitched down and rolled."""
+    """A camera at (x, height, distance) that looks along -z, turned, pitched down and rolled."""
 
     size_wh: tuple[int, int]
     focal_px: float
@@ -62,6 +62,7 @@ class Shot:
     pitch_deg: float = 0.0
     roll_deg: float = 0.0
     grain: float = 0.008
+    yaw_deg: float = 0.0  # to the right
 
     @property
     def K(self) -> np.ndarray:
@@ -71,10 +72,11 @@ class Shot:
     @property
     def rotation(self) -> np.ndarray:
         """(3, 3) world -> camera axes."""
-        pitch, roll = np.radians([self.pitch_deg, self.roll_deg])
+        pitch, roll, yaw = np.radians([self.pitch_deg, self.roll_deg, self.yaw_deg])
+        about_y = roma.rotvec_to_rotmat(torch.tensor([0, yaw, 0])).numpy()
         about_x = roma.rotvec_to_rotmat(torch.tensor([pitch, 0, 0])).numpy()
         about_z = roma.rotvec_to_rotmat(torch.tensor([0, 0, -roll])).numpy()
-        return about_z @ np.diag([1.0, -1.0, -1.0]) @ about_x
+        return about_z @ np.diag([1.0, -1.0, -1.0]) @ about_x @ about_y
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """World points (..., 3) -> camera axes."""
@@ -95,7 +97,8 @@ def photograph(
 ) -> Scene:
     """Take the picture. ``rng`` draws the sensor's grain only."""
     posed = [pose_actor(body, actor) for actor in actors]
-    image = _picture(body, actors, posed, place, shot)
+    seated = [truth for actor, truth in zip(actors, posed) if actor.seat]
+    image = picture(body, [actor.outfit for actor in actors], posed, place, shot, rng, seated)
     people = []
     for actor, truth in zip(actors, posed):
         joints_camera = shot.to_camera(truth.joints)
@@ -107,7 +110,7 @@ def photograph(
                 actor.shape.numpy(),
             )
         )
-    return Scene(name, _develop(image, shot, rng), shot.K, tuple(people), shot.rotation[:, 1])
+    return Scene(name, image, shot.K, tuple(people), shot.rotation[:, 1])
 
 
 def empty(place: Backdrop, shot: Shot, rng: np.random.Generator) -> np.ndarray:
@@ -138,8 +141,26 @@ def pose_actor(body: Body, actor: Actor) -> Posed:
 # -------------------------------------------------------------------------------------------- the picture
 
 
-def _picture(
-    body: Body, actors: Sequence[Actor], posed: Sequence[Posed], place: Backdrop, shot: Shot
+def picture(
+    body: Body,
+    outfits: Sequence[Outfit],
+    posed: Sequence[Posed],
+    place: Backdrop,
+    shot: Shot,
+    rng: np.random.Generator,
+    seated: Sequence[Posed] = (),
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: people where they stand, and stools under those who sit."""
+    return _develop(_light_of(body, outfits, posed, place, shot, seated), shot, rng)
+
+
+def _light_of(
+    body: Body,
+    outfits: Sequence[Outfit],
+    posed: Sequence[Posed],
+    place: Backdrop,
+    shot: Shot,
+    seated: Sequence[Posed],
 ) -> np.ndarray:
     """Linear light (H, W, 3) float32 that reaches the sensor."""
     where = chart(body)
@@ -151,15 +172,14 @@ def _picture(
         fields.append(values)
         painters.append(painter)
 
-    for actor, body_now in zip(actors, posed):
-        vertices = body_now.vertices
-        add(dress(vertices, faces, where, actor.outfit), faces, where.fields, actor.outfit)
+    for outfit, vertices in zip(outfits, (body_now.vertices for body_now in posed)):
+        add(dress(vertices, faces, where, outfit), faces, where.fields, outfit)
         for side in ("left", "right"):
-            add(*shoe(vertices, where, side), actor.outfit)
-        if actor.outfit.bun:
-            add(*_bun(where, vertices), actor.outfit)
-        if actor.seat:
-            add(*_stool(body_now), None)
+            add(*shoe(vertices, where, side), outfit)
+        if outfit.bun:
+            add(*_bun(where, vertices), outfit)
+    for sitter in seated:
+        add(*_stool(sitter), None)
     meshes = Meshes(parts)
 
     turn = shot.rotation.astype(np.float32)  # a world direction d is d @ turn.T in camera axes
@@ -212,9 +232,8 @@ def _light(place: Backdrop, normals, gaze, key_seen, sky_seen, surface: Surface)
 def _bun(where: Chart, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A knot of hair behind the crown: world vertices, faces, chart fields."""
     skull = where.fields[:, Chart.HEAD] > 0.98
-    turn, shift, scale = roma.rigid_points_registration(
-        torch.from_numpy(where.fields[skull, :3]), torch.from_numpy(vertices[skull]), compute_scaling=True
-    )
+    here, there = (torch.from_numpy(points[skull]).float() for points in (where.fields[:, :3], vertices))
+    turn, shift, scale = roma.rigid_points_registration(here, there, compute_scaling=True)
     ball = trimesh.creation.icosphere(3)
     sphere = np.asarray(ball.vertices, np.float32)
     knot = sphere * np.float32([0.040, 0.038, 0.036]) + where.bun

@@ -1,0 +1,57 @@
+"""Films: a phone's video, a numbered folder or a webcam -> people who move, each a body of one shape."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # with them comes torch
+    from mpt.films.filming import Progress
+    from mpt.films.people import FilmPerson
+    from mpt.reconstruct import Reconstructor
+
+
+def film(
+    source: str | os.PathLike,
+    out: str | os.PathLike = "mpt-out",
+    *,
+    model: "str | os.PathLike | Reconstructor" = "mpt-small",
+    format: Sequence[str] = ("glb", "bvh"),
+    smooth: Literal["none", "filter"] = "filter",
+    focal_px: float | None = None,
+    focal_mm: float | None = None,
+    fov_deg: float | None = None,
+    seconds: float | None = None,
+    fps: float | None = None,
+    progress: "Progress | None" = None,
+) -> "list[FilmPerson]":
+    """Everybody in a film, over time; files as of ``mpt reconstruct FILM`` are written to ``out/<its stem>``.
+
+    source: a film's file, or a folder of numbered pictures.
+    model: a model by name, its file or its run folder; or what ``mpt.load`` gives.
+    format: of each person's further files: glb, bvh, fbx, trc, c3d, csv. An npz is always written.
+    smooth: "filter" takes out what trembles faster than 6 Hz, "none" leaves each frame as it is.
+    focal_px, focal_mm, fov_deg: as ``Reconstructor`` takes them; else what the file tells, else assumed.
+    seconds: take only the first ones. fps: frames a second, of folders, or in place of what the file says.
+    progress: is called with what is being done, how many frames of it are, and of how many (None: unknown).
+
+    Raises InputError for no film, a broken one, an unknown option, and a folder that cannot be written.
+    """
+    from mpt.films import frames
+    from mpt.films.filming import silent
+    from mpt.films.folder import reconstruct_film
+    from mpt.films.people import people_in
+    from mpt.recipes.networks import reconstructor
+    from mpt.reconstruct import Reconstructor
+    from mpt.results import folder_names
+
+    opened = frames.open_film(source, fps=fps, seconds=seconds)
+    lifter = model if isinstance(model, Reconstructor) else reconstructor(model)
+    folder = Path(out) / folder_names([Path(source)])[0]
+    _, interrupt = reconstruct_film(
+        opened, folder, lifter, formats=format, smooth=smooth,
+        focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress or silent,
+    )  # fmt: skip
+    if interrupt is not None:
+        raise interrupt
+    return people_in(folder)
