@@ -287,6 +287,16 @@ def test_a_bone_half_way_down_the_forearm_takes_half_of_its_twist(tmp_path):
         np.testing.assert_allclose(turn, part * turned_by[:, source.of("left_wrist")], atol=1e-5)
 
 
+def test_who_is_away_for_long_stays_and_is_then_back_at_once(tmp_path, moving):
+    moving = replace(moving, times_s=np.array([0, 0.04, 2.0, 2.04]))
+    path = perform(tmp_path, CHARACTERS["t-pose"]()[1].glb(), moving)
+    file = pygltflib.GLTF2().load(str(path))
+    times = gltf_arrays(file, file.animations[0].samplers[0].input).ravel()
+    np.testing.assert_allclose(times, [0, 0.04, 1.96, 2.0, 2.04], atol=1e-6)
+    world = played(path)
+    np.testing.assert_array_equal(world[1], world[2])
+
+
 def test_what_it_could_do_before_it_can_still_do(tmp_path, moving):
     before = CHARACTERS["waving"]()[1].glb()
     path = perform(tmp_path, before, moving)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roma
+import torch
 from kinds import CHARACTERS
 from mutants import survive
 from people import write_person_bvh
@@ -65,6 +67,23 @@ def test_the_middle_of_the_hips_is_where_the_file_says(tmp_path, world):
         middle = posed.joints[body.skeleton.root].mean(0)
         heads = (posed.transforms[:, :3, 3] - middle + place) * [1, -1, -1] + shift
         np.testing.assert_allclose(motion.positions()[frame], heads, atol=1e-5)
+
+
+def test_a_camera_that_turns_does_not_turn_the_person(tmp_path):
+    still = {name: value[[0, 0, 0]] for name, value in film().items() if name in ("rotvec", "translation_m")}
+    still = film() | still | WORLD
+    camera = np.array([[0, 0, 0], [0, 0.3, 0], [0.1, -0.5, 0]])
+    now = roma.rotvec_to_rotmat(torch.from_numpy(camera)).numpy()
+    root = roma.rotvec_to_rotmat(torch.from_numpy(still["rotvec"][:, 0].astype(float))).numpy()
+    seen = still["rotvec"].copy()
+    seen[:, 0] = roma.rotmat_to_rotvec(torch.from_numpy(now @ root)).numpy()
+    place = (now @ still["translation_m"][..., None])[..., 0]
+    turning = still | {"rotvec": seen, "translation_m": place, "camera_rotvec": camera}
+    one, other = (
+        read_performance(saved(tmp_path / f"{name}.npz", told)).motion
+        for name, told in (("still", still), ("turning", turning))
+    )
+    np.testing.assert_allclose(one.positions(), other.positions(), atol=1e-4)
 
 
 def test_a_photos_person_is_a_pose(tmp_path):

@@ -18,6 +18,7 @@ from mpt.mocap.motion import Motion
 from mpt.rigs.characters import SIDES, Character, Skeleton, feet_of, leg_of
 from mpt.rigs.fingers import lay_fingers, twisted, twists_of
 from mpt.rigs.glb_file import AGAIN, Channel, polar
+from mpt.rigs.timing import keys
 
 STANDING = ("ankle", "toe")  # whose joints carry the sole below them
 LOW = 0.01  # of all frames, in which somebody is lower than the floor: noise
@@ -54,9 +55,11 @@ def animated(character: Character, performance: Performance, name: str | None = 
         moving, turns = _turns(skeleton, source, turned)
         hips = _hips(character, skeleton, source, performance, turned, turns)
         channels += _channels(character, skeleton, moving, turns, hips)
+    when, frame = keys(performance.times_s, motion.fps)
+    channels = [channel._replace(values=channel.values[frame]) for channel in channels]
     called = _free_name(character, name or motion.name)
     try:
-        return called, character.file.with_animation(called, performance.times_s, channels)
+        return called, character.file.with_animation(called, when, channels)
     except InputError as error:
         raise InputError(f"{character.file.path}: {error}") from error
 
