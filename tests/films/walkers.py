@@ -1,6 +1,7 @@
 """People whom a 2D network finds without looking: they walk as their film's brightness tells."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import numpy as np
 from little_model import standing_joints
@@ -20,6 +21,15 @@ def across(start_m: float, step_m: float, depth_m: float, away: Iterable[int] = 
     return lambda number: None if number in gone else (start_m + step_m * number, 0.0, depth_m)
 
 
+@cache
+def _standing() -> np.ndarray:
+    """(17, 3) in camera axes about the mid-hip."""
+    unit = standing_joints((0, 0, 1e6), 1e6, (1, 1))  # from so far that pixels are metres
+    joints = np.zeros((len(unit), 3))
+    joints[:, :2] = unit[:, :2]
+    return joints
+
+
 class Walkers:
     """A ``Pose2D`` of films whose frames are :func:`small_films.grey` of their number."""
 
@@ -31,8 +41,9 @@ class Walkers:
         if number == self.interrupt_at:
             raise KeyboardInterrupt
         places = [place(number) for place in self.people]
-        shown = [standing_joints(at, FOCAL, SIZE) for at in places if at is not None]
-        return [person(points[:, :2]) for points in shown][:: 1 if number % 2 else -1]  # in any order
+        shown = [_standing() + at for at in places if at is not None]
+        seen = [joints[:, :2] / joints[:, 2:] * FOCAL + (np.array(SIZE) - 1) / 2 for joints in shown]
+        return [person(points) for points in seen][:: 1 if number % 2 else -1]  # in any order
 
 
 def frames(count: int) -> list[np.ndarray]:

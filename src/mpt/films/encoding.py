@@ -81,7 +81,12 @@ def written(path: Path, size_wh: tuple[int, int], fps: float, *, even: bool) -> 
         container = av.open(os.fspath(parts), "w", format="mp4", options=fragments)
         try:
             writer = Writer(container, size_wh, fps, even)
-            yield writer
+            try:
+                yield writer
+            except BaseException:
+                with suppress(OSError, ValueError):  # what it has taken is still written
+                    writer.finish()
+                raise
             writer.finish()
         finally:
             with suppress(OSError, ValueError):
