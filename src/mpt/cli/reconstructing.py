@@ -105,10 +105,11 @@ class Reconstruct:
     """The same as the view that it makes, in degrees from corner to corner."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
-    smooth: Literal["model", "causal", "filter", "none"] = "model"
+    smooth: Literal["auto", "model", "causal", "filter", "none"] = "auto"
     """What is done to a film's bodies over time. model: a network that was pre-trained on motion takes
     together what the frames before and after say. causal: only those before, as for a live picture. filter:
-    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
+    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is. auto: the model,
+    where it was trained above --model's meshes, else the filter."""
     temporal: Annotated[str, arg(metavar="NAME|FILE|RUN")] = "mpt-video"
     """The network that --smooth model and causal use: the one in the package, or one that `mpt pretrain
     mpt-video` made."""

@@ -44,7 +44,7 @@ LEAST_FRAMES = 5  # fewer sightings, and shorter, are mistakes of the 2D network
 LEAST_S = 0.25
 LEAST_SCORE = 0.3  # the median of somebody's
 
-Smooth = Literal["none", "filter", "model", "causal"]
+Smooth = Literal["auto", "model", "causal", "filter", "none"]
 Feet = Literal["planted", "free"]
 Refine = Callable[[Track], Track]
 """A track -> the same track, smoother."""
@@ -349,19 +349,29 @@ def _records(
     return records
 
 
-def check_smooth(smooth: Smooth, temporal: str | os.PathLike, reconstructor: Reconstructor) -> None:
-    """Raises InputError for an unknown way of smoothing, and where the model that refines over time is not
-    there, or not one for this model's meshes.
+def smooth_for(smooth: Smooth, temporal: str | os.PathLike, reconstructor: Reconstructor) -> Smooth:
+    """How a film is smoothed: "auto" is the model that refines over time, where it does so for this model's
+    meshes, else the filter, and a note says so.
+
+    Raises InputError for an unknown way of smoothing, and where the model that was asked for is not there, or
+    not one for these meshes.
     """
     if smooth not in get_args(Smooth):
         raise InputError(f"films are smoothed by {', '.join(get_args(Smooth))}, not by {smooth!r}: take one")
-    if smooth in ("model", "causal"):
+    if smooth in ("auto", "model", "causal"):
         model = temporal_model(os.fspath(temporal))
-        check_refines(model, reconstructor.model.transformer, reconstructor.model.name)
+        try:
+            check_refines(model, reconstructor.model.transformer, reconstructor.model.name)
+        except InputError as error:
+            if smooth != "auto":
+                raise
+            warnings.warn(f"{error}; what trembles is filtered instead", stacklevel=2)
+            return "filter"
+    return "model" if smooth == "auto" else smooth
 
 
 def smoother(smooth: Smooth, temporal: str | os.PathLike, watched: Watched) -> Refine:
-    """What a way of smoothing does to the tracks of a film; see :func:`check_smooth`."""
+    """What a way of smoothing does to the tracks of a film; see :func:`smooth_for`."""
     if smooth in ("model", "causal"):
         model = temporal_model(os.fspath(temporal))
         return lambda track: refined(track, watched.camera, model, causal=smooth == "causal")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mpt.errors import InputError
-from mpt.films.filming import Feet, Progress, Smooth, Watched, check_smooth, embodied, silent, watch
+from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent, smooth_for, watch
 from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.showing import write_overlay
@@ -37,7 +37,7 @@ def reconstruct_film(
     *,
     formats: Sequence[str] = ("glb", "bvh"),
     how: Saving | None = None,
-    smooth: Smooth = "model",
+    smooth: Smooth = "auto",
     feet: Feet = "planted",
     temporal: str | os.PathLike = "mpt-video",
     focal_px: float | None = None,
@@ -55,7 +55,7 @@ def reconstruct_film(
     Raises InputError where nothing can be written, and as ``watch`` does.
     """
     start = time.perf_counter()
-    check_smooth(smooth, temporal, reconstructor)
+    smooth = smooth_for(smooth, temporal, reconstructor)
     _check_formats(formats, how or Saving(), reconstructor)
     with replacing(folder, inputs) as unfinished, _scratch(unfinished) as (scratch, drop_ballast):
         for name in ("tracks", "people"):
