@@ -1,4 +1,4 @@
-"""A callable for engines that map batches, as Ray Data does: photos in, people out, one row for each photo."""
+"""A callable for engines that map batches, as Ray Data does: photos in, people out, a row for each photo."""
 
 import hashlib
 import json
@@ -21,9 +21,9 @@ SOURCES = ("image", "bytes", "path")
 class BatchReconstructor:
     """Reconstructs the photos of a batch; to be mapped over a data set of any size.
 
-    A batch is columns of one length N. One of them holds the photos: ``image`` (arrays (H, W, 3), uint8, RGB),
-    ``bytes`` (files' contents) or ``path``. Beside the first two, ``path`` tells what each is called. Where
-    there is a column ``focal_px``, it tells focal lengths; NaN is one that is not known.
+    A batch is columns of one length N. One of them holds the photos: ``image`` (arrays (H, W, 3), uint8,
+    RGB), ``bytes`` (files' contents) or ``path``. Beside the first two, ``path`` tells what each is
+    called. Where there is a column ``focal_px``, it tells focal lengths; NaN is one that is not known.
 
     Out come the same columns without ``image`` and ``bytes``, and
 
@@ -147,8 +147,8 @@ class BatchReconstructor:
         if name:
             path = Path(os.path.normpath(name))
             if path.is_absolute():
-                below = self.root is not None and path.is_relative_to(self.root)
-                path = path.relative_to(self.root if below else path.anchor)
+                root = self.root
+                path = path.relative_to(root if root and path.is_relative_to(root) else path.anchor)
             if ".." not in path.parts and path.parts:
                 return path
         if isinstance(content, Path):

@@ -1,11 +1,12 @@
 """summary.csv: a line for each person of a batch, and for each photo or film without anybody."""
 
 import csv
+import errno
 import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mpt.errors import InputError
 from mpt.writing import begins_with, check_output, write_whole
@@ -57,17 +58,19 @@ def _append(path: Path, lines: bytes) -> None:
         with path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
-                written = file.write(lines)
+                if _write(file, lines) != len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
                 os.truncate(path, end)
                 raise
-            if written != len(lines):
-                os.truncate(path, end)
-                raise OSError(28, "No space left on device")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror or error}); make room, and go on with --resume"
         ) from error
+
+
+def _write(file: BinaryIO, lines: bytes) -> int:
+    return file.write(lines)
 
 
 def _person(person: Mapping[str, Any], number: int) -> dict[str, Any]:
