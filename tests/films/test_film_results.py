@@ -6,8 +6,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pygltflib
 import pytest
 from little_model import write_little_model
+from made_up import character, person
 from small_films import write_film
 from walkers import FOCAL, SIZE, Walkers, across, frames
 
@@ -161,6 +163,20 @@ def test_the_bvh_moves_as_long_as_the_film(film):
     film(CROSSING[0], format="bvh")
     motion = read_motion(Path("mpt-out/clip/person0.bvh"))
     assert (len(motion.rotvec), motion.fps) == (COUNT, pytest.approx(10))
+
+
+def test_a_character_of_ones_own_moves_as_each_person_does(film, capsys):
+    Path("robot.glb").write_bytes(character(person()).glb())
+    assert film(*CROSSING, args=("clip.mp4", "--character", "robot.glb")) == 0
+    for number, told in enumerate(result()["people"]):
+        assert told["files"]["character"] == f"person{number}-character.glb"
+        moved = pygltflib.GLTF2().load(f"mpt-out/clip/person{number}-character.glb")
+        assert [animation.name for animation in moved.animations] == [f"person{number}"]
+    assert film(CROSSING[0]) == 0  # and its files are the result's own
+    assert not list(Path("mpt-out/clip").glob("*character*"))
+    capsys.readouterr()
+    assert film(CROSSING[0], args=("clip.mp4", "--character", "clip.mp4")) == 2
+    assert "clip.mp4" in capsys.readouterr().err
 
 
 def test_a_film_of_nobody_is_no_error(film, capsys):

@@ -31,7 +31,7 @@ CAMERA = "camera"
 """What a webcam's results are called, with its number behind."""
 NOT_OF_RESULTS = {"photos", "out", "as_json", "device", "recursive", "folders", "resume", "summary", "camera"}
 OF_PHOTOS = {"overlay", "keypoints"}
-OF_FILMS = {"smooth", "temporal", "feet", "seconds", "fps"}
+OF_FILMS = {"smooth", "temporal", "feet", "character", "seconds", "fps"}
 """Options that change nothing in a result, and those that change photos' or films' alone."""
 
 
@@ -351,6 +351,7 @@ class _Batch:
                 smooth=options.smooth,
                 feet=options.feet,
                 temporal=options.temporal,
+                character=options.character,
                 focal_px=options.focal,
                 focal_mm=options.focal_mm,
                 fov_deg=options.fov,
@@ -383,7 +384,7 @@ def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
     from mpt.results import is_result
     from mpt.writing import identities
 
-    given = (options.keypoints, options.weights, Path(options.model))
+    given = (options.keypoints, options.weights, options.character, Path(options.model))
     results = (path for folder in roots.folders if is_result(folder) for path in folder.iterdir())
     return identities([*roots.named, *filter(None, given), *results])
 

@@ -117,6 +117,9 @@ class Reconstruct:
     mpt-video` made."""
     feet: Literal["planted", "free"] = "planted"
     """planted: a film's feet that the network takes to rest stay where they are. free: they may slide."""
+    character: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Your own rigged character, .glb, .vrm or .gltf: each person of a film gets a copy that moves as they
+    do, person0-character.glb; `mpt animate` has more options."""
     camera: Annotated[int | None, arg(metavar="NUMBER")] = None
     """Film with a webcam, 0 for the first, until Ctrl-C or for --seconds; results go to DIR/camera0/."""
     seconds: Annotated[float | None, arg(metavar="S")] = None

@@ -20,6 +20,7 @@ def film(
     smooth: Literal["auto", "model", "causal", "filter", "none"] = "auto",
     feet: Literal["planted", "free"] = "planted",
     temporal: str | os.PathLike = "mpt-video",
+    character: str | os.PathLike | None = None,
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -37,6 +38,7 @@ def film(
         it is. "auto" is the model, or the filter where that is not one for these meshes.
     feet: "planted": feet that the network takes to rest stay where they are; "free": they may slide.
     temporal: that network, by name, its file or its run folder.
+    character: a skinned GLB, VRM or glTF of your own, of which each person gets a copy that moves as they do.
     focal_px, focal_mm, fov_deg: as ``Reconstructor`` takes them; else what the file tells, else assumed.
     seconds: take only the first ones. fps: frames a second, of folders, or in place of what the file says.
     progress: is called with what is being done, how many frames of it are, and of how many (None: unknown).
@@ -56,7 +58,7 @@ def film(
     folder = Path(out) / folder_names([Path(source)])[0]
     _, interrupt = reconstruct_film(
         opened, folder, lifter, formats=format, smooth=smooth, feet=feet, temporal=temporal,
-        focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress or silent,
+        character=character, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress or silent,
     )  # fmt: skip
     if interrupt is not None:
         raise interrupt

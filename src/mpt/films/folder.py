@@ -20,11 +20,15 @@ from mpt.films.showing import write_overlay
 from mpt.floor import World
 from mpt.reconstruct import Reconstructor
 from mpt.results import EVERYBODY, OVERLAY_FILM, plain, replacing, rounded, world_as_json, write_json
+from mpt.rigs.characters import Character, read_character
 from mpt.rigs.gltf import Lens
 from mpt.rigs.names import check_names
+from mpt.rigs.performances import read_performance
+from mpt.rigs.performing import animated
 from mpt.saving import PLACED, Saving, check_format, save_motion, save_motions_together
-from mpt.writing import Identities
+from mpt.writing import Identities, write_whole
 
+CHARACTER = "-character"
 LONGEST_RIG = 18_000  # frames of a rigged file; longer motions are written as several
 MOST_TOGETHER = 40_000  # poses in everybody.glb
 BALLAST = 16_000_000  # bytes that are kept free for finishing when the disk is full
@@ -40,6 +44,7 @@ def reconstruct_film(
     smooth: Smooth = "auto",
     feet: Feet = "planted",
     temporal: str | os.PathLike = "mpt-video",
+    character: str | os.PathLike | None = None,
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -49,12 +54,16 @@ def reconstruct_film(
     """A film's people as files of a folder: what its result.json holds, and the interrupt that ended it
     early, if one did.
 
+    character: a skinned GLB, VRM or glTF, of which each person gets a copy that moves as they do.
+
     Ctrl-C, or a full disk, end what is being done; what was done until then is finished and kept. A second
     Ctrl-C while pictures are drawn ends these.
 
-    Raises InputError where nothing can be written, and as ``watch`` does.
+    Raises InputError where nothing can be written, for a character that cannot be read, and as ``watch``
+    does.
     """
     start = time.perf_counter()
+    performer = None if character is None else _performer(Path(character), folder)
     smooth = smooth_for(smooth, temporal, reconstructor)
     _check_formats(formats, how or Saving(), reconstructor)
     with replacing(folder, inputs) as unfinished, _scratch(unfinished) as (scratch, drop_ballast):
@@ -70,7 +79,7 @@ def reconstruct_film(
         people = embodied(watched, reconstructor, scratch / "people", smooth, feet, temporal, progress)
         drop_ballast()
         world = world_of_film(people)
-        writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, progress)
+        writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, performer, progress)
         writing.all()
         seconds = {
             "watching": watched_at - start,
@@ -94,6 +103,13 @@ def _check_formats(formats: Sequence[str], how: Saving, reconstructor: Reconstru
     check_names(how.names, two_sided=True, model=reconstructor.model.name)
 
 
+def _performer(path: Path, folder: Path) -> Character:
+    """Somebody's own character, of which a copy can lie in a film's folder. Raises InputError."""
+    performer = read_character(path)
+    performer.file.check_copy(folder / f"person0{CHARACTER}{path.suffix}")
+    return performer
+
+
 @contextmanager
 def _scratch(unfinished: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     """A folder that is gone afterwards, and what frees some room beside it."""
@@ -115,10 +131,11 @@ class _Writing:
         world: World,
         how: Saving,
         formats: Sequence[str],
+        performer: Character | None,
         progress: Progress,
     ) -> None:
         self.folder, self.watched, self.people, self.world = folder, watched, people, world
-        self.how, self.formats, self.progress = how, formats, progress
+        self.how, self.formats, self.performer, self.progress = how, formats, performer, progress
         self.files: list[dict[str, Any]] = [{} for _ in people]
         self.together: str | None = None
         self.drawn = 0
@@ -135,6 +152,9 @@ class _Writing:
                 for ending in self.formats:
                     if ending in PLACED:
                         self._motion(person, ending, files)
+                if self.performer is not None and "npz" in files:
+                    name = f"person{person.id}{CHARACTER}{self.performer.file.path.suffix.lower()}"
+                    self._try(name, self._character, files)
             rigs = "glb" in self.formats and len(self.people) > 1
             if rigs and sum(map(len, self.people)) <= MOST_TOGETHER:
                 self._try(EVERYBODY, self._together)
@@ -195,6 +215,12 @@ class _Writing:
             files.setdefault("further", []).append(path.name)
         else:
             files[ending] = path.name
+
+    def _character(self, path: Path, files: dict[str, Any]) -> None:
+        assert self.performer is not None
+        performance = read_performance(self.folder / files["npz"])
+        write_whole(path, animated(self.performer, performance)[1])
+        files["character"] = path.name
 
     def _together(self, path: Path) -> None:
         motions = {f"person{person.id}": person.motion for person in self.people}
