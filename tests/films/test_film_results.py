@@ -9,7 +9,8 @@ import numpy as np
 import pygltflib
 import pytest
 from little_model import write_little_model
-from made_up import character, person
+from made_up import character
+from made_up import person as skeleton
 from small_films import write_film
 from walkers import FOCAL, SIZE, Walkers, across, frames
 
@@ -166,7 +167,7 @@ def test_the_bvh_moves_as_long_as_the_film(film):
 
 
 def test_a_character_of_ones_own_moves_as_each_person_does(film, capsys):
-    Path("robot.glb").write_bytes(character(person()).glb())
+    Path("robot.glb").write_bytes(character(skeleton()).glb())
     assert film(*CROSSING, args=("clip.mp4", "--character", "robot.glb")) == 0
     for number, told in enumerate(result()["people"]):
         assert told["files"]["character"] == f"person{number}-character.glb"
