@@ -278,11 +278,10 @@ class _Batch:
 
     def _kept(self, folder: Path, made: dict[str, str] | None) -> dict | None:
         from mpt.batches.resuming import kept
-        from mpt.results import sweep
+        from mpt.results import sweep_unmoved
 
         result = kept(folder, made)
-        if result is None:
-            sweep(folder)
+        sweep_unmoved(folder)
         return result
 
     def _source(self, path: Path, film: bool, webcam: bool) -> "Picture | Film":
