@@ -172,6 +172,8 @@ def sweep_unmoved(folder: Path) -> None:
     with suppress(OSError):
         for name in set(os.listdir(folder)) - {left.name for left in _halfway(folder)}:
             if name.startswith(HIDDEN):
+                if _is_plain_file(folder / name):
+                    (folder / name).unlink()
                 shutil.rmtree(folder / name, ignore_errors=True)
 
 

@@ -223,10 +223,13 @@ class _Batch:
         from mpt.batches.folders import SUMMARY
         from mpt.batches.resuming import options_hash
         from mpt.batches.summary import Summary
+        from mpt.results import sweep_unmoved
 
         self.options, self.points, self.tally, self._load = options, points, tally, load
         self.alone = len(roots.named) == 1 and not roots.folders
         self.inputs = _inputs(options, roots)
+        if options.resume:
+            sweep_unmoved(options.out)
         summed = bool(roots.folders) or options.resume or options.summary
         self.summary: Summary | None = Summary(options.out / SUMMARY) if summed else None
         told = {one.name: getattr(options, one.name) for one in fields(options)}
