@@ -165,11 +165,15 @@ def whole(folder: Path) -> dict | None:
         return None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what programs that were killed have left in a folder of results."""
+def sweep_unmoved(folder: Path) -> None:
+    """Remove what programs that were killed while they wrote have left in a folder of results; what they were
+    moving is the next one's to replace.
+    """
     with suppress(OSError):
-        for name in os.listdir(folder):
+        for name in set(os.listdir(folder)) - {left.name for left in _halfway(folder)}:
             if name.startswith(HIDDEN):
+                if _is_plain_file(folder / name):
+                    (folder / name).unlink()
                 shutil.rmtree(folder / name, ignore_errors=True)
 
 
