@@ -204,13 +204,13 @@ def test_lists_of_other_files_are_no_films(tmp_path, content):
 
 def test_sentences_and_downloads_have_the_visitor_s_name_and_no_folder():
     def upload(name: str) -> Upload:
-        return Upload(Path("/tmp/secret/0123.png"), name)
+        return Upload(Path("/srv/secret/0123.png"), name)
 
     assert upload("../../etc/pass wd.png").stem == "pass-wd"
     assert upload(r"C:\photos\me.jpg").stem == "me"
     assert upload("").stem == "upload" and len(upload("x" * 300 + ".png").stem) == 60
     assert upload("Zoë.jpg").stem == "Zoë"
-    assert upload("../me.png").in_words("/tmp/secret/0123.png is broken") == "me.png is broken"
+    assert upload("../me.png").in_words("/srv/secret/0123.png is broken") == "me.png is broken"
 
 
 def test_only_the_newest_answers_are_kept_under_names_that_nobody_guesses(tmp_path):

@@ -10,10 +10,11 @@ import numpy as np
 from little_model import standing_joints
 
 from mpt import checkpoint
+from mpt.export import write_picture
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.keypoints import Keypoints
 from mpt.reconstruct import Reconstructor
-from mpt.skeletons import HAND21
+from mpt.skeletons import HAND21, Skeleton
 
 SIZE = (320, 240)
 STEP = 40  # of the first pixel's red, from one person to the next
@@ -50,9 +51,19 @@ def reconstructor(model: str | Path) -> Reconstructor:
     return Reconstructor(loaded, Counted(hands, loaded.transformer.config.heatmap_size))
 
 
+def gallery(folder: Path, skeleton: Skeleton) -> list[tuple[Path, str]]:
+    """Of two examples that take no time to draw."""
+    folder.mkdir(exist_ok=True)
+    for count in (1, 2):
+        write_picture(folder / f"{count}.png", picture(count))
+    return [(folder / f"{count}.png", f"{count}") for count in (1, 2)]
+
+
 if __name__ == "__main__":
+    from mpt.web import examples
     from mpt.web.serving import serve
 
+    examples.gallery = gallery
     serve(
         reconstructor(sys.argv[1]),
         "127.0.0.1",

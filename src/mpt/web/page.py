@@ -122,7 +122,7 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
     def drawn():
         return [(str(path), name) for path, name in examples.gallery(desk.folder / "examples", skeleton)]
 
-    def take(event: gr.SelectData):
+    def take(event: gr.SelectData):  # pyright: ignore[reportInvalidTypeForm]
         path, _ = examples.gallery(desk.folder / "examples", skeleton)[event.index]
         return str(path)
 

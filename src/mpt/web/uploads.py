@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from PIL import Image
 
@@ -133,7 +134,7 @@ def named_after(folder: Path, stem: str) -> list[Path]:
     """Put a stem before the names of a folder's files, in its result.json as well; the files, by name."""
     names = {path.name: f"{stem}-{path.name}" for path in sorted(folder.iterdir())}
 
-    def renamed(told: object) -> object:
+    def renamed(told: Any) -> Any:
         match told:
             case dict():
                 return {key: renamed(value) for key, value in told.items()}
