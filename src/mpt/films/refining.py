@@ -72,8 +72,8 @@ def as_lifted(track: Track, camera: Pinhole) -> Lifted:
 
 
 def _on_the_picture(said: Refined, lifted: Lifted, causal: bool) -> Refined:
-    """Moved to the sides to where the 2D joints are seen on the whole, as the line through the moments near in
-    time tells: what is blended over time lags where somebody comes and goes.
+    """Moved to the sides to where the 2D joints are seen on the whole, as the line through the moments near
+    in time tells: what is blended over time lags where somebody comes and goes.
     """
     joints, depth = (
         said.joints + said.translation[:, :, None],
