@@ -7,8 +7,9 @@ import trimesh
 from glb import glb_attribute, glb_header
 
 from mpt.errors import InputError
-from mpt.export import WRITERS, write_coloured, write_mesh, write_picture
+from mpt.export import WRITERS, write_mesh, write_picture
 from mpt.render import vertex_normals
+from mpt.rigs.gltf import Painted, painted
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def test_glb_carries_smooth_outward_normals(tmp_path, ball):
 def test_a_coloured_glb_is_the_same_mesh_with_colours_in_linear_light(tmp_path, ball):
     vertices, faces = ball
     colours = np.linspace(0, 1, vertices.size).reshape(vertices.shape)
-    write_coloured(tmp_path / "coloured.glb", vertices, faces, colours)
+    mesh = Painted(vertices * [1, -1, -1], faces, colours)
+    (tmp_path / "coloured.glb").write_bytes(painted({"person": mesh}))
     write_mesh(tmp_path / "plain.glb", vertices, faces)
     coloured, plain = load(tmp_path / "coloured.glb"), load(tmp_path / "plain.glb")
     np.testing.assert_array_equal(coloured.vertices, plain.vertices)

@@ -88,15 +88,6 @@ def write_mesh(
     write_whole(path, writer(vertices, faces, further), ADVICE)
 
 
-def write_coloured(path: str | Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray) -> None:
-    """Write a GLB, whole or not at all, whose vertices carry colours (V, 3), sRGB in [0, 1].
-
-    Vertices and faces as in :func:`write_mesh`. Raises InputError where the folder cannot be written.
-    """
-    vertices = np.asarray(vertices, np.float32) * FACING
-    write_whole(Path(path), baked(vertices, np.asarray(faces, np.int32), np.asarray(colours)), ADVICE)
-
-
 def known_formats() -> str:
     """The formats as words: "glb, obj, ply, npz"."""
     return ", ".join(WRITERS)

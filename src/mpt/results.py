@@ -9,7 +9,7 @@ import re
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from mpt.errors import InputError
 from mpt.export import write_picture
-from mpt.render import Figure, Perspective, overlay_figure
+from mpt.render import PALETTE, Figure, Perspective, draw_joints, overlay, side_view
 from mpt.writing import HIDDEN, Identities, hidden_in, same_as
 
 if TYPE_CHECKING:
@@ -165,11 +165,15 @@ def whole(folder: Path) -> dict | None:
         return None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what programs that were killed have left in a folder of results."""
+def sweep_unmoved(folder: Path) -> None:
+    """Remove what programs that were killed while they wrote have left in a folder of results; what they were
+    moving is the next one's to replace.
+    """
     with suppress(OSError):
-        for name in os.listdir(folder):
+        for name in set(os.listdir(folder)) - {left.name for left in _halfway(folder)}:
             if name.startswith(HIDDEN):
+                if _is_plain_file(folder / name):
+                    (folder / name).unlink()
                 shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -312,22 +316,44 @@ def world_of_people(people: "Sequence[Reconstruction]") -> "World":
     return world_of(placed, *_up_of(people), standing=standing)
 
 
-def draw(image: np.ndarray, people: "Sequence[Reconstruction]", as_rigs: bool = True) -> np.ndarray:
+def draw(
+    image: np.ndarray,
+    people: "Sequence[Reconstruction]",
+    as_rigs: bool = True,
+    *,
+    shown: Collection[int] | None = None,
+    joints: bool = False,
+    beside: bool = True,
+) -> np.ndarray:
     """The people over the photo, made smaller where it is large, and a view from the side.
 
     as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as others do.
+    shown: only these, by their numbers. joints: with what the 2D network saw. beside: with the view from the
+    side.
     """
     from mpt.saving import standing_mesh  # with it comes torch
 
-    if not people:
-        return _shrunk(image, OVERLAY_PX)
     small = _shrunk(image, OVERLAY_PX)
+    some = [(n, person) for n, person in enumerate(people) if shown is None or n in shown]
+    if not some:
+        return small
     factor = small.shape[1] / image.shape[1]
     centre = tuple((side + 0.5) * factor - 0.5 for side in people[0].principal_px)
     view = Perspective(people[0].focal_px * factor, centre)
-    placed = [standing_mesh(p) if as_rigs else p.vertices + p.translation_m for p in people]
-    figures = [Figure(vertices, person.faces) for vertices, person in zip(placed, people)]
-    return overlay_figure(small, figures, view, level=level_of(people))
+    figures = []
+    for number, person in some:
+        placed = standing_mesh(person) if as_rigs else person.vertices + person.translation_m
+        figures.append(Figure(placed, person.faces, PALETTE[number % len(PALETTE)]))
+    picture = overlay(small, figures, view)
+    for _, person in some if joints else ():
+        points = person.joints2d_px.copy()
+        points[:, :2] = (points[:, :2] + 0.5) * factor - 0.5
+        picture = draw_joints(picture, points, person.skeleton)
+    if not beside:
+        return picture
+    height, width = small.shape[:2]
+    side = side_view(figures, height, max(width, height // 2), level_of(people))
+    return np.concatenate([picture, side], 1)
 
 
 def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:

@@ -60,12 +60,14 @@ def rows(path: str = "out/summary.csv") -> list[dict[str, str]]:
 
 
 def everything(folder: str) -> dict[str, bytes]:
-    """All files, but for what was measured with a clock."""
+    """All files, but for what was measured with a clock, and guesses whose last digit may differ by where
+    in memory arrays lie.
+    """
     found = {}
     for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
         content = path.read_bytes()
         if path.name == "result.json":
-            content = re.sub(rb'"seconds": \{[^}]*\}', b"", content)
+            content = re.sub(rb'"(seconds|guessed)": \{[^}]*\}', b"", content)
         if path.name == "summary.csv":
             content = re.sub(rb",\d+\.\d{3},", b",,", content)
         found[str(path.relative_to(folder))] = content
@@ -201,7 +203,7 @@ def test_after_kill_9_at_any_file_a_batch_goes_on_as_if_nothing_had_been(model, 
         if moments % 2:  # the next one in the place of earlier results
             results.shutil.rmtree("out")
         moments += 1
-    assert moments == 7  # three, one and two files of photos, and the summary
+    assert moments == 10  # three, one and two files of photos; three of these written whole before; a summary
 
 
 @pytest.mark.parametrize("moment", ["write_json", "_move"])

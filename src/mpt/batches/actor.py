@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpt.errors import InputError
-from mpt.results import sweep
+from mpt.results import sweep_unmoved
 
 SOURCES = ("image", "bytes", "path")
 """Columns that hold photos; the first of them that is there is read."""
@@ -122,9 +122,10 @@ class BatchReconstructor:
         if self.out is not None:
             made = made_of(content, f"{self._options_hash}-{focal_px}")
             folder = self.out / self._place(name, content)
-            if (result := kept(folder, made)) is not None:
+            result = kept(folder, made)
+            sweep_unmoved(folder)
+            if result is not None:
                 return result, folder
-            sweep(folder)
         picture = read_picture(photo)
         written = Written(self.format, overlay=self.overlay)
         result, _ = reconstruct_photo(

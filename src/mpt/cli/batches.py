@@ -224,10 +224,13 @@ class _Batch:
         from mpt.batches.folders import SUMMARY
         from mpt.batches.resuming import options_hash
         from mpt.batches.summary import Summary
+        from mpt.results import sweep_unmoved
 
         self.options, self.points, self.tally, self._load = options, points, tally, load
         self.alone = len(roots.named) == 1 and not roots.folders
         self.inputs = _inputs(options, roots)
+        if options.resume:
+            sweep_unmoved(options.out)
         summed = bool(roots.folders) or options.resume or options.summary
         self.summary: Summary | None = Summary(options.out / SUMMARY) if summed else None
         told = {one.name: getattr(options, one.name) for one in fields(options)}
@@ -281,11 +284,10 @@ class _Batch:
 
     def _kept(self, folder: Path, made: dict[str, str] | None) -> dict | None:
         from mpt.batches.resuming import kept
-        from mpt.results import sweep
+        from mpt.results import sweep_unmoved
 
         result = kept(folder, made)
-        if result is None:
-            sweep(folder)
+        sweep_unmoved(folder)
         return result
 
     def _source(self, path: Path, film: bool, webcam: bool) -> "Picture | Film":

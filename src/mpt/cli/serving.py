@@ -11,7 +11,7 @@ from mpt.errors import InputError
 
 @dataclass(frozen=True)
 class Serve:
-    """Open a page in the browser where a photo becomes 3D bodies; it runs on this computer alone.
+    """Open a page in the browser where photos and films become 3D bodies; it runs on this computer alone.
 
     Needs gradio: pip install mesh-pretraining[web]. Ctrl-C ends it.
 
@@ -26,20 +26,33 @@ class Serve:
     """A model that comes with mpt, a model file, or a run folder."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
+    most_megabytes: Annotated[float, arg(metavar="MB")] = 200
+    """Larger files are refused."""
+    most_seconds: Annotated[float, arg(metavar="S")] = 60
+    """Of longer films the beginning is taken."""
+    most_megapixels: Annotated[float, arg(metavar="MP")] = 50
+    """Photos, and frames of films, of more are refused."""
+    most_queue: Annotated[int, arg(metavar="N")] = 20
+    """Visitors who may wait; more are told to come again."""
 
     def __call__(self) -> int:
-        from mpt import assets, web
+        from mpt import assets
         from mpt.recipes import networks
+        from mpt.web.page import gradio_or_advice
+        from mpt.web.serving import serve
+        from mpt.web.uploads import Limits
 
         if not 0 < self.port < 65536:
             raise InputError(f"--port is {self.port}: give a number from 1 to 65535")
-        web.gradio_or_advice()
+        limits = Limits(self.most_megabytes, self.most_seconds, self.most_megapixels, self.most_queue)
+        gradio_or_advice()
         reconstructor = networks.reconstructor(self.model, device=self.device)
         assets.get("blazepose" if reconstructor.model.skeleton.two_sided else "blazepalm")  # before a photo
-        web.serve(
+        serve(
             reconstructor,
             self.host,
             self.port,
+            limits=limits,
             ready=lambda address: print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True),
         )
         return OK

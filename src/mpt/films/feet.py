@@ -22,6 +22,7 @@ from mpt.bodies.motion import BodyMotion
 SIDES = ("left", "right")
 POINTS = ("heel", "big_toe")  # of each side, in the order of mpt.datasets.clips.CONTACTS
 RESTS, STAYS = 0.4, 0.2  # from this probability on a point rests, and until it is less than that
+LEAVES_M_S = 0.5  # to the sides, which pictures show well: a foot that is faster does not rest
 SHORTEST_S = 0.1  # of a rest, and of a pause between two
 SPREAD_S = 0.12  # over which the body gives way to a foot
 MOST_M = 0.15  # by which a foot is moved to where it rests
@@ -94,6 +95,8 @@ def joints_of(motion: BodyMotion) -> np.ndarray:
 def _rests(side: int, track: np.ndarray, contact: np.ndarray, rate: float) -> list[Rest]:
     """When a point (F, 3) rests."""
     least = max(2, round(SHORTEST_S * rate))
+    across = np.linalg.norm(np.gradient(track[:, :2], axis=0), axis=1) * rate
+    contact = np.where(across < LEAVES_M_S, contact, 0.0)
     stays = median_filter((contact >= STAYS).astype(np.uint8), 2 * (least // 2) + 1, mode="nearest")
     edges = np.flatnonzero(np.diff(np.concatenate([[0], stays, [0]])))
     found = []

@@ -6,13 +6,13 @@ Written out here: it is a page or two, and importing trimesh takes half a second
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mpt.render import vertex_normals
+from mpt.render import PALETTE, vertex_normals
 from mpt.rigs.aim import aimed
 from mpt.rigs.timing import keys
 
@@ -34,14 +34,37 @@ class Lens(NamedTuple):
     size_wh: tuple[int, int]
 
 
-def baked(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None) -> bytes:
-    """A mesh (V, 3), (F, 3) as it stands; colours (V, 3) of its vertices, sRGB in [0, 1], if it has any."""
+def baked(vertices: np.ndarray, faces: np.ndarray) -> bytes:
+    """A mesh (V, 3), (F, 3) as it stands."""
     file = _File()
-    attributes = {} if colours is None else {"COLOR_0": _linear(colours)}
-    if colours is not None:
-        file.skin_colour = [1.0, 1.0, 1.0, 1.0]  # by which they are multiplied
-    file.nodes.append({"mesh": file.mesh(vertices, faces, **attributes), "name": "person"})
+    file.nodes.append({"mesh": file.mesh(vertices, faces), "name": "person"})
     return file.content([0])
+
+
+class Painted(NamedTuple):
+    """A mesh (V, 3), (F, 3) with colours (V, 3) of its vertices, sRGB in [0, 1]."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colours: np.ndarray
+
+
+def painted(meshes: Mapping[str, Painted]) -> bytes:
+    """Meshes by their names, as they stand, in the colours of their vertices."""
+    file = _File(colours=[(1.0, 1.0, 1.0, 1.0)])  # by which they are multiplied
+    for name, (vertices, faces, colours) in meshes.items():
+        mesh = file.mesh(vertices, faces, COLOR_0=_linear(colours))
+        file.nodes.append({"mesh": mesh, "name": name})
+    return file.content(list(range(len(meshes))))
+
+
+def without(glb: bytes, names: Collection[str]) -> bytes:
+    """A file of ours whose scene leaves out the nodes of these names; all that it holds stays in it."""
+    length = struct.unpack_from("<I", glb, 12)[0]
+    header = json.loads(glb[20 : 20 + length])
+    scene = header["scenes"][0]
+    scene["nodes"] = [node for node in scene["nodes"] if header["nodes"][node]["name"] not in names]
+    return _chunks(header, glb[20 + length + 8 :])
 
 
 def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens | None = None) -> bytes:
@@ -51,8 +74,9 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
     An armature's own node stands on y = 0 below its root's first place. ``lens`` adds the photo's camera,
     where ``camera`` puts the origin of camera axes (x right, y down, z forward).
     """
-    file, scene = _File(), []
-    for name, rig in rigs.items():
+    # One alone is as blue as any mesh; of several each has the colour that overlays give them.
+    file, scene = _File(_palette(len(rigs)) if len(rigs) > 1 else [BLUE]), []
+    for number, (name, rig) in enumerate(rigs.items()):
         axes = aimed(rig.parents, rig.heads, rig.end)
         ground = rig.root_m[0] * [1, 0, 1]
         first = len(file.nodes) + 1
@@ -67,6 +91,7 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
         mesh = file.mesh(
             rig.vertices,
             rig.faces,
+            material=number,
             JOINTS_0=rig.skin_index.astype(np.uint16),
             WEIGHTS_0=rig.skin_weight.astype(np.float32),
         )
@@ -117,8 +142,9 @@ def _camera(lens: Lens) -> dict:
 
 @dataclass
 class _File:
-    """What a GLB file holds, gathered part by part."""
+    """What a GLB file holds, gathered part by part; ``colours`` are those of its materials."""
 
+    colours: Sequence[Sequence[float]] = (BLUE,)
     nodes: list[dict] = field(default_factory=list)
     meshes: list[dict] = field(default_factory=list)
     skins: list[dict] = field(default_factory=list)
@@ -128,7 +154,6 @@ class _File:
     accessors: list[dict] = field(default_factory=list)
     views: list[dict] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
-    skin_colour: Sequence[float] = BLUE
 
     def accessor(self, array: np.ndarray, target: int | None = None, *, bounds: bool = False) -> int:
         """The number under which an array is kept."""
@@ -146,7 +171,9 @@ class _File:
         self.accessors.append(accessor | extremes)
         return len(self.accessors) - 1
 
-    def mesh(self, vertices: np.ndarray, faces: np.ndarray, **attributes: np.ndarray) -> int:
+    def mesh(
+        self, vertices: np.ndarray, faces: np.ndarray, *, material: int = 0, **attributes: np.ndarray
+    ) -> int:
         """The number of a mesh with smooth normals, and these attributes of its vertices besides."""
         vertices = vertices.astype(np.float32)
         own = {
@@ -155,7 +182,7 @@ class _File:
         }
         own |= {name: self.accessor(array, ARRAY_BUFFER) for name, array in attributes.items()}
         indices = self.accessor(faces.astype(np.uint32).ravel(), ELEMENT_ARRAY_BUFFER)
-        self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": 0}]})
+        self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": material}]})
         return len(self.meshes) - 1
 
     def animate(self, rig: "Rig", axes: np.ndarray, first: int, root: np.ndarray) -> None:
@@ -178,7 +205,17 @@ class _File:
 
     def content(self, scene: list[int]) -> bytes:
         """The file's bytes; ``scene`` numbers the nodes that no other node holds."""
-        matt = {"baseColorFactor": self.skin_colour, "metallicFactor": 0.0, "roughnessFactor": 0.7}
+        materials = [
+            {
+                "name": "skin",
+                "pbrMetallicRoughness": {
+                    "baseColorFactor": list(colour),
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.7,
+                },
+            }
+            for colour in self.colours
+        ]
         moves = {"name": "motion", "channels": self.channels, "samplers": self.samplers}
         animations = [moves] if self.channels else []
         header = {
@@ -187,7 +224,7 @@ class _File:
             "scenes": [{"nodes": scene}],
             "nodes": self.nodes,
             "meshes": self.meshes,
-            "materials": [{"name": "skin", "pbrMetallicRoughness": matt}],
+            "materials": materials,
             "skins": self.skins,
             "animations": animations,
             "cameras": self.cameras,
@@ -196,16 +233,26 @@ class _File:
             "buffers": [{"byteLength": len(self.data)}],
         }
         header = {name: part for name, part in header.items() if part != []}
-        text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
-        text += b" " * (-len(text) % 4)
-        size = 12 + 8 + len(text) + 8 + len(self.data)
-        return b"".join(
-            [
-                struct.pack("<4sII", b"glTF", 2, size),
-                struct.pack("<I4s", len(text), b"JSON") + text,
-                struct.pack("<I4s", len(self.data), b"BIN\0") + self.data,
-            ]
-        )
+        return _chunks(header, bytes(self.data))
+
+
+def _chunks(header: Mapping, data: bytes) -> bytes:
+    """A GLB file of its two parts."""
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    size = 12 + 8 + len(text) + 8 + len(data)
+    return b"".join(
+        [
+            struct.pack("<4sII", b"glTF", 2, size),
+            struct.pack("<I4s", len(text), b"JSON") + text,
+            struct.pack("<I4s", len(data), b"BIN\0") + data,
+        ]
+    )
+
+
+def _palette(count: int) -> list[list[float]]:
+    """Linear RGBA of so many people, as overlays colour them."""
+    return [[*map(float, _linear(PALETTE[number % len(PALETTE)])), 1.0] for number in range(count)]
 
 
 def _linear(colours: np.ndarray) -> np.ndarray:
