@@ -39,7 +39,7 @@ from mpt.modeling.upsampling import SparseUpsampler
 from mpt.reconstruct import Reconstructor
 from mpt.views import Pinhole
 
-BATCH = 16  # people in frames that are lifted together
+BATCH = 8  # people in frames that are lifted together; each has a megabyte of maps
 LEAST_FRAMES = 5  # fewer sightings, and shorter, are mistakes of the 2D network's
 LEAST_S = 0.25
 LEAST_SCORE = 0.3  # the median of somebody's

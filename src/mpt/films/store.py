@@ -13,7 +13,7 @@ import numpy as np
 
 from mpt.films.track import Track
 
-AT_ONCE = 256  # frames that are worked on together
+AT_ONCE = 160  # frames that are worked on together
 MARGIN = 48  # frames before and after them that are looked at, too: filters have died away by then
 
 
