@@ -156,7 +156,8 @@ def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
     After a packet that cannot be decoded, decoders mix up the order of those about it, and say of another one
     that it is broken: some are held back, and the broken one is the moment that no picture has come for.
     """
-    aspect, lost, held = _aspect_of(stream), 0, []
+    aspect, turn, lost, held = _aspect_of(stream), None, 0, []
+    is_first = True
     awaited: list[int] = []  # when, in the stream's ticks, pictures are shown that have not come yet
 
     def release() -> Iterator[_Picture]:
@@ -175,7 +176,9 @@ def _pictures(container: Any, stream: Any) -> Iterator[_Picture]:
             if frame is None:
                 lost += 1
                 continue
-            pixels = None if frame.is_corrupt else _upright(frame, aspect)
+            if is_first:  # of each one, and they would wait for the garbage collector
+                turn, is_first = _display_matrix(frame), False
+            pixels = None if frame.is_corrupt else _upright(frame, aspect, turn)
             if frame.pts is None:
                 yield from (_Picture(None, None) for _ in range(lost))
                 lost = 0
@@ -207,7 +210,7 @@ def _decoded(packet: Any) -> list[Any]:
         return [None]
 
 
-def _upright(frame: Any, aspect: float) -> np.ndarray:
+def _upright(frame: Any, aspect: float, turn: np.ndarray | None) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned as the film says, with square pixels; ``aspect`` is theirs in the file."""
     width, height = frame.width, frame.height
     if aspect > 1:
@@ -215,7 +218,6 @@ def _upright(frame: Any, aspect: float) -> np.ndarray:
     elif aspect < 1:
         height = round(height / aspect)
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
-    turn = _display_matrix(frame)
     return pixels if turn is None else _turned(pixels, turn)
 
 

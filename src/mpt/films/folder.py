@@ -16,6 +16,7 @@ from mpt.errors import InputError
 from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent, smooth_for, watch
 from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, world_of_film
+from mpt.films.pipes import give_back
 from mpt.films.showing import write_overlay
 from mpt.floor import World
 from mpt.reconstruct import Reconstructor
@@ -76,8 +77,10 @@ def reconstruct_film(
         watched_at = time.perf_counter()
         if watched.ended:
             drop_ballast()
+        give_back()
         people = embodied(watched, reconstructor, scratch / "people", smooth, feet, temporal, progress)
         drop_ballast()
+        give_back()
         world = world_of_film(people)
         writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, performer, progress)
         writing.all()
@@ -158,6 +161,7 @@ class _Writing:
             rigs = "glb" in self.formats and len(self.people) > 1
             if rigs and sum(map(len, self.people)) <= MOST_TOGETHER:
                 self._try(EVERYBODY, self._together)
+            give_back()
             self._try(OVERLAY_FILM, self._overlay)
         except KeyboardInterrupt as interrupt:
             self.watched.ended, self.watched.interrupt = "interrupted", interrupt

@@ -21,7 +21,7 @@ from mpt.views import Pinhole
 
 LONGEST_PX = 1280  # the longer side of the drawn film, at most
 DRAWN_VERTICES = 1723
-AT_ONCE = 32  # frames whose bodies are posed together
+AT_ONCE = 8  # frames whose bodies are posed together
 THREADS = 2
 EVEN = 0.25  # of a frame, by which times may be off even ones
 
