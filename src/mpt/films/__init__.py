@@ -58,7 +58,8 @@ def film(
     folder = Path(out) / folder_names([Path(source)])[0]
     _, interrupt = reconstruct_film(
         opened, folder, lifter, formats=format, smooth=smooth, feet=feet, temporal=temporal,
-        character=character, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress or silent,
+        character=character, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
+        progress=progress or silent,
     )  # fmt: skip
     if interrupt is not None:
         raise interrupt

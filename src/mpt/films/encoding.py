@@ -4,6 +4,7 @@ It is written in fragments, each whole in itself, so that a film whose writing e
 it goes; at the end it is put in order: one index, at the front.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,7 @@ class Writer:
         stream.codec_context.time_base = self._tick
         self._stream, self._even, self._last = stream, even, -1
         self._rate = rate
+        self._headless = self._begun = False
         self.count = 0
 
     def __call__(self, pixels: np.ndarray, number: int, time_s: float) -> None:
@@ -48,13 +50,21 @@ class Writer:
         at = number if self._even else round(time_s * TICKS)
         self._last = frame.pts = max(at, self._last + 1)
         frame.time_base = self._tick
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        self._mux(frame)
         self.count += 1
 
     def finish(self) -> None:
-        for packet in self._stream.encode():
+        """Write what the encoder still holds."""
+        self._mux(None)
+
+    def _mux(self, frame: Any) -> None:
+        """FFmpeg dies of what is written to a file whose head could not be written."""
+        for packet in self._stream.encode(frame):
+            if self._headless:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._headless = not self._begun
             self._container.mux(packet)
+            self._headless, self._begun = False, True
 
 
 def _codec(av: Any) -> tuple[str, dict[str, str]]:

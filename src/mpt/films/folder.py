@@ -32,6 +32,7 @@ from mpt.writing import Identities, write_whole
 CHARACTER = "-character"
 LONGEST_RIG = 18_000  # frames of a rigged file; longer motions are written as several
 MOST_TOGETHER = 40_000  # poses in everybody.glb
+LAST = 65_536  # bytes that result.json may take
 BALLAST = 16_000_000  # bytes that are kept free for finishing when the disk is full
 
 
@@ -75,11 +76,12 @@ def reconstruct_film(
             progress=progress,
         )  # fmt: skip
         watched_at = time.perf_counter()
-        if watched.ended:
-            drop_ballast()
+        drop_ballast("ballast")
         give_back()
         people = embodied(watched, reconstructor, scratch / "people", smooth, feet, temporal, progress)
-        drop_ballast()
+        watched.tracks.clear()
+        for records in (scratch / "tracks").glob("*.records"):  # which take most of the room
+            records.unlink()
         give_back()
         world = world_of_film(people)
         writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, performer, progress)
@@ -89,6 +91,7 @@ def reconstruct_film(
             "total": time.perf_counter() - start,
         }
         result = writing.as_json(reconstructor.model.name, smooth, feet, seconds)
+        drop_ballast("last")
         write_json(unfinished, result)
         del writing, people
     return result, watched.interrupt
@@ -114,13 +117,14 @@ def _performer(path: Path, folder: Path) -> Character:
 
 
 @contextmanager
-def _scratch(unfinished: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+def _scratch(unfinished: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
     """A folder that is gone afterwards, and what frees some room beside it."""
     with tempfile.TemporaryDirectory(dir=unfinished, ignore_cleanup_errors=True) as name:
-        ballast = Path(name) / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
-            file.write(bytes(min(BALLAST, shutil.disk_usage(name).free // 4)))
-        yield Path(name), lambda: ballast.unlink(missing_ok=True)
+        scratch, free = Path(name), shutil.disk_usage(name).free
+        for ballast, size in (("last", LAST), ("ballast", min(BALLAST, free * 2 // 5))):
+            with (scratch / ballast).open("wb") as file, suppress(OSError):
+                file.write(bytes(size))
+        yield scratch, lambda ballast: (scratch / ballast).unlink(missing_ok=True)
 
 
 class _Writing:

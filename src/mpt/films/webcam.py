@@ -4,6 +4,7 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Camera:
     @staticmethod
     def open(number: int) -> "Camera":
         """Raises InputError where no camera of this number gives pictures."""
+        with suppress(AttributeError):  # it tells on stderr what an error here says
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         device = cv2.VideoCapture(number)
         found, picture = device.read() if device.isOpened() else (False, None)
         if not found or picture is None:
