@@ -1,10 +1,8 @@
 """The page in a real browser: what visitors see, from the upload to the file that they keep."""
 
-import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -14,11 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from glb import glb_header
 from little_model import write_little_model
 from PIL import Image
-from small_films import write_film
-from visitors import picture
 
 pytest.importorskip("gradio", reason="the page needs gradio")
 playwright = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
