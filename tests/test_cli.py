@@ -60,7 +60,9 @@ def test_a_photo_gets_a_folder_with_all_results(place, model, capsys):
         "result.json",
     ]
     result = json.loads(Path("mpt-out/two/result.json").read_text())
-    assert list(result) == ["image", "width", "height", "model", "seconds", "people", "everybody", "world"]
+    assert list(result) == [
+        *("image", "width", "height", "model", "seconds", "people", "everybody", "world", "made_of"),
+    ]
     assert result["everybody"] == "everybody.glb"
     assert list(result["seconds"]) == ["pose2d", "mesh", "total"]
     person = result["people"][0]
@@ -194,7 +196,7 @@ def test_a_refused_photo_does_not_stop_the_others(place, model, capsys):
 def test_a_progress_bar_leaves_stdout_to_the_results():
     pty = pytest.importorskip("pty")
     _, terminal = pty.openpty()
-    program = "from mpt.cli.reconstructing import _tracked\nfor item in _tracked([1, 2]): print(item)"
+    program = "from mpt.cli.progress import tracked\nfor item in tracked([1, 2], lambda: 2): print(item)"
     done = subprocess.run(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=terminal, text=True, check=True
     )

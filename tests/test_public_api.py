@@ -9,7 +9,15 @@ import mpt
 
 
 def test_the_public_names_are_these():
-    assert mpt.__all__ == ["Body", "MeshTransformer", "Reconstruction", "Reconstructor", "film", "load"]
+    assert mpt.__all__ == [
+        "BatchReconstructor",
+        "Body",
+        "MeshTransformer",
+        "Reconstruction",
+        "Reconstructor",
+        "film",
+        "load",
+    ]
     assert dir(mpt) == mpt.__all__
 
 

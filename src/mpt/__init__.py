@@ -8,6 +8,7 @@
 from importlib import import_module
 
 _HOMES = {
+    "BatchReconstructor": ("mpt.batches.actor", "BatchReconstructor"),
     "Body": ("mpt.bodies", "Body"),
     "MeshTransformer": ("mpt.modeling.mesh_transformer", "MeshTransformer"),
     "Reconstruction": ("mpt.reconstruct", "Reconstruction"),
@@ -15,7 +16,15 @@ _HOMES = {
     "film": ("mpt.films", "film"),
     "load": ("mpt.recipes.networks", "reconstructor"),
 }
-__all__ = ["Body", "MeshTransformer", "Reconstruction", "Reconstructor", "film", "load"]
+__all__ = [
+    "BatchReconstructor",
+    "Body",
+    "MeshTransformer",
+    "Reconstruction",
+    "Reconstructor",
+    "film",
+    "load",
+]
 
 
 def __getattr__(name: str):

@@ -9,7 +9,7 @@ import re
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ MESH = re.compile(r"person\d+\.(glb|obj|ply|npz|bvh|fbx|trc|c3d|csv)")
 OVERLAY_FILM = "overlay.mp4"
 OF_FILM = re.compile(r"person\d+(-\d+)?\.(npz|glb|bvh|fbx|trc|c3d|csv)")
 EVERYBODY = "everybody.glb"
+OVERLAY = "overlay.png"
+RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,27 @@ class Seconds:
     total: float
 
 
-def folder_names(photos: Sequence[Path]) -> list[str]:
-    """Each photo's folder, no two the same: its stem, or its whole name where two stems are equal, with its
-    folder's name before it where two names are.
+def folder_names(photos: Sequence[Path], taken: Iterable[str] = ()) -> list[str]:
+    """Each photo's folder, no two the same, nor one that is ``taken``: its stem, or its whole name where two
+    stems are equal, with its folder's name before it where two names are.
     """
     spellings = [(photo.stem, photo.name, f"{photo.absolute().parent.name}-{photo.name}") for photo in photos]
     counts = [Counter(name.casefold() for name in names) for names in zip(*spellings)]
+    others = {name.casefold() for name in taken}
 
     def fits(name: str) -> bool:
-        return bool(name.strip(".")) and len(os.fsencode(name)) <= NAME_BYTES  # "..", the stem of "...jpg"
+        short = len(os.fsencode(name)) <= NAME_BYTES
+        return bool(name.strip(".")) and short and name.casefold() not in others  # "..": of "...jpg"
 
-    names, taken = [], set()
+    names, used = [], set(others)
     for own in spellings:
         alone = (name for name, count in zip(own, counts) if count[name.casefold()] == 1 and fits(name))
         wanted = name = next(alone, own[1])
         number = 1
-        while name.casefold() in taken:  # a photo that is named twice
+        while name.casefold() in used:  # a photo that is named twice
             number += 1
             name = _ending_in(wanted, f"-{number}")
-        taken.add(name.casefold())
+        used.add(name.casefold())
         names.append(name)
     return names
 
@@ -78,7 +82,8 @@ def _ending_in(name: str, end: str) -> str:
 @contextmanager
 def replacing(folder: Path, inputs: Identities | None = None) -> Iterator[Path]:
     """An empty folder to fill, whose files take the place of an earlier result's in ``folder`` when the block
-    ends without an error, result.json last; else nothing changes there.
+    ends without an error, result.json last; else nothing changes there. What a program that was killed while
+    files took their places has left is known by the result.json that it had still to move.
 
     Only what the earlier result.json names is written over or removed, and none of the ``inputs``. The folder
     itself is never moved, so that it may be a link.
@@ -90,20 +95,27 @@ def replacing(folder: Path, inputs: Identities | None = None) -> Iterator[Path]:
     try:
         place = Path(os.path.realpath(folder))
         missing = [above for above in (place, *place.parents) if not above.exists()]
-        earlier = [] if missing else _files_of(place)
-        unfinished = hidden_in(place)
+        earlier, halfway = ([], []) if missing else (_files_of(place), _halfway(place))
+        unfinished, moving = hidden_in(place), False
         try:
             unfinished.mkdir(parents=True)
             yield unfinished
-            new = sorted(os.listdir(unfinished), key=lambda name: name == "result.json")
+            new = os.listdir(unfinished)
             _check_free(folder, new, earlier, inputs or {})
-            for name in new:
-                os.replace(unfinished / name, place / name)
-            for name in set(earlier) - set(new):
-                if not same_as(place / name, inputs or {}):
-                    (place / name).unlink()
+            old = [name for name in set(earlier) - set(new) if not same_as(place / name, inputs or {})]
+            moving = True
+            try:
+                _move(unfinished, place, old)
+            except KeyboardInterrupt:
+                _move(unfinished, place, old)
+                raise
+            finally:
+                moving = (unfinished / RESULT).exists()
+            for left in halfway:
+                shutil.rmtree(left, ignore_errors=True)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            if not moving:
+                shutil.rmtree(unfinished, ignore_errors=True)
             for above in missing:  # that were made here, and have stayed empty
                 with suppress(OSError):
                     above.rmdir()
@@ -115,6 +127,54 @@ def replacing(folder: Path, inputs: Identities | None = None) -> Iterator[Path]:
         raise InputError(
             f"{folder}: nothing can be written there ({error.strerror or error}); choose another --out"
         ) from error
+
+
+def _move(unfinished: Path, place: Path, old: Sequence[str]) -> None:
+    """What is left to move, then away with the old files, result.json last. Killed at any moment, it leaves
+    a result.json that names every file there.
+    """
+    for name in sorted(os.listdir(unfinished), key=lambda name: name == RESULT):
+        if name == RESULT:
+            _remove(place, old)
+        os.replace(unfinished / name, place / name)
+    _remove(place, old)
+
+
+def _remove(place: Path, old: Sequence[str]) -> None:
+    for name in old:
+        (place / name).unlink(missing_ok=True)
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder holds a result of mpt's, or what a program that was killed has left of one."""
+    try:
+        return bool(_halfway(folder) or _files_of(folder))
+    except (_NoResultError, OSError):
+        return False
+
+
+def whole(folder: Path) -> dict | None:
+    """What result.json says where every file that it names is there and none was being replaced, of a film
+    to its end; else None.
+    """
+    try:
+        result, names = _read(folder / RESULT)
+        complete = result.get("complete", True) and not _halfway(folder)
+        return result if complete and all((folder / name).stat().st_size for name in names) else None
+    except (_NoResultError, OSError):
+        return None
+
+
+def sweep_unmoved(folder: Path) -> None:
+    """Remove what programs that were killed while they wrote have left in a folder of results; what they were
+    moving is the next one's to replace.
+    """
+    with suppress(OSError):
+        for name in set(os.listdir(folder)) - {left.name for left in _halfway(folder)}:
+            if name.startswith(HIDDEN):
+                if _is_plain_file(folder / name):
+                    (folder / name).unlink()
+                shutil.rmtree(folder / name, ignore_errors=True)
 
 
 class _NoResultError(Exception):
@@ -130,19 +190,39 @@ def _files_of(folder: Path) -> list[str]:
         raise _NoResultError
     if all(name.startswith(HIDDEN) for name in os.listdir(folder)):
         return []
+    halfway = [left / RESULT for left in _halfway(folder)]
+    own = [folder / RESULT] if (folder / RESULT).exists() or not halfway else []
+    names = dict.fromkeys(name for result in (*own, *halfway) for name in _read(result)[1])
+    return [name for name in names if _is_plain_file(folder / name)]
+
+
+def _halfway(folder: Path) -> list[Path]:
+    """What was left by programs that were killed while files took their places."""
+    hidden = (folder / name for name in os.listdir(folder) if name.startswith(HIDDEN))
+    return [left for left in hidden if _is_ours(left / RESULT)]
+
+
+def _is_ours(path: Path) -> bool:
     try:
-        result = json.loads((folder / "result.json").read_bytes())
+        return bool(_read(path))
+    except _NoResultError:  # nothing was moved before it was whole
+        return False
+
+
+def _read(path: Path) -> tuple[dict, list[str]]:
+    """A result.json of ours, and the names of all files that belong to it. Raises _NoResultError."""
+    try:
+        result = json.loads(path.read_bytes())
         if "film" in result:
-            names = _files_of_film(result)
-            return [name for name in names if _is_plain_file(folder / name)]
+            return result, _files_of_film(result)
         meshes = [name for person in result["people"] for name in person["meshes"].values()]
         if not {"image", "model", "seconds"} <= result.keys() or not all(map(MESH.fullmatch, meshes)):
             raise _NoResultError
         meshes += [EVERYBODY] * (result.get("everybody") == EVERYBODY)
+        drawn = [OVERLAY] if result.get("overlay", OVERLAY) == OVERLAY else []
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise _NoResultError from None
-    names = dict.fromkeys(["overlay.png", "result.json", *meshes])
-    return [name for name in names if _is_plain_file(folder / name)]
+    return result, list(dict.fromkeys([*drawn, RESULT, *meshes]))
 
 
 def _is_plain_file(path: Path) -> bool:
@@ -157,7 +237,8 @@ def _files_of_film(result: dict) -> list[str]:
     if not {"model", "fps", "frames"} <= result.keys() or not all(map(OF_FILM.fullmatch, names)):
         raise _NoResultError
     names += [EVERYBODY] * (result.get("everybody") == EVERYBODY)
-    return list(dict.fromkeys([OVERLAY_FILM, "result.json", *names]))
+    drawn = [OVERLAY_FILM] if result.get("overlay") == OVERLAY_FILM else []
+    return list(dict.fromkeys([*drawn, RESULT, *names]))
 
 
 def _check_free(folder: Path, new: Sequence[str], earlier: Sequence[str], inputs: Identities) -> None:
@@ -179,9 +260,10 @@ def write_files(
     people: "Sequence[Reconstruction]",
     formats: Sequence[str],
     how: "Saving | None" = None,
+    overlay: bool = True,
 ) -> list[dict[str, str]]:
-    """Write overlay.png, each person's meshes, and of several people a GLB of all where one of each is asked
-    for; each person's files by format.
+    """Write overlay.png, unless it is not wanted, each person's meshes, and of several people a GLB of all
+    where one of each is asked for; each person's files by format.
     """
     from mpt.rigs.gltf import Lens
     from mpt.saving import PLACED, Saving, save, save_together  # with it comes torch
@@ -189,7 +271,8 @@ def write_files(
     how, size_wh = how or Saving(), (image.shape[1], image.shape[0])
     standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
     placed = bool(standing) and any(person.pose for person in people)
-    write_picture(folder / "overlay.png", draw(image, people, placed))
+    if overlay:
+        write_picture(folder / OVERLAY, draw(image, people, placed))
     if not people:
         return []
     world, turn = world_of_people(people), level_of(people)
@@ -319,8 +402,14 @@ def as_json(
     meshes: Sequence[dict[str, str]],
     *,
     size_wh: tuple[int, int],
+    overlay: bool = True,
+    made_of: dict[str, str] | None = None,
 ) -> dict:
-    """What result.json holds. ``size_wh``: of the upright photo, in pixels."""
+    """What result.json holds.
+
+    size_wh: of the upright photo, in pixels. overlay: whether overlay.png was drawn.
+    made_of: what the photo and the options are known by, where a batch may be taken up again.
+    """
     return {
         "image": str(photo),
         "width": size_wh[0],
@@ -330,6 +419,8 @@ def as_json(
         "people": [_person(person, files) for person, files in zip(people, meshes, strict=True)],
         **({"everybody": EVERYBODY} if _together(meshes) else {}),
         **({"world": world_as_json(world_of_people(people))} if people else {}),
+        **({} if overlay else {"overlay": None}),
+        **({} if made_of is None else {"made_of": made_of}),
     }
 
 
@@ -418,6 +509,10 @@ def rounded(values, digits: int) -> list[float]:
 
 def write_json(folder: Path, result: dict) -> None:
     """result.json, with each point on a line of its own."""
+    (folder / RESULT).write_text(json_text(result), encoding="utf-8")
+
+
+def json_text(result: dict) -> str:
     text = json.dumps(result, indent=1, allow_nan=False)
     text = re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text)
-    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
+    return text + "\n"

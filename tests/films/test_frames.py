@@ -10,7 +10,7 @@ from PIL import Image
 from small_films import SIZE, grey, numbers_of, write_film
 
 from mpt.errors import InputError
-from mpt.films.frames import is_film, open_film
+from mpt.films.opening import is_film, open_film
 
 
 def pictures(film) -> list[np.ndarray | None]:

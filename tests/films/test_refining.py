@@ -43,8 +43,8 @@ def track(frames: int, seed: int = 0) -> Track:
     up = np.tile([0.0, -1.0, 0.0], (frames, 1))
     return Track(
         0, np.arange(frames), t, np.float32(pixels), np.zeros((frames, 2)), np.ones(frames),
-        np.zeros((frames, 29, 3), np.float32), np.full((frames, 29), 0.04, np.float32), np.float32(noise), place,
-        np.float32(up), np.full(frames, 5.0), np.ones(frames),
+        np.zeros((frames, 29, 3), np.float32), np.full((frames, 29), 0.04, np.float32), np.float32(noise),
+        place, np.float32(up), np.full(frames, 5.0), np.ones(frames),
     )  # fmt: skip
 
 

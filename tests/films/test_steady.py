@@ -18,7 +18,7 @@ def turn(angles: np.ndarray) -> np.ndarray:
 
 
 def film(turns: np.ndarray, somebody: bool = False) -> list[np.ndarray]:
-    """A wall of random blocks, very far away, before cameras (F, 3, 3); somebody walks through the picture."""
+    """A wall of random blocks, very far away, before cameras (F, 3, 3); somebody walks through it."""
     rng = np.random.default_rng(0)
     wall = cv2.resize(
         rng.integers(0, 255, (60, 90, 3), np.uint8), (1800, 1200), interpolation=cv2.INTER_CUBIC

@@ -43,7 +43,7 @@ def say(error: Exception, about: object = None) -> int:
     """Say an error in a sentence, which begins with what it is ``about`` where it does not say so itself, and
     with --debug where it arose; the exit code for it.
     """
-    sentence = CONTROL.sub(lambda found: repr(found[0])[1:-1], _sentence(error, about))
+    sentence = CONTROL.sub(lambda found: repr(found[0])[1:-1], sentence_of(error, about))
     to_stderr(f"mpt: {sentence}")
     if debugging.get():
         to_stderr("".join(traceback.format_exception(error)).rstrip())
@@ -56,7 +56,8 @@ def to_stderr(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _sentence(error: Exception, about: object) -> str:
+def sentence_of(error: Exception, about: object = None) -> str:
+    """What an error says to its user."""
     if isinstance(error, InputError | FloatingPointError):
         return str(error)
     about = getattr(error, "filename", None) or about or _file_in(error)

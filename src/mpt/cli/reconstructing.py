@@ -1,46 +1,27 @@
 """``mpt reconstruct`` and ``mpt demo``: photos -> folders of bodies."""
 
-import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from mpt.cli.common import (
-    FAULTY,
-    OK,
-    REFUSED,
-    SOME_REFUSED,
-    AsJson,
-    Device,
-    ModelName,
-    Out,
-    check_folder,
-    say,
-    to_stderr,
-)
+from mpt.cli.batches import reconstruct_all, summary_of
+from mpt.cli.common import OK, AsJson, Device, ModelName, Out, check_folder
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
-    from mpt.films.filming import Progress
-    from mpt.films.frames import Film
-    from mpt.images import Picture
-    from mpt.pose2d.base import Pose2D
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstruction, Reconstructor
-    from mpt.writing import Identities
+    from mpt.reconstruct import Reconstructor
 
 Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz", "trc", "c3d", "csv"], ...]
 
 
 @dataclass(frozen=True)
 class Reconstruct:
-    """Put a 3D body on everybody in a photo or a film; with --model mpt-hand, a 3D hand on each hand.
+    """Put a 3D body on everybody in photos and films, or folders of them; with --model mpt-hand, a 3D hand on
+    each hand.
 
     Each photo gets a folder of results: overlay.png (the bodies over the photo, and from the side),
     result.json (joints, cameras, scores) and a mesh file for each person. Of an earlier result
@@ -50,15 +31,33 @@ class Reconstruct:
     Each film gets overlay.mp4, result.json, and of each person over time person0.npz (joints, the body's
     pose and shape), person0.glb and person0.bvh (animated). Ctrl-C ends a film early, and keeps what is done.
 
+    Of a folder summary.csv comes as well, with a line for each person, and for each photo that was refused.
+    A batch that was broken off, in whatever way, goes on with --resume.
+
     Example: mpt reconstruct holiday.jpg dance.mp4 -o results
+    Example: mpt reconstruct my_photos --recursive --resume -o results
     Example: mpt reconstruct --camera 0 --seconds 20
     """
 
-    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FILM...")] = ()
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO|FILM|FOLDER...")] = ()
     """The photos: JPEG, PNG, WebP, GIF, BMP or TIFF; - reads one from standard input. The films: MP4, MOV,
-    MKV, WebM, AVI and others, or a folder of pictures that are called alike but for their numbers."""
+    MKV, WebM, AVI and others. A folder: all photos and films in it, or one film, of which it holds the frames
+    (--folders)."""
     out: Out = Path("mpt-out")
-    """Where the results go: DIR/<photo's or film's name>/."""
+    """Where the results go: DIR/<photo's or film's name>/, of a folder with its subfolders between; where
+    more is named, DIR/<folder's name>/ holds them."""
+    recursive: Annotated[bool, FlagCreatePairsOff] = False
+    """Folders with all their subfolders, but for hidden ones and those that hold results."""
+    folders: Literal["auto", "photos", "film"] = "auto"
+    """What a folder is whose pictures are called alike but for their numbers. auto: a film's frames, where
+    the numbers have no gaps and the pictures one size, no camera's EXIF, and each is like the next, but not
+    the same; else photos, as of other folders."""
+    resume: Annotated[bool, FlagCreatePairsOff] = False
+    """Keep the results that are whole, and of the same photos (by their content) and options; do what is
+    missing, half done or was refused."""
+    summary: Annotated[bool, FlagCreatePairsOff] = False
+    """Write DIR/summary.csv of photos that are named one by one as well; of folders, and with --resume, it
+    always comes. It is of the last batch, and grows by whole lines."""
     format: Formats = ()
     """Default: glb, of films glb and bvh. glb: a body with bones in its pose, y up, its feet on the floor,
     with the photo's camera, for Blender and browsers; of several people everybody.glb, too. bvh: the bones
@@ -77,8 +76,11 @@ class Reconstruct:
     """What bones are called: the body's own names, or Mixamo's (with the bones that Mixamo has)."""
     scale: Literal["m", "cm"] = "m"
     """The unit of BVH. C3D is in millimetres, all else in metres."""
+    overlay: bool = True
+    """Do not draw the bodies over the photos, which takes half of the time. Films are drawn."""
     as_json: AsJson = False
-    """Print one JSON array of the results on stdout, and nothing else there."""
+    """Print one JSON array of the results on stdout, and nothing else there; what was refused is an entry
+    with its error."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder of `mpt pretrain` or `mpt finetune`."""
     pose2d: Literal[
@@ -105,10 +107,11 @@ class Reconstruct:
     """The same as the view that it makes, in degrees from corner to corner."""
     device: Device = "auto"
     """Where the transformer runs; auto takes CUDA where there is one."""
-    smooth: Literal["model", "causal", "filter", "none"] = "model"
+    smooth: Literal["auto", "model", "causal", "filter", "none"] = "auto"
     """What is done to a film's bodies over time. model: a network that was pre-trained on motion takes
     together what the frames before and after say. causal: only those before, as for a live picture. filter:
-    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is."""
+    what trembles faster than 6 Hz is taken out, without delay. none: each frame as it is. auto: the model,
+    where it was trained above --model's meshes, else the filter."""
     temporal: Annotated[str, arg(metavar="NAME|FILE|RUN")] = "mpt-video"
     """The network that --smooth model and causal use: the one in the package, or one that `mpt pretrain
     mpt-video` made."""
@@ -144,254 +147,7 @@ class Reconstruct:
             check_ezc3d()
         points = _keypoint_file(self)
         check_folder(self.out)
-        results, codes = _reconstruct_all(self, points)
-        if self.as_json:
-            print(json.dumps(results))
-        if not codes:
-            return OK
-        return FAULTY if FAULTY in codes else SOME_REFUSED if results else REFUSED
-
-
-def _reconstruct_all(options: Reconstruct, points: "KeypointFile | None") -> tuple[list[dict], list[int]]:
-    """Every photo's result, and the exit code of each that was refused; such a one stops nobody else's."""
-    from mpt.images import Picture
-    from mpt.results import folder_names
-    from mpt.rigs.names import check_names
-    from mpt.writing import identities
-
-    reconstructor: Reconstructor | None = None
-    photos, codes = _named(options.photos)
-    if options.camera is not None:
-        photos.append(Path(f"{CAMERA}{options.camera}"))
-    given = (options.keypoints, options.weights, Path(options.model))
-    inputs = identities([*photos, *filter(None, given)])
-    results = []
-    for photo, name in _tracked(list(zip(photos, folder_names(photos)))):
-        try:
-            source = _film_or_picture(photo, options)
-        except Exception as error:
-            codes.append(say(error, photo))
-            continue
-        if (
-            reconstructor is None
-        ):  # not before a photo could be read, and outside the try: it stops everything
-            reconstructor = _load(
-                options.model,
-                options.device,
-                search=points is None,
-                pose2d=options.pose2d,
-                weights=options.weights,
-            )
-            skeleton, name_of_model = reconstructor.model.skeleton, reconstructor.model.name
-            check_names(options.names, two_sided=skeleton.two_sided, model=name_of_model)
-        interrupt = None
-        try:
-            finder = reconstructor.pose2d
-            if points is not None and isinstance(source, Picture):
-                alone = len(photos) == 1
-                finder = points.of(photo, heatmap_size=reconstructor.heatmap_size, alone=alone)
-            folder = options.out / name
-            if isinstance(source, Picture):
-                result, _ = _reconstruct(photo, source, reconstructor, finder, options, folder, inputs)
-            else:
-                result, interrupt = _reconstruct_film(source, reconstructor, options, folder, inputs)
-        except Exception as error:
-            codes.append(say(error, photo))
-            continue
-        results.append(result)
-        summary = _summary(result, options.out / name, reconstructor.model.skeleton.of)
-        print(summary, file=sys.stderr if options.as_json else sys.stdout, flush=True)
-        if interrupt is not None:
-            raise interrupt
-    return results, codes
-
-
-CAMERA = "camera"
-"""What a webcam's results are called, with its number behind."""
-
-
-def _film_or_picture(photo: Path, options: Reconstruct) -> "Picture | Film":
-    from mpt.images import read_picture
-
-    if photo is STDIN:
-        return read_picture(_standard_input())
-    from mpt.films import frames
-
-    if options.camera is not None and photo == Path(f"{CAMERA}{options.camera}"):
-        return frames.Camera.open(options.camera)
-    if frames.is_film(photo):
-        return frames.open_film(photo, fps=options.fps, seconds=options.seconds)
-    return read_picture(photo)
-
-
-STDIN = Path("stdin")
-"""What the photo that comes through standard input is called."""
-
-
-def _standard_input() -> BinaryIO:
-    if (file := getattr(sys.stdin, "buffer", None)) is None:
-        raise InputError("- reads a photo from standard input, which is closed: name a file, or pipe one in")
-    return file
-
-
-def _named(names: tuple[str, ...]) -> tuple[list[Path], list[int]]:
-    """The photos of these names, and the exit code of each name that was refused."""
-    from mpt.images import matching
-
-    photos, codes = [], []
-    for name in names:
-        try:
-            if name == "-" and STDIN in photos:
-                raise InputError("- was given twice: standard input holds one photo, and is read once")
-            photos += [STDIN] if name == "-" else matching(name)
-        except InputError as error:
-            codes.append(say(error))
-    return photos, codes
-
-
-def _reconstruct(
-    photo: Path,
-    picture: "Picture",
-    reconstructor: "Reconstructor",
-    finder: "Pose2D",
-    options: Reconstruct,
-    folder: Path,
-    inputs: "Identities | None" = None,
-) -> tuple[dict, list["Reconstruction"]]:
-    """Reconstruct a photo and write its folder: what result.json holds, and the people."""
-    from mpt import results
-    from mpt.saving import Saving
-
-    image = picture.pixels
-    start = time.perf_counter()
-    found = finder(image)
-    found_at = time.perf_counter()
-    size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(
-        found,
-        size_wh,
-        focal_px=options.focal,
-        focal_mm=options.focal_mm,
-        fov_deg=options.fov,
-        exif_mm=picture.focal_mm,
-    )
-    lifted_at = time.perf_counter()
-    with results.replacing(folder, inputs) as unfinished:
-        how = Saving(options.static, options.rest, options.names, options.scale, options.world)
-        formats = options.format or ("glb",)
-        meshes = results.write_files(unfinished, image, people, formats, how)
-        seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
-        size_wh = image.shape[1], image.shape[0]
-        name = reconstructor.model.name
-        result = results.as_json(photo, name, seconds, people, meshes, size_wh=size_wh)
-        results.write_json(unfinished, result)
-    return result, people
-
-
-def _reconstruct_film(
-    film: "Film",
-    reconstructor: "Reconstructor",
-    options: Reconstruct,
-    folder: Path,
-    inputs: "Identities | None",
-) -> tuple[dict, KeyboardInterrupt | None]:
-    """Reconstruct a film and write its folder: what result.json holds, and what ended it early."""
-    from mpt.films.folder import reconstruct_film
-    from mpt.saving import Saving
-
-    if options.keypoints is not None:
-        raise InputError(
-            f"{film.name} is a film, and --keypoints are known for photos: give its frames as photos, or "
-            "leave --keypoints out"
-        )
-    with _film_progress(film.name) as progress:
-        return reconstruct_film(
-            film,
-            folder,
-            reconstructor,
-            formats=options.format or ("glb", "bvh"),
-            how=Saving(options.static, options.rest, options.names, options.scale, options.world),
-            smooth=options.smooth,
-            feet=options.feet,
-            temporal=options.temporal,
-            focal_px=options.focal,
-            focal_mm=options.focal_mm,
-            fov_deg=options.fov,
-            inputs=inputs,
-            progress=progress,
-        )
-
-
-@contextmanager
-def _film_progress(name: str) -> Iterator["Progress"]:
-    """Tells on stderr how far a film is, how many frames go in a second, and how long it still takes: as a
-    bar on a terminal, else as a line now and then.
-    """
-    if not sys.stderr.isatty():
-        yield _Lines(name)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.fields[of]} frames, {task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    redirected = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirected) as bars:
-        tasks: dict[str, tuple[Any, float]] = {}
-
-        def tell(doing: str, done: int, total: int | None) -> None:
-            if doing not in tasks:
-                for before, _ in tasks.values():
-                    bars.update(before, visible=False)
-                tasks[doing] = bars.add_task(doing, total=total, of="?", rate=""), time.perf_counter()
-            task, since = tasks[doing]
-            rate = done / max(time.perf_counter() - since, 1e-3)
-            of = "?" if total is None else f"{total:,}"
-            bars.update(task, completed=done, total=total, of=of, rate=f"{rate:.1f} a second")
-
-        yield tell
-
-
-class _Lines:
-    """Progress as lines, the first after some seconds."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._told = name, time.perf_counter()
-        self._doing, self._since = "", self._told
-
-    def __call__(self, doing: str, done: int, total: int | None) -> None:
-        now = time.perf_counter()
-        if doing != self._doing:
-            self._doing, self._since = doing, now
-        if now - self._told < LINE_S or not done:
-            return
-        self._told = now
-        rate = done / max(now - self._since, 1e-3)
-        of, left = "", ""
-        if total is not None:
-            of = f" of {total:,}"
-            left = f", {max(total - done, 0) / rate:.0f} s left"
-        to_stderr(f"{self._name}: {doing}, {done:,}{of} frames, {rate:.1f} a second{left}")
-
-
-LINE_S = 5.0
-"""Between two lines of progress."""
-
-
-def _summary(result: dict, folder: Path, of: tuple[str, str] = ("person", "people")) -> str:
-    count, name = len(result["people"]), "image" if "image" in result else "film"
-    nobody = "nobody" if of[0] == "person" else f"no {of[0]}"
-    who = {0: f"{nobody} was found", 1: f"1 {of[0]}"}.get(count, f"{count} {of[1]}")
-    seconds = result["seconds"]["total"]
-    if name == "film":
-        frames = result["frames"]
-        rate = f"{frames:,} frames, {seconds:.1f} s, {frames / max(seconds, 1e-3):.1f} a second"
-        return f"{result[name]}: {who} -> {folder / result.get('overlay', 'result.json')} ({rate})"
-    return f"{result[name]}: {who} -> {folder / 'overlay.png'} ({seconds:.2f} s)"
+        return reconstruct_all(self, points, _loaded)
 
 
 def _keypoint_file(options: Reconstruct) -> "KeypointFile | None":
@@ -419,6 +175,18 @@ def _check_pose2d(options: Reconstruct) -> None:
         raise InputError(
             f"--keypoints {options.keypoints} was given beside --pose2d {options.pose2d}: leave one out"
         )
+
+
+def _loaded(options: Reconstruct, search: bool) -> "Reconstructor":
+    """As the options ask for; search: whether it is to find people itself."""
+    from mpt.rigs.names import check_names
+
+    reconstructor = _load(
+        options.model, options.device, search=search, pose2d=options.pose2d, weights=options.weights
+    )
+    model = reconstructor.model
+    check_names(options.names, two_sided=model.skeleton.two_sided, model=model.name)
+    return reconstructor
 
 
 def _load(
@@ -456,20 +224,6 @@ def _load(
     return reconstructor
 
 
-def _tracked(items: list) -> Iterator[Any]:
-    """The items, with a progress bar on a terminal's stderr where there are several."""
-    if len(items) < 2 or not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # What is printed meanwhile passes above the bar, but only where it goes to the terminal as well.
-    redirected = sys.stdout.isatty()
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=redirected) as progress:
-        yield from progress.track(items, description="photos")
-
-
 @dataclass(frozen=True)
 class Demo:
     """See the whole chain work, on made-up photographs.
@@ -489,6 +243,7 @@ class Demo:
         from rich.console import Console
         from rich.table import Table
 
+        from mpt.batches.photo import Written, reconstruct_photo
         from mpt.demo import compare, scenes
         from mpt.export import is_our_png, write_picture
         from mpt.images import read_picture
@@ -507,16 +262,9 @@ class Demo:
             photo = self.out / f"{scene.name}.png"
             check_output(photo, "picture", is_our_png)
             write_picture(photo, scene.image)
-            options = Reconstruct((str(photo),), self.out, model=self.model)
-            result, people = _reconstruct(
-                photo,
-                read_picture(photo),
-                reconstructor,
-                reconstructor.pose2d,
-                options,
-                self.out / scene.name,
-            )
-            print(_summary(result, self.out / scene.name, skeleton.of))
+            folder = self.out / scene.name
+            result, people = reconstruct_photo(photo, read_picture(photo), reconstructor, folder, Written())
+            print(summary_of(result, folder, skeleton.of))
             for number, errors in enumerate(compare(people, scene.people)):
                 cells = ["not found"] if errors is None else [f"{mm:.0f}" for mm in vars(errors).values()]
                 table.add_row(scene.name, str(number + 1), *cells)

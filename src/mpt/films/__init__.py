@@ -17,7 +17,9 @@ def film(
     *,
     model: "str | os.PathLike | Reconstructor" = "mpt-small",
     format: Sequence[str] = ("glb", "bvh"),
-    smooth: Literal["none", "filter"] = "filter",
+    smooth: Literal["auto", "model", "causal", "filter", "none"] = "auto",
+    feet: Literal["planted", "free"] = "planted",
+    temporal: str | os.PathLike = "mpt-video",
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -30,14 +32,18 @@ def film(
     source: a film's file, or a folder of numbered pictures.
     model: a model by name, its file or its run folder; or what ``mpt.load`` gives.
     format: of each person's further files: glb, bvh, fbx, trc, c3d, csv. An npz is always written.
-    smooth: "filter" takes out what trembles faster than 6 Hz, "none" leaves each frame as it is.
+    smooth: "model" lets a network that was pre-trained on motion take together what all frames say, "causal"
+        only those before each; "filter" takes out what trembles faster than 6 Hz; "none" leaves each frame as
+        it is. "auto" is the model, or the filter where that is not one for these meshes.
+    feet: "planted": feet that the network takes to rest stay where they are; "free": they may slide.
+    temporal: that network, by name, its file or its run folder.
     focal_px, focal_mm, fov_deg: as ``Reconstructor`` takes them; else what the file tells, else assumed.
     seconds: take only the first ones. fps: frames a second, of folders, or in place of what the file says.
     progress: is called with what is being done, how many frames of it are, and of how many (None: unknown).
 
     Raises InputError for no film, a broken one, an unknown option, and a folder that cannot be written.
     """
-    from mpt.films import frames
+    from mpt.films import opening
     from mpt.films.filming import silent
     from mpt.films.folder import reconstruct_film
     from mpt.films.people import people_in
@@ -45,11 +51,11 @@ def film(
     from mpt.reconstruct import Reconstructor
     from mpt.results import folder_names
 
-    opened = frames.open_film(source, fps=fps, seconds=seconds)
+    opened = opening.open_film(source, fps=fps, seconds=seconds)
     lifter = model if isinstance(model, Reconstructor) else reconstructor(model)
     folder = Path(out) / folder_names([Path(source)])[0]
     _, interrupt = reconstruct_film(
-        opened, folder, lifter, formats=format, smooth=smooth,
+        opened, folder, lifter, formats=format, smooth=smooth, feet=feet, temporal=temporal,
         focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress or silent,
     )  # fmt: skip
     if interrupt is not None:

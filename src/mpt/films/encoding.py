@@ -5,7 +5,7 @@ it goes; at the end it is put in order: one index, at the front.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mpt.errors import InputError
-from mpt.films.frames import import_av
+from mpt.films.containers import import_av
 
 CODECS = (
     ("libx264", {"preset": "veryfast", "crf": "23"}),
@@ -34,6 +34,7 @@ class Writer:
         stream = container.add_stream(name, rate=rate, options=options)
         stream.width, stream.height = size_wh
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.max_b_frames = 0  # or fragments would begin late
         stream.codec_context.gop_size = max(round(fps), 1)
         self._tick = 1 / rate if even else Fraction(1, TICKS)
         stream.codec_context.time_base = self._tick
@@ -80,7 +81,12 @@ def written(path: Path, size_wh: tuple[int, int], fps: float, *, even: bool) -> 
         container = av.open(os.fspath(parts), "w", format="mp4", options=fragments)
         try:
             writer = Writer(container, size_wh, fps, even)
-            yield writer
+            try:
+                yield writer
+            except BaseException:
+                with suppress(OSError, ValueError):  # what it has taken is still written
+                    writer.finish()
+                raise
             writer.finish()
         finally:
             with suppress(OSError, ValueError):
@@ -109,7 +115,3 @@ def _put_in_order(av: Any, parts: Path, path: Path) -> None:
                     target.mux(packet)
     except (OSError, ValueError):
         path.unlink(missing_ok=True)
-
-
-Progress = Callable[[str, int, int | None], None]
-"""What is done, how many frames of it, and of how many, where that is known."""

@@ -21,10 +21,11 @@ from mpt.bodies.motion import BodyMotion
 
 SIDES = ("left", "right")
 POINTS = ("heel", "big_toe")  # of each side, in the order of mpt.datasets.clips.CONTACTS
-RESTS = 0.5  # from this probability on
+RESTS, STAYS = 0.4, 0.2  # from this probability on a point rests, and until it is less than that
+LEAVES_M_S = 0.5  # to the sides, which pictures show well: a foot that is faster does not rest
 SHORTEST_S = 0.1  # of a rest, and of a pause between two
 SPREAD_S = 0.12  # over which the body gives way to a foot
-MOST_M = 0.15  # by which a foot is moved; more is no rest
+MOST_M = 0.15  # by which a foot is moved to where it rests
 PANS_M_S = 0.08  # where feet that rest are faster, on the whole, ...
 ALIKE = 0.8  # ... and their ways as much alike, the camera moves
 STRETCHED = 0.995  # of a leg's length, the farthest that it reaches
@@ -65,9 +66,10 @@ def planted(motion: BodyMotion, contact: np.ndarray) -> BodyMotion:
     wanted, weight = np.zeros((len(motion), 2, 3)), np.zeros((len(motion), 2))
     for rest in rests:
         off = rest.anchor(pans) - rest.way
-        if np.linalg.norm(off, axis=1).max() < MOST_M:
-            wanted[rest.start : rest.stop, rest.side] += off
-            weight[rest.start : rest.stop, rest.side] += 1
+        if np.linalg.norm(off, axis=1).max() > MOST_M:  # it creeps: no farther than it does on the whole
+            off = gaussian_filter1d(rest.way, SPREAD_S * rate, axis=0, mode="nearest") - rest.way
+        wanted[rest.start : rest.stop, rest.side] += off
+        weight[rest.start : rest.stop, rest.side] += 1
     wanted /= np.maximum(weight, 1)[..., None]
     eased = _eased(np.minimum(weight, 1), SPREAD_S * rate)
     shift = _body_shift(wanted, np.minimum(weight, 1), SPREAD_S * rate)
@@ -93,11 +95,13 @@ def joints_of(motion: BodyMotion) -> np.ndarray:
 def _rests(side: int, track: np.ndarray, contact: np.ndarray, rate: float) -> list[Rest]:
     """When a point (F, 3) rests."""
     least = max(2, round(SHORTEST_S * rate))
-    rests = median_filter((contact >= RESTS).astype(np.uint8), 2 * (least // 2) + 1, mode="nearest")
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], rests, [0]])))
+    across = np.linalg.norm(np.gradient(track[:, :2], axis=0), axis=1) * rate
+    contact = np.where(across < LEAVES_M_S, contact, 0.0)
+    stays = median_filter((contact >= STAYS).astype(np.uint8), 2 * (least // 2) + 1, mode="nearest")
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], stays, [0]])))
     found = []
     for start, stop in edges.reshape(-1, 2):
-        if stop - start >= least:
+        if stop - start >= least and contact[start:stop].max() >= RESTS:
             way = track[start:stop]
             t = np.arange(stop - start) - (stop - start - 1) / 2
             pace = (t[:, None] * (way - way.mean(0))).sum(0) / (t**2).sum()

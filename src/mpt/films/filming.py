@@ -8,12 +8,12 @@ reads the film a second time (``mpt.films.showing``). Memory does not grow with 
 import os
 import warnings
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import roma
@@ -24,7 +24,7 @@ from mpt.bodies.fitting import BodyFitter
 from mpt.bodies.motion import BodyMotion
 from mpt.errors import InputError
 from mpt.films.feet import joints_of, planted
-from mpt.films.frames import Film, Frame
+from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, person_record
 from mpt.films.pipes import ahead
 from mpt.films.refining import check_refines, refined, temporal_model
@@ -32,6 +32,7 @@ from mpt.films.steady import Steady
 from mpt.films.store import KeptTrack, Records, track_record
 from mpt.films.track import Track, bridged, filtered, turned
 from mpt.films.tracking import Sighting, Tracker
+from mpt.films.webcam import Recorded, is_live
 from mpt.focal_lengths import FocalFrom
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.modeling.upsampling import SparseUpsampler
@@ -43,7 +44,7 @@ LEAST_FRAMES = 5  # fewer sightings, and shorter, are mistakes of the 2D network
 LEAST_S = 0.25
 LEAST_SCORE = 0.3  # the median of somebody's
 
-Smooth = Literal["none", "filter", "model", "causal"]
+Smooth = Literal["auto", "model", "causal", "filter", "none"]
 Feet = Literal["planted", "free"]
 Refine = Callable[[Track], Track]
 """A track -> the same track, smoother."""
@@ -100,7 +101,8 @@ def watch(
 ) -> Watched:
     """Everybody in a film, as tracks in files of an empty folder.
 
-    Ctrl-C and a full disk end it early: what was seen until then is kept, and a note says so.
+    Ctrl-C and a full disk end it early: what was seen until then is kept, and a note says so. What a webcam
+    sees is recorded in the folder, too.
 
     Raises InputError for models whose meshes cannot be followed over time, a focal length that no camera has.
     """
@@ -115,11 +117,13 @@ def watch(
     config = transformer.config
     kind = track_record(len(skeleton), config.coarse_vertices, sure=config.spread, gravity=config.gravity)
     kept, watched = Records(folder, kind), Watched(film, camera, focal_from)
+    seen = Recorded(film, folder / "recorded.mp4") if is_live(film) else film
+    watched.film = seen
     tracker = Tracker(reconstructor.pose2d, film.fps, reconstructor.heatmap_size)
     steady, turn = Steady(camera, film.size_wh), [0.0, 0.0, 0.0]
     with _Lifting(reconstructor, camera, kept) as lifting:
         try:
-            for frame in ahead(film):
+            for frame in ahead(seen):
                 sightings = list(tracker(frame))
                 if frame.pixels is not None:
                     boxes = np.array([sighting.person.bbox_xywh for sighting in sightings]).reshape(-1, 4)
@@ -131,7 +135,8 @@ def watch(
                     lifting.add(sighting)
                 progress("watching", len(watched.times_s), film.length)
         except KeyboardInterrupt as interrupt:
-            watched.ended, watched.interrupt = "interrupted", interrupt
+            if not is_live(film):  # which is ended so
+                watched.ended, watched.interrupt = "interrupted", interrupt
         except OSError as error:
             watched.ended = f"{error.strerror or error}"
         lifting.finish()
@@ -244,7 +249,7 @@ def embodied(
     kind = person_record(len(skeleton), len(body.bones), sure=config.spread, gravity=config.gravity)
     kept, shapes, fps = Records(folder, kind), [], watched.film.fps
     total, done = sum(map(len, watched.tracks)), 0
-    refine = smoother(smooth, temporal, watched, reconstructor)
+    refine = smoother(smooth, temporal, watched)
     try:
         for number, track in enumerate(watched.tracks):
             shapes.append(_shape_of(track, fitter, transformer))
@@ -344,24 +349,32 @@ def _records(
     return records
 
 
-def smoother(
-    smooth: Smooth, temporal: str | os.PathLike, watched: Watched, reconstructor: Reconstructor
-) -> Refine:
-    """What a way of smoothing does to the tracks of a film. Raises InputError where the model that refines
-    over time is not one for this model's meshes.
+def smooth_for(smooth: Smooth, temporal: str | os.PathLike, reconstructor: Reconstructor) -> Smooth:
+    """How a film is smoothed: "auto" is the model that refines over time, where it does so for this model's
+    meshes, else the filter, and a note says so.
+
+    Raises InputError for an unknown way of smoothing, and where the model that was asked for is not there, or
+    not one for these meshes.
     """
+    if smooth not in get_args(Smooth):
+        raise InputError(f"films are smoothed by {', '.join(get_args(Smooth))}, not by {smooth!r}: take one")
+    if smooth in ("auto", "model", "causal"):
+        model = temporal_model(os.fspath(temporal))
+        try:
+            check_refines(model, reconstructor.model.transformer, reconstructor.model.name)
+        except InputError as error:
+            if smooth != "auto":
+                raise
+            warnings.warn(f"{error}; what trembles is filtered instead", stacklevel=2)
+            return "filter"
+    return "model" if smooth == "auto" else smooth
+
+
+def smoother(smooth: Smooth, temporal: str | os.PathLike, watched: Watched) -> Refine:
+    """What a way of smoothing does to the tracks of a film; see :func:`smooth_for`."""
     if smooth in ("model", "causal"):
         model = temporal_model(os.fspath(temporal))
-        check_refines(model, reconstructor.model.transformer, reconstructor.model.name)
         return lambda track: refined(track, watched.camera, model, causal=smooth == "causal")
     if smooth == "filter":
         return lambda track: filtered(track, watched.film.fps)
     return lambda track: track
-
-
-def numbered(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
-    """The first so many frames."""
-    for frame in frames:
-        if frame.number >= count:
-            return
-        yield frame

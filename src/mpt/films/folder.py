@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent, watch
+from mpt.errors import InputError
+from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent, smooth_for, watch
 from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.showing import write_overlay
@@ -20,7 +21,8 @@ from mpt.floor import World
 from mpt.reconstruct import Reconstructor
 from mpt.results import EVERYBODY, OVERLAY_FILM, plain, replacing, rounded, world_as_json, write_json
 from mpt.rigs.gltf import Lens
-from mpt.saving import PLACED, Saving, save_motion, save_motions_together
+from mpt.rigs.names import check_names
+from mpt.saving import PLACED, Saving, check_format, save_motion, save_motions_together
 from mpt.writing import Identities
 
 LONGEST_RIG = 18_000  # frames of a rigged file; longer motions are written as several
@@ -35,7 +37,7 @@ def reconstruct_film(
     *,
     formats: Sequence[str] = ("glb", "bvh"),
     how: Saving | None = None,
-    smooth: Smooth = "model",
+    smooth: Smooth = "auto",
     feet: Feet = "planted",
     temporal: str | os.PathLike = "mpt-video",
     focal_px: float | None = None,
@@ -53,6 +55,8 @@ def reconstruct_film(
     Raises InputError where nothing can be written, and as ``watch`` does.
     """
     start = time.perf_counter()
+    smooth = smooth_for(smooth, temporal, reconstructor)
+    _check_formats(formats, how or Saving(), reconstructor)
     with replacing(folder, inputs) as unfinished, _scratch(unfinished) as (scratch, drop_ballast):
         for name in ("tracks", "people"):
             (scratch / name).mkdir()
@@ -76,6 +80,18 @@ def reconstruct_film(
         write_json(unfinished, result)
         del writing, people
     return result, watched.interrupt
+
+
+def _check_formats(formats: Sequence[str], how: Saving, reconstructor: Reconstructor) -> None:
+    """Raises InputError, before long work, for what cannot be written of people over time."""
+    for ending in formats:
+        check_format(ending, how)
+        if ending not in PLACED and ending != "npz":
+            raise InputError(
+                f"'{ending}' holds a mesh at one moment, and no motion: of films take {', '.join(PLACED)}; "
+                "an npz is always written"
+            )
+    check_names(how.names, two_sided=True, model=reconstructor.model.name)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.modeling.temporal import Refined
 from mpt.views import Pinhole
 
+NEAR_S, ASTRAY_M = 0.1, 0.05  # moments that tell where somebody is; 2D joints that are farther off tell less
 WINDOW, STRIDE = 72, 36  # frames that are looked at together, and from one look to the next
 
 
@@ -48,7 +49,7 @@ def refined(track: Track, camera: Pinhole, temporal: TemporalModel, *, causal: b
     ``causal``: nothing that comes after a frame is used for it.
     """
     lifted = as_lifted(track, camera)
-    said = _in_windows(temporal, lifted, causal)
+    said = _on_the_picture(_in_windows(temporal, lifted, causal), lifted, causal)
     return replace(
         track,
         coarse=said.coarse[0].numpy(),
@@ -68,6 +69,30 @@ def as_lifted(track: Track, camera: Pinhole) -> Lifted:
     parts = (track.coarse, track.joints3d_std_m, track.translation_m, track.up, up_std, points, times_s)
     tensors = [torch.from_numpy(np.ascontiguousarray(part, np.float32))[None] for part in parts]
     return Lifted._make([*tensors, torch.from_numpy(track.score > 0)[None]])
+
+
+def _on_the_picture(said: Refined, lifted: Lifted, causal: bool) -> Refined:
+    """Moved to the sides to where the 2D joints are seen on the whole, as the line through the moments near
+    in time tells: what is blended over time lags where somebody comes and goes.
+    """
+    joints, depth = (
+        said.joints + said.translation[:, :, None],
+        said.translation[:, :, None, 2:].clamp_min(0.1),
+    )
+    off = (lifted.points[..., :2] - joints[..., :2] / joints[..., 2:].clamp_min(0.1)) * depth
+    trust = lifted.points[..., 2] / (1 + (off.norm(dim=-1) / ASTRAY_M).square()).square()
+    trust = trust * lifted.present[..., None]
+    total = trust.sum(-1)
+    mean = (off * trust[..., None]).sum(2) / total.clamp_min(1e-6)[..., None]
+    apart = lifted.times_s[:, None] - lifted.times_s[:, :, None]
+    weight = (-(apart / NEAR_S).square() / 2).exp() * total[:, None]
+    if causal:
+        weight = weight * (apart <= 1e-6)
+    zeroth, first, second = ((weight * apart**k).sum(-1, keepdim=True) for k in range(3))
+    level = zeroth * second - first.square() + 1e-9 * zeroth.square() + 1e-12
+    shift = (weight * (second + 1e-9 * zeroth - first * apart) / level) @ mean
+    moved = torch.cat([said.translation[..., :2] + shift.clamp(-0.3, 0.3), said.translation[..., 2:]], -1)
+    return said._replace(translation=moved)
 
 
 def _in_windows(temporal: TemporalModel, lifted: Lifted, causal: bool) -> Refined:

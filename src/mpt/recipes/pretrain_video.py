@@ -67,14 +67,14 @@ class VideoConfig:
     """Share of the steps on clips that a 2D network followed, where there are any."""
     weights: VideoLosses = field(default_factory=VideoLosses)
     optim: OptimConfig = field(
-        default_factory=lambda: OptimConfig(learning_rate=1e-3, warmup=0.05, average=0.998)
+        default_factory=lambda: OptimConfig(learning_rate=1.5e-3, warmup=0.05, average=0.998)
     )
-    samples: int = 100_000
+    samples: int = 80_000
     """Clips to learn from in all, each look at one counted."""
     batch_size: int = 16
-    ahead: int = 64
+    ahead: int = 32
     """Steps whose clips are made at once, ..."""
-    looks: int = 6
+    looks: int = 8
     """... and how often each is looked at."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0

@@ -18,6 +18,7 @@ from mpt.mocap.motion import Motion
 from mpt.rigs.characters import SIDES, Character, Skeleton, feet_of, leg_of
 from mpt.rigs.fingers import lay_fingers, twisted, twists_of
 from mpt.rigs.glb_file import AGAIN, Channel, polar
+from mpt.rigs.timing import keys
 
 STANDING = ("ankle", "toe")  # whose joints carry the sole below them
 LOW = 0.01  # of all frames, in which somebody is lower than the floor: noise
@@ -46,16 +47,19 @@ def animated(character: Character, performance: Performance, name: str | None = 
     try:
         source = rig_of_motion(motion)
     except InputError as error:
-        raise InputError(f"{motion.name}: {error}") from error
+        said = str(error).replace("--joint-map", "--motion-joint-map")  # the other is the character's
+        raise InputError(f"{motion.name}: {said}") from error
     turned = motion.global_rotations()
     channels = []
     for skeleton in character.skeletons:
         moving, turns = _turns(skeleton, source, turned)
-        hips = _hips(character, skeleton, source, performance, turns)
+        hips = _hips(character, skeleton, source, performance, turned, turns)
         channels += _channels(character, skeleton, moving, turns, hips)
+    when, frame = keys(performance.times_s, motion.fps)
+    channels = [channel._replace(values=channel.values[frame]) for channel in channels]
     called = _free_name(character, name or motion.name)
     try:
-        return called, character.file.with_animation(called, performance.times_s, channels)
+        return called, character.file.with_animation(called, when, channels)
     except InputError as error:
         raise InputError(f"{character.file.path}: {error}") from error
 
@@ -76,23 +80,31 @@ def _turns(skeleton: Skeleton, source: Rig, turned: np.ndarray) -> tuple[list[in
 
 
 def _hips(
-    character: Character, skeleton: Skeleton, source: Rig, performance: Performance, turns: np.ndarray
+    character: Character,
+    skeleton: Skeleton,
+    source: Rig,
+    performance: Performance,
+    turned: np.ndarray,
+    turns: np.ndarray,
 ) -> np.ndarray:
-    """(T, 3) the middle of the hips in the file's world."""
-    motion = performance.motion
+    """(T, 3) the middle of the hips in the file's world.
+
+    turned, turns: world rotations of the person's joints since rest, and of the character's.
+    """
     stride = character.unit * leg_of(skeleton.rig) / leg_of(source)
-    theirs = _middle(source, motion.positions())
+    places = performance.motion.positions()
+    theirs = _middle(source, places)
     begin = np.zeros(3) if performance.in_world else theirs[0]
     hips = (theirs - begin) * stride
 
     roles = [role for role in skeleton.rig.roles if role in source.roles]
-    heights = _lowest(source, motion.positions(), motion.global_rotations(), roles)
+    heights = _lowest(source, places, turned, roles)
     floor = np.quantile(heights, LOW)
     if performance.in_world and floor > ON_FLOOR_M:
         floor = 0.0  # the person stands on something
     above = np.maximum(heights - floor, 0) * stride
-    places = _chained(skeleton.rig, turns)
-    low = _lowest(skeleton.rig, places - _middle(skeleton.rig, places)[:, None], turns, roles)
+    chained = _chained(skeleton.rig, turns)
+    low = _lowest(skeleton.rig, chained - _middle(skeleton.rig, chained)[:, None], turns, roles)
     hips[:, 1] = above - low * character.unit
     return hips + character.place
 

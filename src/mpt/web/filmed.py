@@ -11,7 +11,7 @@ from mpt import results
 from mpt.errors import InputError
 from mpt.films.filming import Progress, Smooth, silent
 from mpt.films.folder import reconstruct_film
-from mpt.films.frames import open_film
+from mpt.films.opening import open_film
 from mpt.films.refining import check_refines, temporal_model
 from mpt.reconstruct import Reconstructor
 from mpt.web.framing import distance_m
