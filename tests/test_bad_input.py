@@ -105,7 +105,7 @@ def test_a_photo_that_may_not_be_read(model, capsys, monkeypatch):
 
 
 def test_no_photo_at_all(capsys):
-    refused(["reconstruct"], "no photo was named", capsys)
+    refused(["reconstruct"], "no photo or film was named", capsys)
 
 
 # ------------------------------------------------------------------------------------------------- output
@@ -367,7 +367,7 @@ def test_an_unknown_command_names_the_nearest(capsys):
     refused(
         ["reconstuct", "photo.jpg"], "no command is called 'reconstuct'; did you mean reconstruct?", capsys
     )
-    refused(["xyzzy"], "there are reconstruct, demo, ", capsys)
+    refused(["xyzzy"], "there are reconstruct, animate, demo, ", capsys)
 
 
 def test_an_unknown_experiment_names_the_nearest(capsys):

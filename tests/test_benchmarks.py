@@ -249,8 +249,9 @@ def test_bodies_lie_on_true_meshes_and_off_rough_ones_by_their_noise():
     bones = body.moving_bones
     rotvec = torch.zeros(3, len(bones), 3)
     rotvec[:, bones.index(body.roles["left_knee"]), 0] = torch.tensor([0.2, 0.6, 1.0])
-    predicted, true = fits.meshes(model, body, bones, rotvec, PERFECT)
+    predicted, true, std = fits.meshes(model, body, bones, rotvec, PERFECT)
     assert predicted.shape == true.shape == (3, len(body.template), 3)
+    assert std.shape == (3, len(body.skeleton)) and (std > 0).all()
     fitter = BodyFitter(body)
     knee = body.bones.index(body.roles["left_knee"])
     np.testing.assert_allclose([pose.rotvec[knee, 0] for pose in fitter(true)], [0.2, 0.6, 1.0], atol=0.05)

@@ -123,7 +123,8 @@ def test_closed_streams_take_nothing_and_give_nothing_to_files():
 def test_what_is_said_where_stderr_is_closed_does_not_reach_stdout():
     shell = f"exec {shlex.quote(sys.executable)} -m mpt reconstruct none.png --json 2>&-"
     done = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2 and done.stdout == "[]\n"
+    (refused,) = json.loads(done.stdout)
+    assert done.returncode == 2 and refused["error"].startswith("none.png does not exist")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
@@ -205,7 +206,7 @@ def test_an_option_without_its_word_is_refused(args, capsys):
         (["experiments", "run"], "no table or cell was named"),
         (["prepare", "mocap", "--out", "my.store"], "no motion was given"),
         (["prepare", "meshes", "--body", "anny-hand", "--out", "my.store"], "no meshes were given"),
-        (["reconstruct"], "no photo was named"),
+        (["reconstruct"], "no photo or film was named"),
     ],
 )
 def test_nothing_named_is_refused(args, sentence, capsys):

@@ -15,6 +15,7 @@ from mpt.modeling.mesh_transformer import PAPER, MeshTransformer
 from mpt.recipes import networks
 from mpt.recipes.finetune import FinetuneConfig
 from mpt.recipes.pretrain import PretrainConfig
+from mpt.recipes.pretrain_video import VideoConfig
 
 WIDTHS = {f"data.noise.{name}" for name in ("std_px", "std_jitter", "stretch", "peak", "face_together")}
 CELLS = {
@@ -156,9 +157,12 @@ def test_more_of_everything_is_better_in_the_paper():
         assert numbers == sorted(numbers, reverse=True)
 
 
+KINDS = PretrainConfig, FinetuneConfig, VideoConfig
+
+
 def test_every_configuration_has_a_line_and_a_type():
     for name, line in experiments.names().items():
-        assert line.endswith(".") and isinstance(config(name), PretrainConfig | FinetuneConfig)
+        assert line.endswith(".") and isinstance(config(name), KINDS)
 
 
 def test_unknown_names_are_refused_with_the_nearest():

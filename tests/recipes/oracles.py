@@ -75,8 +75,9 @@ class Knowing(torch.nn.Module):
         shape = self.joint_count, 8, 8
         return [Seen(crop, torch.full(shape, float(number))) for crop, number in zip(crops, numbers)]
 
-    def forward(self, maps: torch.Tensor) -> MeshPrediction:
-        return self.answer(maps[:, 0, 0, 0].round().int().tolist())
+    def forward(self, maps: torch.Tensor, rows: torch.Tensor | None = None) -> MeshPrediction:
+        said = self.answer(maps[:, 0, 0, 0].round().int().tolist())
+        return said if rows is None else said._replace(vertices=said.vertices[:, rows])
 
     def answer(self, rows) -> MeshPrediction:
         found = [self.photos.example(self.samples[row], self.augmentation, row) for row in rows]

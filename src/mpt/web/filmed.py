@@ -1,9 +1,11 @@
 """A visitor's film -> an answer: the film with bodies, the bodies in motion, and words."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mpt import results
 from mpt.errors import InputError
@@ -12,6 +14,7 @@ from mpt.films.folder import reconstruct_film
 from mpt.films.opening import open_film
 from mpt.films.refining import check_refines, temporal_model
 from mpt.reconstruct import Reconstructor
+from mpt.web.framing import distance_m
 from mpt.web.uploads import USUAL, Limits, Upload, check_film, check_pixels, named_after, some_of
 
 TEMPORAL = "mpt-video"
@@ -27,6 +30,7 @@ class FilmAnswer:
         together: one of everybody, where there are several, and it is not too long.
         files: all that can be downloaded.
         words: a sentence or two.
+        places: (F, J, 3) of each person's joints, in the world of the GLB files.
     """
 
     overlay: Path | None
@@ -34,12 +38,17 @@ class FilmAnswer:
     together: Path | None
     files: tuple[Path, ...]
     words: str
+    places: list[np.ndarray] = field(repr=False)
 
     def body(self, shown: Collection[int]) -> Path | None:
         """An animated GLB of some of the people; of the first of them where there is none of everybody."""
         if self.together is not None:
             return some_of(self.together, shown, len(self.people))
         return next((path for number, path in enumerate(self.people) if number in shown), None)
+
+    def distance_m(self, shown: Collection[int]) -> float | None:
+        """From which some of the people are seen all the time."""
+        return distance_m([one for number, one in enumerate(self.places) if number in shown])
 
 
 def answer(
@@ -72,12 +81,27 @@ def answer(
     files = named_after(folder, upload.stem)
     by_name = {path.name.removeprefix(f"{upload.stem}-"): path for path in files}
     people = [by_name[person["files"]["glb"]] for person in told["people"] if "glb" in person["files"]]
+    places = [
+        _places(by_name[person["files"]["npz"]]) for person in told["people"] if "npz" in person["files"]
+    ]
     words = _words(told)
     if whole.length is not None and film.length is not None and whole.length > film.length:
         words += f" Of longer films this page takes the first {limits.seconds:g} seconds, and so it was here."
     return FilmAnswer(
-        by_name.get(results.OVERLAY_FILM), tuple(people), by_name.get(results.EVERYBODY), tuple(files), words
+        by_name.get(results.OVERLAY_FILM),
+        tuple(people),
+        by_name.get(results.EVERYBODY),
+        tuple(files),
+        words,
+        places,
     )
+
+
+def _places(path: Path) -> np.ndarray:
+    """(F, J, 3) somebody's joints in the world."""
+    with np.load(path) as arrays:
+        placed = arrays["joints3d_m"] + arrays["translation_m"][:, None]
+        return placed @ arrays["world_rotation"].T + arrays["world_shift"]
 
 
 def smoothing(reconstructor: Reconstructor) -> Smooth:

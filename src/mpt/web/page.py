@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import gradio
 
 HOUR_S = 3600  # after it, gradio deletes its copies of uploads
-CAMERA = (90, 80, None)  # from ahead, a little above, as far away as shows everybody
+AHEAD_DEG = (90, 80)  # from ahead, a little above
 HEIGHT_PX = 420
 TOLD_S = 0.25  # between two words on how far a film is
 WORK = "work"  # what is done for one visitor at a time
@@ -110,12 +110,12 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
 
     def look(found: PhotoAnswer | None, shown: list[int], joints: bool, beside: bool, how_sure: bool):
         if found is None:
-            return None, None, gr.update(visible=how_sure)
+            return None, gr.update(), gr.update(visible=how_sure)
         if not found.overlay.exists():
             raise gr.Error(GONE, print_exception=False)
         return (
             str(found.drawn(shown, joints=joints, beside=beside)),
-            _path(found.body(shown, how_sure=how_sure)),
+            gr.update(value=_path(found.body(shown, how_sure=how_sure)), **_seen_whole(found, shown)),
             gr.update(visible=how_sure),
         )
 
@@ -157,9 +157,13 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
             files = gr.Files(label="download", interactive=False, elem_id="files-photo")
     told = [overlay, body, files, words, found, shown, joints, beside, how_sure, legend]
     work = {"concurrency_limit": 1, "concurrency_id": WORK, "preprocess": False}
-    start.click(show, [photo, *lens], told, api_name="reconstruct", **work)
+    asked = start.click(show, [photo, *lens], told, api_name="reconstruct", **work)
     taken = made_up.select(take, None, photo, api_visibility="private")
-    taken.success(show, [photo, *lens], told, api_visibility="private", **work)
+    examined = taken.success(show, [photo, *lens], told, api_visibility="private", **work)
+    for answered in (asked, examined):
+        answered.success(
+            _step_back(gr), [found, shown], body, api_visibility="private", show_progress="hidden"
+        )
     for switch in (shown, joints, beside, how_sure):
         switch.input(
             look, [found, shown, joints, beside, how_sure], [overlay, body, legend], api_visibility="private"
@@ -178,10 +182,12 @@ def _film_tab(gr: Any, desk: Desk) -> None:
         )  # fmt: skip
 
     def look(found: FilmAnswer | None, shown: list[int]):
-        path = None if found is None else found.body(shown)
+        if found is None:
+            return gr.update()
+        path = found.body(shown)
         if path is not None and not path.exists():
             raise gr.Error(GONE, print_exception=False)
-        return _path(path)
+        return gr.update(value=_path(path), **_seen_whole(found, shown))
 
     found = gr.State(None)
     with gr.Row():
@@ -198,10 +204,11 @@ def _film_tab(gr: Any, desk: Desk) -> None:
             shown = gr.CheckboxGroup(label="people", visible=False, elem_id="shown-film")
             body = _body(gr, "body-film")
             files = gr.Files(label="download", interactive=False, elem_id="files-film")
-    start.click(
+    answered = start.click(
         show, [film, *lens], [overlay, body, files, words, found, shown], api_name="film",
         concurrency_limit=1, concurrency_id=WORK, preprocess=False, show_progress_on=[words, overlay],
     )  # fmt: skip
+    answered.success(_step_back(gr), [found, shown], body, api_visibility="private", show_progress="hidden")
     shown.input(look, [found, shown], body, api_visibility="private")
 
 
@@ -252,7 +259,22 @@ def _chooser(gr: Any, one: str, count: int) -> Any:
 
 
 def _body(gr: Any, name: str) -> Any:
-    return gr.Model3D(label="body", height=HEIGHT_PX, interactive=False, camera_position=CAMERA, elem_id=name)
+    return gr.Model3D(
+        label="body", height=HEIGHT_PX, interactive=False, camera_position=(*AHEAD_DEG, None), elem_id=name
+    )
+
+
+def _step_back(gr: Any) -> Callable[..., Any]:
+    """What moves the camera to where everybody is seen. The body itself is not given again, so that programs
+    that ask the page get it as a file.
+    """
+    return lambda found, shown: gr.update(**_seen_whole(found, shown))
+
+
+def _seen_whole(found: PhotoAnswer | FilmAnswer | None, shown: list[int]) -> dict[str, Any]:
+    """The camera's position."""
+    distance = None if found is None else found.distance_m(shown)
+    return {} if distance is None else {"camera_position": (*AHEAD_DEG, distance)}
 
 
 def _about(one: str, limits: Limits, *, films: bool) -> str:

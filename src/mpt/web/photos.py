@@ -12,6 +12,8 @@ from mpt.export import ADVICE, write_picture
 from mpt.images import read_picture
 from mpt.reconstruct import Reconstruction, Reconstructor
 from mpt.rigs.gltf import Painted, painted
+from mpt.saving import standing_mesh
+from mpt.web.framing import distance_m
 from mpt.web.uploads import USUAL, Limits, Upload, check_photo, named_after, some_of
 from mpt.writing import write_whole
 
@@ -29,6 +31,7 @@ class PhotoAnswer:
         how_sure: the same, coloured by how sure the model is; None where it does not say.
         files: all that can be downloaded.
         words: a sentence or two.
+        standing: (V, 3) of each person, in the world of the GLB files.
     """
 
     image: np.ndarray = field(repr=False)
@@ -38,6 +41,7 @@ class PhotoAnswer:
     how_sure: Path | None
     files: tuple[Path, ...]
     words: str
+    standing: list[np.ndarray] = field(repr=False)
 
     def drawn(self, shown: Collection[int], *, joints: bool = False, beside: bool = True) -> Path:
         """The overlay of some of the people, as a picture; ``joints`` and ``beside`` as ``results.draw`` has
@@ -58,6 +62,10 @@ class PhotoAnswer:
         """A GLB of some of the people."""
         whole = self.how_sure if how_sure and self.how_sure else self.together
         return None if whole is None else some_of(whole, shown, len(self.people))
+
+    def distance_m(self, shown: Collection[int]) -> float | None:
+        """From which some of the people are all seen."""
+        return distance_m([one for number, one in enumerate(self.standing) if number in shown])
 
 
 def answer(
@@ -96,8 +104,10 @@ def answer(
     by_name = {path.name.removeprefix(f"{upload.stem}-"): path for path in files}
     together = by_name.get(results.EVERYBODY, by_name.get("person0.glb"))
     words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
+    world = results.world_of_people(people) if people else None
+    standing = [world(standing_mesh(person)) for person in people] if world else []
     return PhotoAnswer(
-        image, people, by_name["overlay.png"], together, by_name.get(HOW_SURE), tuple(files), words
+        image, people, by_name["overlay.png"], together, by_name.get(HOW_SURE), tuple(files), words, standing
     )
 
 
