@@ -5,7 +5,7 @@ python benchmarks/make_films.py --mocap FOLDER --out tuning --cast tune
 
 FOLDER holds sets of motion capture (cmu, cmu2, o3de_mm, reactidle, snu_tiling), of which the films show the
 subjects that `mpt prepare mocap` kept for validation. Feet that are down are held still on the floor
-(``mpt.bodies.planting``). One film takes a minute of one core.
+(``planting.py``). One film takes a minute of one core.
 
 Beside NAME.mp4 (H.264) lies NAME.npz. P people, F frames, J joints, B bones; the world is y up, the floor 0:
 
@@ -29,13 +29,13 @@ import numpy as np
 import roma
 import torch
 import tyro
+from planting import planted
 from rich.progress import track
 
 import mpt.mocap
 from mpt import bodies
 from mpt.bodies import Body
 from mpt.bodies.motion import BodyMotion
-from mpt.bodies.planting import planted
 from mpt.errors import InputError
 from mpt.mocap import Motion
 from mpt.mocap.straighten import LimbLengths, straighten

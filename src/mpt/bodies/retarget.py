@@ -315,15 +315,14 @@ def _length(vector: np.ndarray) -> float:
 
 
 def swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(3, 3) smallest rotation that turns one direction into another; none where one has no length."""
-    if min(_length(start), _length(end)) < SHORTEST_M:
-        return np.eye(3)
-    a, b = start / _length(start), end / _length(end)
+    """(..., 3, 3) smallest rotations that turn directions (..., 3) into others; none of one without length."""
+    lengths = [np.linalg.norm(way, axis=-1, keepdims=True) for way in (start, end)]
+    a, b = (way / length.clip(SHORTEST_M) for way, length in zip((start, end), lengths))
     axis = np.cross(a, b)
-    sine = np.linalg.norm(axis)
-    if sine < 1e-12:
-        return np.eye(3)
-    return _rotation(axis / sine * np.arctan2(sine, a @ b))
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, (a * b).sum(-1, keepdims=True))
+    turns = (np.minimum(*lengths) >= SHORTEST_M) & (sine >= 1e-12)
+    return _rotation(np.where(turns, axis / sine.clip(1e-12) * angle, 0.0))
 
 
 def _rotation(rotvec: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 from mpt.bodies.body import Body
 from mpt.bodies.motion import BodyMotion
+from mpt.bodies.retarget import swing
 
 SIDES = ("left", "right")
 POINTS = ("heel", "big_toe")  # of each side, in the order of mpt.datasets.clips.CONTACTS
@@ -192,8 +193,8 @@ def _reach(
     cosine = ((upper**2 + far**2 - lower**2) / (2 * upper * far)).clip(-1, 1)
     new_knee = hip + upper[:, None] * (cosine[:, None] * ahead + np.sqrt(1 - cosine**2)[:, None] * bent)
     new_ankle = hip + far[:, None] * ahead
-    thigh = _swings(knee - hip, new_knee - hip) @ turns[0]
-    shin = _swings(ankle - knee, new_ankle - new_knee) @ turns[1]
+    thigh = swing(knee - hip, new_knee - hip) @ turns[0]
+    shin = swing(ankle - knee, new_ankle - new_knee) @ turns[1]
     above = bones[rows, body.parents[at[0]], :3, :3]
     between = [
         bones[rows, body.parents[bone], :3, :3] for bone in at[1:]
@@ -203,13 +204,3 @@ def _reach(
     for bone, parent, turn in zip(at, (above, knee_above, ankle_above), (thigh, shin, turns[2])):
         local = torch.from_numpy(parent.swapaxes(1, 2) @ turn)
         rotvec[rows, bone] = roma.rotmat_to_rotvec(local).float().numpy()
-
-
-def _swings(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) smallest rotations that turn directions (N, 3) into others."""
-    a = start / np.linalg.norm(start, axis=1, keepdims=True).clip(1e-9)
-    b = end / np.linalg.norm(end, axis=1, keepdims=True).clip(1e-9)
-    axis = np.cross(a, b)
-    sine, cosine = np.linalg.norm(axis, axis=1, keepdims=True), (a * b).sum(1, keepdims=True)
-    angle = np.arctan2(sine, cosine)
-    return roma.rotvec_to_rotmat(torch.from_numpy(axis / sine.clip(1e-12) * angle)).numpy()

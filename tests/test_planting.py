@@ -1,5 +1,8 @@
 """Captured motion on a body of other proportions: feet that are down rest on the floor."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import roma
@@ -9,8 +12,10 @@ from rigs import role_index, t_posed
 import mpt.bodies
 import mpt.mocap
 from mpt.bodies.motion import BodyMotion
-from mpt.bodies.planting import SOLE_M, planted
 from mpt.bodies.retarget import retarget
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from planting import SOLE_M, planted
 
 FRAMES = 60
 ROLE = role_index()

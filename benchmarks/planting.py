@@ -16,7 +16,7 @@ import torch
 
 from mpt.bodies.body import Body
 from mpt.bodies.motion import BodyMotion
-from mpt.bodies.retarget import retarget
+from mpt.bodies.retarget import retarget, swing
 from mpt.mocap.limbs import SIDES, find_limbs
 from mpt.mocap.motion import Motion
 
@@ -254,8 +254,8 @@ def _bend(foot: _Foot, target: np.ndarray, heads: np.ndarray, world: np.ndarray)
     thigh = upper / a[:, None]
     forward = _knee_axis(thigh, lower / b[:, None], world[:, foot.thigh[0], :, 0])
     bent = np.cos(flexion)[:, None] * thigh + np.sin(flexion)[:, None] * np.cross(forward, thigh)
-    knee_turn = _shortest(lower, bent)
-    leg_turn = _shortest(upper + b[:, None] * bent, way)
+    knee_turn = swing(lower, bent)
+    leg_turn = swing(upper + b[:, None] * bent, way)
     world[:, foot.thigh] = leg_turn[:, None] @ world[:, foot.thigh]
     world[:, foot.shin] = (leg_turn @ knee_turn)[:, None] @ world[:, foot.shin]
 
@@ -271,17 +271,6 @@ def _knee_axis(thigh: np.ndarray, shin: np.ndarray, sideways: np.ndarray) -> np.
 def _lengths(foot: _Foot, heads: np.ndarray) -> np.ndarray:
     """(T, 2) of thigh and shin."""
     return np.linalg.norm(np.diff(heads[:, [foot.thigh[0], foot.shin[0], foot.ankle]], axis=1), axis=-1)
-
-
-def _about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    return roma.rotvec_to_rotmat(torch.from_numpy(axis * angle[:, None])).numpy()
-
-
-def _shortest(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(T, 3, 3) the smallest rotations that turn directions (T, 3) into others."""
-    axis = np.cross(start, end)
-    size = np.linalg.norm(axis, axis=1)
-    return _about(axis / size.clip(1e-12)[:, None], np.arctan2(size, (start * end).sum(1)))
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
