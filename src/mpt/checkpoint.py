@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
@@ -26,6 +26,7 @@ from mpt.writing import write_whole
 
 FORMAT = "mpt-model-1"
 TEMPORAL_FORMAT = "mpt-temporal-1"
+TEMPORAL = ("mpt-video",)  # of the names that come with mpt
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,8 @@ def save(
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write a model file whole or not at all."""
-    exact = dict(transformer.named_buffers())
-    tensors = {
-        name: (tensor if name in exact else tensor.to(dtype)).cpu().contiguous()
-        for name, tensor in transformer.state_dict().items()
-    }
-    tensors["faces"] = faces.int().cpu().contiguous()
-    header = {
-        "format": FORMAT,
-        "config": asdict(transformer.config),
-        "skeleton": skeleton.name,
-        "body": body,
-        "body_hash": body_hash,
-        "info": info or {},
-    }
-    write_whole(path, save_tensors(tensors, metadata={"mpt": json.dumps(header)}))
+    tensors = _stored(transformer, dtype) | {"faces": faces.int().cpu().contiguous()}
+    _write(path, FORMAT, tensors, transformer.config, skeleton, body, body_hash, info)
 
 
 def load(model: str | os.PathLike = "mpt-small", device: torch.device | str = "cpu") -> Model:
@@ -121,14 +109,32 @@ def save_temporal(
     info: dict | None = None,
 ) -> None:
     """Write a temporal model file whole or not at all."""
+    tensors = _stored(transformer, torch.float16)
+    _write(path, TEMPORAL_FORMAT, tensors, transformer.config, skeleton, body, body_hash, info)
+
+
+def _stored(transformer: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Its tensors for a file: weights in ``dtype``, what they are applied to exactly."""
     exact = dict(transformer.named_buffers())
-    tensors = {
-        name: (tensor if name in exact else tensor.half()).cpu().contiguous()
+    return {
+        name: (tensor if name in exact else tensor.to(dtype)).cpu().contiguous()
         for name, tensor in transformer.state_dict().items()
     }
+
+
+def _write(
+    path: str | os.PathLike,
+    form: str,
+    tensors: dict[str, Tensor],
+    config: MeshTransformerConfig | TemporalConfig,
+    skeleton: Skeleton,
+    body: str,
+    body_hash: str,
+    info: dict | None,
+) -> None:
     header = {
-        "format": TEMPORAL_FORMAT,
-        "config": asdict(transformer.config),
+        "format": form,
+        "config": asdict(config),
         "skeleton": skeleton.name,
         "body": body,
         "body_hash": body_hash,
@@ -141,7 +147,7 @@ def load_temporal(
     model: str | os.PathLike = "mpt-video", device: torch.device | str = "cpu"
 ) -> TemporalModel:
     """The temporal model of that name in the package, or of that file (or run folder). Raises as ``load``."""
-    path = find(model)
+    path = find(model, temporal=True)
     tensors, header = read_whole(path, TEMPORAL_FORMAT)
     try:
         skeleton = SKELETONS[header["skeleton"]]
@@ -259,8 +265,8 @@ def _check_indices(name: str, indices: Tensor, count: int) -> None:
         raise ValueError(f"{name} are from {indices.min()} to {indices.max()} of {count}")
 
 
-def find(model: str | os.PathLike) -> Path:
-    """The file behind a model's name, a model file, or a run folder."""
+def find(model: str | os.PathLike, *, temporal: bool = False) -> Path:
+    """The file behind a model's name, a model file, or a run folder; ``temporal``: one that refines films."""
     data = Path(str(resources.files("mpt") / "data"))
     packaged = data / f"{model}.safetensors"
     if packaged.is_file() and str(model).startswith("mpt-"):
@@ -269,7 +275,8 @@ def find(model: str | os.PathLike) -> Path:
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in data.glob("mpt-*.safetensors"))) or "none"
+        known = sorted(p.stem for p in data.glob("mpt-*.safetensors"))
+        names = ", ".join(name for name in known if (name in TEMPORAL) == temporal) or "none"
         raise InputError(
             f"{model}: no such model; give a model file, a run folder, or a name that comes with mpt "
             f"({names})"

@@ -25,6 +25,7 @@ from mpt.errors import InputError
 from mpt.floor import UNSURE_DEG, world_of
 from mpt.focal_lengths import FocalFrom, focal_in_px, principal_in_px
 from mpt.images import read_picture
+from mpt.modeling.lifted import FACTOR, MIN_DEPTH_M, MIN_JOINTS, MIN_SCORE
 from mpt.modeling.mesh_transformer import MeshPrediction
 from mpt.modeling.upright import look_upright
 from mpt.pose2d.base import Person2D, Pose2D
@@ -40,11 +41,7 @@ from mpt.views import Pinhole, camera_from_network, level
 if TYPE_CHECKING:
     from mpt.images import Photo
 
-MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
-MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
-MIN_DEPTH_M = 0.15  # nobody's root is nearer to the lens
-NEAR_M = 0.1  # ... nor any of their skin
-FACTOR = 2.5  # the two ways of placing somebody may differ in depth by no more, or the 2D joints are wrong
+NEAR_M = 0.1  # nobody's skin is nearer to the lens
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def test_tracks_keep_their_frames_and_lose_their_trembling(temporal):
 
 def test_long_tracks_are_what_their_windows_say(temporal, monkeypatch):
     known = track(130)
-    short, whole = refined(known, CAMERA, temporal), None
+    short = refined(known, CAMERA, temporal)
     monkeypatch.setattr(refining, "WINDOW", 200)
     whole = refined(known, CAMERA, temporal)
     assert np.abs(short.coarse - whole.coarse).max() < 0.01

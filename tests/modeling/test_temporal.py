@@ -11,7 +11,7 @@ from mpt.skeletons import SKELETONS
 
 JOINTS, COARSE, FRAMES = 17, 40, 12
 SKELETON = SKELETONS["coco17"]
-CONFIG = TemporalConfig(width=32, layers=2, heads=2, coarse_vertices=COARSE)
+CONFIG = TemporalConfig(width=32, layers=2, heads=2)
 
 
 def transformer(learned: bool = True) -> TemporalTransformer:
@@ -69,6 +69,31 @@ def test_a_causal_frame_sees_nothing_after_it():
         assert (a[:, 7:] - b[:, 7:]).abs().max() > 1e-3
         a, b = (getattr(model(x), name) for x in (clips, mixed))
         assert (a[:, :7] - b[:, :7]).abs().max() > 1e-3
+
+
+def test_a_causal_frame_in_which_nobody_is_found_does_not_know_who_comes_back():
+    model, clips, other = transformer(), lifted(seed=0), lifted(seed=1)
+    present = torch.ones(2, FRAMES, dtype=torch.bool)
+    present[:, 5:8] = False
+    mixed = Lifted._make(torch.cat([a[:, :8], b[:, 8:]], 1) for a, b in zip(clips, other))
+    a, b = (model(x._replace(present=present), causal=True).translation for x in (clips, mixed))
+    torch.testing.assert_close(a[:, :8], b[:, :8], atol=1e-5, rtol=1e-4)
+    a, b = (model(x._replace(present=present)).translation for x in (clips, mixed))
+    assert (a[:, 5:8] - b[:, 5:8]).abs().max() > 1e-3
+
+
+def test_what_frames_hold_in_which_nobody_is_found_does_not_matter():
+    model, clips = transformer(), lifted(seed=0)
+    present = torch.ones(2, FRAMES, dtype=torch.bool)
+    present[:, [0, 5, 6]] = False
+    wild = Lifted._make(part + 9 if part.ndim > 2 else part for part in clips)
+    hole = Lifted._make(
+        torch.where(present.view(2, FRAMES, *[1] * (a.ndim - 2)), a, b) for a, b in zip(clips, wild)
+    )
+    for causal in (False, True):
+        a, b = (model(x._replace(present=present), causal=causal) for x in (clips, hole))
+        for one, same in zip(a, b):
+            torch.testing.assert_close(one, same)
 
 
 def test_who_does_not_move_is_left_alone_before_anything_is_learned():

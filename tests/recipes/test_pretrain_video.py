@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mpt import bodies, checkpoint
 from mpt.cli import main
@@ -119,6 +118,17 @@ def test_the_command_line_trains_resumes_and_refuses(store, tmp_path, capsys):
             "--frames is 1: give 3 to 1000",
         ),
         (["prepare", "sightings", str(store), "--out", run, "--experiment", "mpt-video"], "trains on clips"),
+        (
+            ["prepare", "sightings", str(store), "--out", run, "--frames", "9", "--experiment", "tiny"],
+            "--experiment tiny trains on single poses, not on clips of --frames",
+        ),
+        ([*start, "--lift", "mpt-hand"], "films are refined above a model that reads one token"),
+        (
+            ["pretrain", "tiny", "--store", str(store), "--lift", "mpt-small"],
+            "--lift: tiny has no such setting",
+        ),
+        ([*start, "--start-from", "mpt-small"], "expected 'mpt-temporal-1'"),
+        ([*start, "--start-from", "none"], "a name that comes with mpt (mpt-video)"),
     )
     for command, sentence in refusals:
         assert main(command) == 2
@@ -140,4 +150,3 @@ def test_stores_without_ways_and_models_that_say_too_little_are_refused(body, st
     with pytest.raises(InputError, match="films are refined above a model that reads one token"):
         check_can_lift(checkpoint.load("mpt-hand"))
     assert not (tmp_path / "run").exists()
-    assert torch.get_num_threads() >= 1

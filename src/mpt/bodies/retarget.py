@@ -315,7 +315,7 @@ def _length(vector: np.ndarray) -> float:
 
 
 def swing(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) smallest rotations that turn directions (..., 3) into others; none of one without length."""
+    """(..., 3, 3) smallest rotations that turn directions (..., 3) into others; none of no length."""
     lengths = [np.linalg.norm(way, axis=-1, keepdims=True) for way in (start, end)]
     a, b = (way / length.clip(SHORTEST_M) for way, length in zip((start, end), lengths))
     axis = np.cross(a, b)

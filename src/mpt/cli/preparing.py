@@ -1,6 +1,7 @@
 """``mpt prepare``: what training reads."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -294,10 +295,10 @@ class PrepareSightings:
     """The poses: a store that `mpt prepare mocap` wrote."""
     out: OutFile
     """The file to write; 15 KB for each."""
-    count: Annotated[int, arg(metavar="N")] = 20_000
-    """People who are found; few are not."""
-    experiment: str = "mpt-small"
-    """Whose poses, cameras, joints and maps."""
+    count: Annotated[int | None, arg(metavar="N")] = None
+    """People who are found; few are not. Default: 20,000, or 500 who are followed over --frames."""
+    experiment: str | None = None
+    """Whose poses, cameras, joints and maps. Default: mpt-small's; with --frames mpt-video's."""
     pose2d: Annotated[tuple[Literal["blazepose", "blazepose-heavy"], ...], arg(metavar="NAME...")] = (
         "blazepose",
     )
@@ -313,40 +314,38 @@ class PrepareSightings:
         from rich.console import Console
         from rich.progress import Progress
 
+        count = self.count or (20_000 if self.frames is None else 500)
+        if self.count is not None and self.count < 1:
+            raise InputError(f"--count is {self.count}: give a number above 0")
+        made = self._people(count) if self.frames is None else self._clips(count, self.frames)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("sightings", total=count)
+            for done in made:
+                bar.update(task, completed=done)
+        of = "" if self.frames is None else f" of people over {self.frames} frames"
+        print(f"{self.out}: {count:,} sightings{of}")
+        return OK
+
+    def _people(self, count: int) -> Iterator[int]:
         from mpt.cli.training import pretraining
         from mpt.recipes.sightings import prepare_sightings
 
-        if self.count < 1:
-            raise InputError(f"--count is {self.count}: give a number above 0")
-        if self.frames is not None:
-            return self._clips(self.frames)
-        made = prepare_sightings(
-            pretraining(self.experiment), self.store, self.out, self.count,
-            networks=self.pose2d, seed=self.seed, device=self.device,
-        )  # fmt: skip
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("sightings", total=self.count)
-            for done in made:
-                bar.update(task, completed=done)
-        print(f"{self.out}: {self.count:,} sightings")
-        return OK
+        config = pretraining(self.experiment or "mpt-small")
+        how = {"networks": self.pose2d, "seed": self.seed, "device": self.device}
+        return prepare_sightings(config, self.store, self.out, count, **how)
 
-    def _clips(self, frames: int) -> int:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        from mpt.experiments.pretraining import mpt_video
+    def _clips(self, count: int, frames: int) -> Iterator[int]:
+        from mpt import experiments
         from mpt.recipes.clip_sightings import prepare_clips
+        from mpt.recipes.pretrain_video import VideoConfig
 
+        config = experiments.get(self.experiment or "mpt-video")
+        if not isinstance(config, VideoConfig):
+            raise InputError(
+                f"--experiment {self.experiment} trains on single poses, not on clips of --frames: leave one "
+                "out"
+            )
         if not 3 <= frames <= 1000:
             raise InputError(f"--frames is {frames}: give 3 to 1000")
-        made = prepare_clips(
-            mpt_video(), self.store, self.out, self.count, frames,
-            networks=self.pose2d, seed=self.seed, device=self.device,
-        )  # fmt: skip
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("clips", total=self.count)
-            for done in made:
-                bar.update(task, completed=done)
-        print(f"{self.out}: {self.count:,} clips of {frames} frames")
-        return OK
+        how = {"networks": self.pose2d, "seed": self.seed, "device": self.device}
+        return prepare_clips(config, self.store, self.out, count, frames, **how)

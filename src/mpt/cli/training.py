@@ -21,7 +21,7 @@ DEFAULT_EXPERIMENT = "mpt-small"
 DEFAULT_FINETUNING = "rendered-pretrained"
 NUMBERS = ("samples", "batch_size", "accumulate", "learning_rate", "validation_samples", "validate_every")
 CHANGEABLE = ("body", *NUMBERS, "seed", "precision")
-OF_PRETRAINING = (*CHANGEABLE, "skeleton", "ahead", "skip_below")
+OF_PRETRAINING = (*CHANGEABLE, "skeleton", "lift", "ahead", "skip_below")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Pretrain:
     skeleton: Annotated[str | None, arg(metavar="NAME")] = None
     """The joints that are read and predicted: coco17, or coco29 with feet and hands. Default: the
     experiment's, which is all that the body has, or those of --start-from, where it says nothing."""
+    lift: Annotated[str | None, arg(metavar="NAME|FILE|RUN")] = None
+    """Of mpt-video: the mesh transformer whose answers it refines. Default: mpt-small."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="RUN")] = None
     """The run folder. Default: runs/EXPERIMENT-TIME."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None

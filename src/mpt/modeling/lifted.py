@@ -15,7 +15,10 @@ from torch import Tensor
 from mpt.cameras import aim, fit_translation, weak_perspective
 from mpt.modeling.mesh_transformer import MeshTransformer
 
-MIN_SCORE, MIN_JOINTS, MIN_DEPTH_M, FACTOR = 0.15, 4, 0.15, 2.5  # as in mpt.reconstruct
+MIN_SCORE = 0.15  # below it a 2D joint does not help to place the body
+MIN_JOINTS = 4  # with fewer of them the network's own weak-perspective camera places it
+MIN_DEPTH_M = 0.15  # nobody's root is nearer to the lens
+FACTOR = 2.5  # the two ways of placing somebody may differ in depth by no more, or the 2D joints are wrong
 
 
 class Lifted(NamedTuple):
@@ -28,14 +31,7 @@ class Lifted(NamedTuple):
     up_std: Tensor  # (N, F) radians
     points: Tensor  # (N, F, K, 3) found 2D joints on the plane, and their scores
     times_s: Tensor  # (N, F)
-    present: Tensor  # (N, F) bool; where nobody was found the rest is no more than a guess between
-
-    @staticmethod
-    def of(single: "Single", points: Tensor, times_s: Tensor, present: Tensor) -> "Lifted":
-        """N * F single frames, one clip after another, with points (N, F, K, 3), times and present (N, F)."""
-        n, frames = times_s.shape
-        fold = [part.unflatten(0, (n, frames)) for part in single]
-        return bridged(Lifted._make([*fold, points, times_s, present]))
+    present: Tensor  # (N, F) bool; where nobody was found the rest means nothing
 
 
 class Single(NamedTuple):
@@ -67,7 +63,7 @@ def lift(
 def _lift(
     transformer: MeshTransformer, seen: Tensor, points: Tensor, crop: Tensor, root: list[int]
 ) -> Single:
-    said = transformer.coarsely(seen.float())
+    said = transformer(seen.float(), rows=torch.empty(0, dtype=torch.long, device=seen.device))
     if said.joints_std is None or said.up is None or said.up_std is None:
         raise ValueError("the transformer says neither how sure it is nor where up is")
     joints = said.regressed
@@ -108,8 +104,10 @@ def _fit(joints: Tensor, seen: Tensor, weights: Tensor, identity: Tensor, where:
     return fit_translation(joints, seen, weights, identity.expand(len(joints), 3, 3))
 
 
-def bridged(lifted: Lifted) -> Lifted:
-    """Where nobody was found: on the straight way from the last frame before to the next one after."""
+def bridged(lifted: Lifted, *, causal: bool = False) -> Lifted:
+    """Where nobody was found: on the straight way from the last frame before to the next one after;
+    ``causal``: as in the last frame before. Before the first and after the last it is as they are.
+    """
     times, present = lifted.times_s, lifted.present
     if present.all():
         return lifted
@@ -118,7 +116,8 @@ def bridged(lifted: Lifted) -> Lifted:
     before = torch.where(present, order, -1).cummax(1).values
     after = torch.where(present, order, frames).flip(1).cummin(1).values.flip(1)
     alone = torch.where(before < 0, after, before)
-    after = torch.where(after >= frames, alone, after).clamp_max(frames - 1)
+    after = alone if causal else torch.where(after >= frames, alone, after)
+    after = after.clamp_max(frames - 1)
     before = alone.clamp(0, frames - 1)
     span = times.gather(1, after) - times.gather(1, before)
     part = torch.where(span > 0, (times - times.gather(1, before)) / span.clamp_min(1e-9), 0.0)

@@ -264,12 +264,6 @@ class MeshTransformer(nn.Module):
         heads = self._heads(self._encode(seen, mask_queries, generator))
         return self._mesh(heads, rows, further)
 
-    def coarsely(self, seen: Tensor) -> MeshPrediction:
-        """As ``forward``, without the full mesh: ``vertices`` are none."""
-        return self._mesh(
-            self._heads(self._encode(seen)), torch.empty(0, dtype=torch.long, device=seen.device)
-        )
-
     def joints_of_coarse(self) -> Tensor:
         """(K, C): the joints of the full mesh that a coarse one becomes."""
         assert isinstance(self.upsample, SparseUpsampler)

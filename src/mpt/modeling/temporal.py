@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpt.cameras import aim
-from mpt.modeling.lifted import Lifted
+from mpt.modeling.lifted import Lifted, bridged
 
 CONTACTS = 4
 SLOWEST_S, QUICKEST_S = 20.0, 0.1
@@ -32,7 +32,6 @@ class TemporalConfig:
     layers: int = 6
     heads: int = 6
     ffn_ratio: float = 3.0
-    coarse_vertices: int = 431
 
 
 class Refined(NamedTuple):
@@ -76,7 +75,12 @@ class TemporalTransformer(nn.Module):
             nn.init.zeros_(head.bias)
 
     def forward(self, lifted: Lifted, *, causal: bool = False) -> Refined:
-        """``causal``: a frame sees nothing after it, as where frames come from a camera."""
+        """Frames in which nobody was found are bridged.
+
+        ``causal``: a frame sees nothing after it, as where frames come from a camera; before somebody was
+        first found they are taken to be as they then are.
+        """
+        lifted = bridged(lifted, causal=causal)
         present = lifted.present
         weight = present.float()[..., None]
         first = lifted.translation[:, :1]

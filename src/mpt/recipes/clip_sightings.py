@@ -98,9 +98,8 @@ def prepare_clips(
     check_output(out, "clips", clip_files.is_ours, inputs=[store_path])
     check_place(out, clip_files.ADVICE)
     store, at = PoseStore(store_path, body=body), device_for(device)
-    filming = filming_for(
-        body, store, replace(config, clips=replace(config.clips, frames=(frames, frames))), at
-    )
+    of_length = replace(config, clips=replace(config.clips, frames=(frames, frames)))
+    filming = filming_for(of_length, model, body, store, at)
     paths = PathDraw(store, store.train, at)
     book = Sketchbook.of(
         body, outfits=min(192, 8 + count), places=min(96, 4 + count // 2), seed=seed, device=at

@@ -123,6 +123,11 @@ def pretrain_video(
     if not resume:
         check_new(out, config)
     accelerator = start(config.precision, device)
+    if accelerator.num_processes > 1:
+        raise InputError(
+            f"{config.name} is trained by one process, and {accelerator.num_processes} were started: leave "
+            "torchrun out"
+        )
     model_below = checkpoint.load(config.lift, accelerator.device)
     check_can_lift(model_below)
     body = body_for(model_below.body, model_below.skeleton.name)
@@ -138,7 +143,7 @@ def pretrain_video(
         model = checkpoint.load_temporal(start_from).transformer.requires_grad_(True)
         if model.config != config.model:
             raise InputError(f"{start_from}: is built otherwise than {config.name}; start from one alike")
-    filming = filming_for(body, store, config, accelerator.device)
+    filming = filming_for(config, model_below, body, store, accelerator.device)
     train_paths = PathDraw(store, store.train, accelerator.device)
     held_out = PathDraw(store, store.validation if len(store.validation) else store.train, accelerator.device)
     seen = None if sightings_path is None else clip_files.read(sightings_path, body, filming.synthesize.size)
@@ -165,7 +170,7 @@ def pretrain_video(
             sample = pool(generator, step)
         lifted = sample.lifted
         return sample._replace(
-            lifted=bridged(lifted._replace(present=absences(config.clips, lifted.present, generator)))
+            lifted=lifted._replace(present=absences(config.clips, lifted.present, generator))
         )
 
     def losses_of(model: torch.nn.Module, sample: Sample, generator: torch.Generator) -> dict[str, Tensor]:
@@ -175,8 +180,8 @@ def pretrain_video(
     def validate(model: torch.nn.Module) -> dict[str, float]:
         with torch.no_grad():
             model.eval()
-            errors = measured(model(bridged(checked.lifted)), checked, regressor, feet)
-            causal = measured(model(bridged(checked.lifted), causal=True), checked, regressor, feet)
+            errors = measured(model(checked.lifted), checked, regressor, feet)
+            causal = measured(model(checked.lifted, causal=True), checked, regressor, feet)
         return errors | {f"causal_{name}": causal[name] for name in ("mpjpe", "acceleration")}
 
     def save_model(model: torch.nn.Module) -> None:
@@ -187,9 +192,7 @@ def pretrain_video(
         )  # fmt: skip
 
     parameters = sum(p.numel() for p in model.parameters())
-    before = measured(
-        as_lifted(bridged(checked.lifted), regressor, tuple(body.skeleton.root)), checked, regressor, feet
-    )
+    before = measured(as_lifted(checked.lifted, regressor, body.skeleton.root), checked, regressor, feet)
     console.print(
         f"[bold]{config.name}[/bold]: {parameters / 1e6:.1f} M parameters above {model_below.name}, "
         f"{float(train_paths.seconds.sum()) / 60:.0f} minutes of motion, {steps:,} steps of "
@@ -220,15 +223,22 @@ def check_can_lift(model: checkpoint.Model) -> None:
         )
 
 
-def filming_for(body: Body, store: PoseStore, config: VideoConfig, device: torch.device) -> Filming:
+def filming_for(
+    config: VideoConfig, model: checkpoint.Model, body: Body, store: PoseStore, device: torch.device
+) -> Filming:
+    """What films people of a store's motion as a configuration says, for a model to lift."""
     data = SyntheticConfig(noise=config.noise, crop_factor=(1.2, 1.3), crop_shift=0.02)
-    how = {"inputs": "joints", "coarse_vertices": config.model.coarse_vertices, "device": device}
-    size = checkpoint.load(config.lift).transformer.config.heatmap_size
-    return Filming(Synthesizer(body, store.bones, data, heatmap_size=size, **how), config.clips)
+    sizes = model.transformer.config
+    synthesize = Synthesizer(
+        body, store.bones, data, inputs=sizes.inputs, coarse_vertices=sizes.coarse_vertices,
+        heatmap_size=sizes.heatmap_size, device=device,
+    )  # fmt: skip
+    return Filming(synthesize, config.clips)
 
 
-def as_lifted(lifted: Lifted, regressor: Tensor, root: tuple[int, ...]) -> Refined:
+def as_lifted(lifted: Lifted, regressor: Tensor, root: Sequence[int]) -> Refined:
     """What the mesh transformer says frame by frame, as if it had been refined."""
+    lifted = bridged(lifted)
     joints = regressor @ lifted.coarse
     middle = joints[:, :, list(root)].mean(2, keepdim=True)
     nothing = lifted.std.new_zeros(*lifted.times_s.shape, len(CONTACTS))
