@@ -146,7 +146,7 @@ def test_the_legend_s_ends_are_the_scale_s():
 def test_a_film_is_answered_with_the_film_and_bodies_that_move(people, tmp_path):
     told = []
     found = filmed.answer(
-        people, film(tmp_path, 2), tmp_path / "answer", smooth="none",
+        people, film(tmp_path, 2), tmp_path / "answer",
         progress=lambda doing, done, total: told.append((doing, done, total)),
     )  # fmt: skip
     assert found.overlay.name == "walk-overlay.mp4" and found.words.startswith("2 people in 8 frames")
@@ -159,9 +159,7 @@ def test_a_film_is_answered_with_the_film_and_bodies_that_move(people, tmp_path)
 
 
 def test_of_a_long_film_the_beginning_is_taken_and_said(people, tmp_path):
-    found = filmed.answer(
-        people, film(tmp_path, 1), tmp_path / "answer", smooth="none", limits=Limits(seconds=0.6)
-    )
+    found = filmed.answer(people, film(tmp_path, 1), tmp_path / "answer", limits=Limits(seconds=0.6))
     assert found.words.startswith("One person in 6 frames")
     assert found.words.endswith("Of longer films this page takes the first 0.6 seconds, and so it was here.")
 

@@ -49,7 +49,7 @@ def turned(motion: BodyMotion, rotations: np.ndarray) -> BodyMotion:
 
 
 def rotvec_of(rotations: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) -> (F, 3) axis-angle, radians."""
+    """(..., 3, 3) -> (..., 3) axis-angle, radians."""
     return roma.rotmat_to_rotvec(torch.from_numpy(np.asarray(rotations, float))).numpy()
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import roma
 import torch
 
 from mpt.bodies import motion as motions
@@ -25,7 +24,7 @@ from mpt.bodies.motion import BodyMotion
 from mpt.errors import InputError
 from mpt.films.feet import joints_of, planted
 from mpt.films.frames import Film
-from mpt.films.people import FilmPerson, person_record
+from mpt.films.people import FilmPerson, person_record, turns_of
 from mpt.films.pipes import ahead
 from mpt.films.refining import check_refines, refined, temporal_model
 from mpt.films.steady import Steady
@@ -67,7 +66,7 @@ class Watched:
         times_s: of each frame that was seen, by number.
         turns: by how its camera is turned from the first one's, three numbers each, axis-angle in radians.
         tracks: of each person, in the order in which they came.
-        ended: why it ended early, if it did, and by what signal.
+        ended: why it ended early, if it did; interrupt: the Ctrl-C that ended it.
     """
 
     film: Film
@@ -85,8 +84,7 @@ class Watched:
 
     def rotations(self, frames: np.ndarray) -> np.ndarray:
         """(F, 3, 3) of some frames: ``x_now = this @ x_first``, in camera axes."""
-        turns = np.frombuffer(self.turns, np.float32).reshape(-1, 3)[frames]
-        return roma.rotvec_to_rotmat(torch.from_numpy(turns.astype(float))).numpy()
+        return turns_of(np.frombuffer(self.turns, np.float32).reshape(-1, 3)[frames])
 
 
 def watch(
@@ -127,7 +125,7 @@ def watch(
                 sightings = list(tracker(frame))
                 if frame.pixels is not None:
                     boxes = np.array([sighting.person.bbox_xywh for sighting in sightings]).reshape(-1, 4)
-                    turn = roma.rotmat_to_rotvec(torch.from_numpy(steady(frame.pixels, boxes))).tolist()
+                    turn = motions.rotvec_of(steady(frame.pixels, boxes)).tolist()
                 if frame.number >= len(watched.times_s):
                     watched.times_s.append(frame.time_s)
                     watched.turns.extend(turn)

@@ -114,7 +114,11 @@ class FilmPerson:
             np.array(some["times_s"]),
             self.fps,
         )
-        return turned(motion, turns_of(some).swapaxes(1, 2)) if some["camera_rotvec"].any() else motion
+        return (
+            turned(motion, turns_of(some["camera_rotvec"]).swapaxes(1, 2))
+            if some["camera_rotvec"].any()
+            else motion
+        )
 
     def _column(self, name: str) -> np.ndarray:
         return np.array(self.records[name])
@@ -153,9 +157,9 @@ def _read(path: Path, id_: int) -> FilmPerson:
         return FilmPerson(id_, skeleton, records, body, arrays["shape"], float(arrays["fps"]))
 
 
-def turns_of(records: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) how their cameras are turned from the first frame's."""
-    return roma.rotvec_to_rotmat(torch.from_numpy(records["camera_rotvec"].astype(float))).numpy()
+def turns_of(camera_rotvec: np.ndarray) -> np.ndarray:
+    """(F, 3) -> (F, 3, 3) how frames' cameras are turned from the first one's: ``x_now = this @ x_first``."""
+    return roma.rotvec_to_rotmat(torch.from_numpy(camera_rotvec.astype(float))).numpy()
 
 
 def person_record(joints: int, bones: int, *, sure: bool, gravity: bool) -> np.dtype:
@@ -206,7 +210,9 @@ def up_of_film(people: Sequence[FilmPerson]) -> tuple[np.ndarray | None, float |
         if "up" in person.names:
             rows = person.records[:: max(len(person) * len(people) // UPS, 1)]
             sure = (rows["up_std_deg"] < UNSURE_DEG) & (rows["score"] > 0)
-            first = rows["up"][:, None] @ turns_of(rows)  # of rows: back to the first frame's axes
+            first = rows["up"][:, None] @ turns_of(
+                rows["camera_rotvec"]
+            )  # of rows: back to the first frame's axes
             ups.append(first[:, 0][sure])
             stds.append(np.maximum(rows["up_std_deg"][sure], 1.0))
     if not ups or not sum(map(len, ups)):

@@ -99,7 +99,7 @@ class _Poser:
                 turns = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec))
                 places = torch.from_numpy(motion.translation_m)
                 posed = self._body(turns, torch.from_numpy(motion.shape)[None], places).vertices.numpy()
-                cameras = turns_of(person.records[rows]).astype(np.float32)
+                cameras = turns_of(person.records["camera_rotvec"][rows]).astype(np.float32)
                 for number, vertices, camera in zip(frames[rows].tolist(), posed, cameras):
                     found.setdefault(number, []).append(Body(person.id, vertices, self._faces, camera))
         return found
@@ -130,5 +130,5 @@ def _stage(film: Film, people: Sequence[FilmPerson], camera: Pinhole, world: Wor
 def _highest(person: FilmPerson, world: World) -> float:
     """How high above the floor somebody's joints mostly are at most."""
     rows = person.records[:: max(len(person) // 200, 1)]
-    points = world((rows["joints3d_m"] + rows["translation_m"][:, None]) @ turns_of(rows))
+    points = world((rows["joints3d_m"] + rows["translation_m"][:, None]) @ turns_of(rows["camera_rotvec"]))
     return min(float(np.quantile(points[..., 1].max(1), 0.95)) + 0.15, 2 * TALLEST_M)

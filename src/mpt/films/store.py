@@ -57,10 +57,6 @@ class Records:
         """(F,) records as a memory map, in the order in which they came."""
         return np.memmap(self._path(id_), self.kind, "r", shape=(self.counts[id_],))
 
-    def drop(self, id_: int) -> None:
-        """No longer needed."""
-        self._path(id_).unlink(missing_ok=True)
-
     def _path(self, id_: int) -> Path:
         return self.folder / f"{id_}.records"
 

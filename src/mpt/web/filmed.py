@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from mpt import results
-from mpt.errors import InputError
-from mpt.films.filming import Progress, Smooth, silent
+from mpt.films.filming import Progress, silent
 from mpt.films.folder import reconstruct_film
 from mpt.films.opening import open_film
-from mpt.films.refining import check_refines, temporal_model
+from mpt.films.people import turns_of
 from mpt.reconstruct import Reconstructor
 from mpt.web.framing import distance_m
 from mpt.web.uploads import USUAL, Limits, Upload, check_film, check_pixels, named_after, some_of
-
-TEMPORAL = "mpt-video"
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ def answer(
     focal_mm: float | None = None,
     fov_deg: float | None = None,
     limits: Limits = USUAL,
-    smooth: Smooth = "filter",
     progress: Progress = silent,
 ) -> FilmAnswer:
     """Reconstruct the beginning of a film into a new folder, as ``mpt reconstruct`` does, under names that
@@ -73,8 +69,7 @@ def answer(
     check_pixels(upload, film.size_wh, limits)
     whole = open_film(upload.path)
     told, _ = reconstruct_film(
-        film, folder, reconstructor, smooth=smooth, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
-        progress=progress,
+        film, folder, reconstructor, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress
     )  # fmt: skip
     told["film"] = upload.name
     results.write_json(folder, told)
@@ -98,19 +93,11 @@ def answer(
 
 
 def _places(path: Path) -> np.ndarray:
-    """(F, J, 3) somebody's joints in the world."""
+    """(F, J, 3) somebody's joints in the world, which is told about the first frame's camera."""
     with np.load(path) as arrays:
-        placed = arrays["joints3d_m"] + arrays["translation_m"][:, None]
-        return placed @ arrays["world_rotation"].T + arrays["world_shift"]
-
-
-def smoothing(reconstructor: Reconstructor) -> Smooth:
-    """By the temporal model, where there is one that refines this model's meshes, else the filter."""
-    try:
-        check_refines(temporal_model(TEMPORAL), reconstructor.model.transformer, reconstructor.model.name)
-    except InputError:
-        return "filter"
-    return "model"
+        seen = arrays["joints3d_m"] + arrays["translation_m"][:, None]
+        first = seen @ turns_of(arrays["camera_rotvec"])
+        return first @ arrays["world_rotation"].T + arrays["world_shift"]
 
 
 def _words(told: dict[str, Any]) -> str:

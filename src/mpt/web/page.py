@@ -14,7 +14,6 @@ import numpy as np
 
 from mpt import sureness
 from mpt.errors import InputError
-from mpt.films.filming import Smooth
 from mpt.reconstruct import Reconstructor
 from mpt.web import examples, filmed, photos
 from mpt.web.filmed import FilmAnswer
@@ -48,7 +47,6 @@ class Desk:
     reconstructor: Reconstructor
     folder: Path
     limits: Limits = field(default_factory=Limits)
-    smooth: Smooth = "filter"
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -69,9 +67,8 @@ class Desk:
                 tell((done, total), desc=doing, unit="frames")
 
         return filmed.answer(
-            self.reconstructor, upload, self.shelf.new(), limits=self.limits, smooth=self.smooth,
-            progress=progress, **lens,
-        )  # fmt: skip
+            self.reconstructor, upload, self.shelf.new(), limits=self.limits, progress=progress, **lens
+        )
 
 
 def page(desk: Desk) -> "gradio.Blocks":

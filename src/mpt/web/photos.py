@@ -1,6 +1,5 @@
 """A visitor's photo -> an answer: pictures, bodies and words."""
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mpt import results, sureness
+from mpt.batches.photo import Written, reconstruct_photo
 from mpt.export import ADVICE, write_picture
 from mpt.images import read_picture
 from mpt.reconstruct import Reconstruction, Reconstructor
@@ -83,32 +83,21 @@ def answer(
     Raises InputError for what is no picture or more than is taken, a focal length that no camera has, or two.
     """
     check_photo(upload, limits)
-    image, exif_mm = read_picture(upload.path)
-    start = time.perf_counter()
-    found = reconstructor.pose2d(image)
-    found_at = time.perf_counter()
-    size_wh = image.shape[1], image.shape[0]
-    people = reconstructor.lift(
-        found, size_wh, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, exif_mm=exif_mm
-    )
-    lifted_at = time.perf_counter()
-    folder.mkdir()
-    meshes = results.write_files(folder, image, people, ("glb",))
-    seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)
-    model = reconstructor.model.name
-    told = results.as_json(upload.name, model, seconds, people, meshes, size_wh=size_wh)
-    results.write_json(folder, told)
+    picture = read_picture(upload.path)
+    told, people = reconstruct_photo(
+        upload.name, picture, reconstructor, folder, Written(), focal_px=focal_px, focal_mm=focal_mm,
+        fov_deg=fov_deg,
+    )  # fmt: skip
     if people and says_how_sure(reconstructor):
         _write_coloured(folder / HOW_SURE, reconstructor, people)
     files = named_after(folder, upload.stem)
     by_name = {path.name.removeprefix(f"{upload.stem}-"): path for path in files}
     together = by_name.get(results.EVERYBODY, by_name.get("person0.glb"))
-    words = _words(len(people), seconds, *reconstructor.model.skeleton.of)
+    words = _words(len(people), told["seconds"], *reconstructor.model.skeleton.of)
     world = results.world_of_people(people) if people else None
     standing = [world(standing_mesh(person)) for person in people] if world else []
-    return PhotoAnswer(
-        image, people, by_name["overlay.png"], together, by_name.get(HOW_SURE), tuple(files), words, standing
-    )
+    overlay, how_sure = by_name[results.OVERLAY], by_name.get(HOW_SURE)
+    return PhotoAnswer(picture.pixels, people, overlay, together, how_sure, tuple(files), words, standing)
 
 
 def says_how_sure(reconstructor: Reconstructor) -> bool:
@@ -130,12 +119,12 @@ def _write_coloured(path: Path, reconstructor: Reconstructor, people: list[Recon
     write_whole(path, painted(meshes), ADVICE)
 
 
-def _words(count: int, seconds: results.Seconds, one: str, more: str) -> str:
+def _words(count: int, seconds: dict[str, float], one: str, more: str) -> str:
     if not count:
         nobody = "Nobody" if one == "person" else f"No {one}"
         return f"{nobody} was found. Give a photo that shows more, from nearer."
     who = f"One {one}" if count == 1 else f"{count} {more}"
     return (
-        f"{who} in {seconds.total:.1f} s: found in {seconds.pose2d:.2f}, lifted in {seconds.mesh:.2f}, the "
-        "rest is drawing. Drag the body to turn it."
+        f"{who} in {seconds['total']:.1f} s: found in {seconds['pose2d']:.2f}, lifted in "
+        f"{seconds['mesh']:.2f}, the rest is drawing. Drag the body to turn it."
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mpt.errors import InputError
 from mpt.reconstruct import Reconstructor
-from mpt.web import filmed
 from mpt.web.page import Desk, page
 from mpt.web.uploads import USUAL, Limits
 
@@ -28,7 +27,7 @@ def serve(
     Raises InputError where gradio is not installed, or the port is taken.
     """
     with _ending_softly(), _own_temporary_folder() as folder:
-        desk = Desk(reconstructor, folder, limits, filmed.smoothing(reconstructor))
+        desk = Desk(reconstructor, folder, limits)
         blocks = page(desk)
         try:
             _, address, _ = blocks.launch(
