@@ -12,7 +12,7 @@ import torch
 from little_model import standing_joints, write_little_model
 from PIL import Image
 
-from mpt import assets, bodies, demo, results, scenes
+from mpt import assets, bodies, demo, result_folders, results, scenes
 from mpt.cli import main
 from mpt.crops import apply
 from mpt.datasets.store import Kind, PoseStore, Sequence
@@ -167,7 +167,7 @@ def test_photos_of_equal_names_get_folders_of_their_own():
     photos = [
         Path(p) for p in ("a.jpg", "b/A.png", "b/c.jpg", "d/c.jpg", "e.jpg", "e.jpg", "f.jpg", "...jpg")
     ]
-    assert results.folder_names(photos) == [
+    assert result_folders.folder_names(photos) == [
         *("a.jpg", "A.png"),  # two stems are equal
         *("b-c.jpg", "d-c.jpg"),  # two names are
         *("e.jpg", "e.jpg-2"),

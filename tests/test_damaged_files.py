@@ -15,7 +15,7 @@ from mutants import survive
 from PIL import Image
 
 import mpt
-from mpt import assets, bodies, checkpoint, experiments, results
+from mpt import assets, bodies, checkpoint, experiments, result_folders
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
 from mpt.images import read_image
@@ -212,7 +212,7 @@ def test_results(tmp_path):
         (tmp_path / name).write_text("theirs")
 
     def read(path: Path) -> None:
-        with results.replacing(path.parent) as unfinished:
+        with result_folders.replacing(path.parent) as unfinished:
             (unfinished / "result.json").write_text("{}")
         for name in ("person.glb", "0.glb", "notes.txt"):
             assert (path.parent / name).read_text() == "theirs"

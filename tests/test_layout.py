@@ -21,7 +21,7 @@ STOREYS = (
     ("pose2d", "modeling"),
     ("losses", "metrics"),
     ("checkpoint",),
-    ("recipes", "results", "reconstruct", "films", "batches", "portable", "sureness"),
+    ("recipes", "result_folders", "results", "reconstruct", "films", "batches", "portable", "sureness"),
     ("experiments",),
     ("demo", "cli", "web"),
     ("__init__", "__main__"),

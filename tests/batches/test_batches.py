@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from little_model import standing_joints, write_little_model
 from PIL import Image
 
-from mpt import results
+from mpt import result_folders, results
 from mpt.batches import summary
 from mpt.cli import main
 from mpt.errors import InputError
@@ -192,7 +193,7 @@ def killed(monkeypatch, model: str, after: int) -> bool:
 def test_after_kill_9_at_any_file_a_batch_goes_on_as_if_nothing_had_been(model, monkeypatch):
     batch(model=model)
     unbroken = everything("out")
-    results.shutil.rmtree("out")
+    shutil.rmtree("out")
     moments = 0
     while killed(monkeypatch, model, moments):
         lines = Path("out/summary.csv").read_text() if Path("out/summary.csv").exists() else ""
@@ -201,17 +202,17 @@ def test_after_kill_9_at_any_file_a_batch_goes_on_as_if_nothing_had_been(model, 
         assert batch("--resume", model=model) == 0
         assert everything("out") == unbroken
         if moments % 2:  # the next one in the place of earlier results
-            results.shutil.rmtree("out")
+            shutil.rmtree("out")
         moments += 1
     assert moments == 10  # three, one and two files of photos; three of these written whole before; a summary
 
 
-@pytest.mark.parametrize("moment", ["write_json", "_move"])
-def test_after_ctrl_c_a_batch_goes_on_and_says_how(moment, model, monkeypatch, capsys):
+@pytest.mark.parametrize(("room", "moment"), [(results, "write_json"), (result_folders, "_move")])
+def test_after_ctrl_c_a_batch_goes_on_and_says_how(room, moment, model, monkeypatch, capsys):
     batch(model=model)
     unbroken = everything("out")
-    results.shutil.rmtree("out")
-    run, calls = getattr(results, moment), 0
+    shutil.rmtree("out")
+    run, calls = getattr(room, moment), 0
 
     def interrupted(*args):
         nonlocal calls
@@ -220,7 +221,7 @@ def test_after_ctrl_c_a_batch_goes_on_and_says_how(moment, model, monkeypatch, c
             raise KeyboardInterrupt
         return run(*args)
 
-    monkeypatch.setattr(results, moment, interrupted)
+    monkeypatch.setattr(room, moment, interrupted)
     assert batch("--json", model=model) == 130
     printed = capsys.readouterr()
     assert len(json.loads(printed.out.splitlines()[-1])) == 1

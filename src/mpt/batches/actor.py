@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpt.errors import InputError
-from mpt.results import sweep_unmoved
+from mpt.result_folders import sweep_unmoved
 
 SOURCES = ("image", "bytes", "path")
 """Columns that hold photos; the first of them that is there is read."""

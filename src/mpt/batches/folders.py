@@ -19,7 +19,7 @@ from mpt.errors import InputError
 from mpt.films.numbered import PICTURES
 from mpt.films.opening import FILMS, is_film
 from mpt.images import HEAD, RAW, film_by_content, picture_by_content, read_picture
-from mpt.results import folder_names, is_result
+from mpt.result_folders import folder_names, is_result
 
 Folders = Literal["auto", "photos", "film"]
 

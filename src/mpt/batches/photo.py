@@ -9,6 +9,7 @@ from mpt import results
 from mpt.images import Picture
 from mpt.pose2d.base import Pose2D
 from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.result_folders import replacing
 from mpt.saving import Saving
 from mpt.writing import Identities
 
@@ -47,7 +48,7 @@ def reconstruct_photo(
     photo: what it is called. finder: what finds the people, if not the reconstructor's own. inputs: files
     that are not written over. made_of: see ``mpt.batches.resuming``.
 
-    Raises InputError as ``Reconstructor.lift`` and ``results.replacing`` do.
+    Raises InputError as ``Reconstructor.lift`` and ``mpt.result_folders.replacing`` do.
     """
     image = picture.pixels
     size_wh = image.shape[1], image.shape[0]
@@ -69,7 +70,7 @@ def reconstruct_photo(
 
     if folder is None:
         return result_of([{}] * len(people), False), people
-    with results.replacing(folder, inputs) as unfinished:
+    with replacing(folder, inputs) as unfinished:
         meshes = results.write_files(unfinished, image, people, written.formats, written.how, written.overlay)
         result = result_of(meshes, written.overlay)
         results.write_json(unfinished, result)

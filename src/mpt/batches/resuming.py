@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mpt.results import whole
+from mpt.result_folders import whole
 
 
 def options_hash(options: Mapping[str, Any]) -> str:

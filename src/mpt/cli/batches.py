@@ -156,7 +156,7 @@ class _Roots:
 
 def _roots(options: "Reconstruct", tally: _Tally) -> _Roots:
     from mpt.batches.folders import SUMMARY, Item, PhotoFolder, numbered_as
-    from mpt.results import folder_names
+    from mpt.result_folders import folder_names
 
     paths = _named(options.photos, tally)
     if options.camera is not None:
@@ -224,7 +224,7 @@ class _Batch:
         from mpt.batches.folders import SUMMARY
         from mpt.batches.resuming import options_hash
         from mpt.batches.summary import Summary
-        from mpt.results import sweep_unmoved
+        from mpt.result_folders import sweep_unmoved
 
         self.options, self.points, self.tally, self._load = options, points, tally, load
         self.alone = len(roots.named) == 1 and not roots.folders
@@ -284,7 +284,7 @@ class _Batch:
 
     def _kept(self, folder: Path, made: dict[str, str] | None) -> dict | None:
         from mpt.batches.resuming import kept
-        from mpt.results import sweep_unmoved
+        from mpt.result_folders import sweep_unmoved
 
         result = kept(folder, made)
         sweep_unmoved(folder)
@@ -334,7 +334,8 @@ class _Batch:
     ) -> tuple[dict, KeyboardInterrupt | None]:
         """What result.json holds, and what ended the film early."""
         from mpt.films.folder import reconstruct_film
-        from mpt.results import RESULT, json_text
+        from mpt.result_folders import RESULT
+        from mpt.results import json_text
         from mpt.writing import write_whole
 
         options = self.options
@@ -383,7 +384,7 @@ def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
     """The files that must not be written over. Folders of photos are not gone through for them: results lie
     in folders of their own, which are passed over, unless one was named itself.
     """
-    from mpt.results import is_result
+    from mpt.result_folders import is_result
     from mpt.writing import identities
 
     given = (options.keypoints, options.weights, options.character, Path(options.model))

@@ -51,7 +51,7 @@ def film(
     from mpt.films.people import people_in
     from mpt.recipes.networks import reconstructor
     from mpt.reconstruct import Reconstructor
-    from mpt.results import folder_names
+    from mpt.result_folders import folder_names
 
     opened = opening.open_film(source, fps=fps, seconds=seconds)
     lifter = model if isinstance(model, Reconstructor) else reconstructor(model)

@@ -20,7 +20,8 @@ from mpt.films.pipes import give_back
 from mpt.films.showing import write_overlay
 from mpt.floor import World
 from mpt.reconstruct import Reconstructor
-from mpt.results import EVERYBODY, OVERLAY_FILM, plain, replacing, rounded, world_as_json, write_json
+from mpt.result_folders import EVERYBODY, OVERLAY_FILM, replacing
+from mpt.results import plain, rounded, world_as_json, write_json
 from mpt.rigs.characters import Character, read_character
 from mpt.rigs.gltf import Lens
 from mpt.rigs.names import check_names

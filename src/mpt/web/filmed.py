@@ -13,6 +13,7 @@ from mpt.films.folder import reconstruct_film
 from mpt.films.opening import open_film
 from mpt.films.people import turns_of
 from mpt.reconstruct import Reconstructor
+from mpt.result_folders import EVERYBODY, OVERLAY_FILM
 from mpt.web.framing import distance_m
 from mpt.web.uploads import USUAL, Limits, Upload, check_film, check_pixels, named_after, some_of
 
@@ -83,9 +84,9 @@ def answer(
     if whole.length is not None and film.length is not None and whole.length > film.length:
         words += f" Of longer films this page takes the first {limits.seconds:g} seconds, and so it was here."
     return FilmAnswer(
-        by_name.get(results.OVERLAY_FILM),
+        by_name.get(OVERLAY_FILM),
         tuple(people),
-        by_name.get(results.EVERYBODY),
+        by_name.get(EVERYBODY),
         tuple(files),
         words,
         places,

@@ -11,6 +11,7 @@ from mpt.batches.photo import Written, reconstruct_photo
 from mpt.export import ADVICE, write_picture
 from mpt.images import read_picture
 from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.result_folders import EVERYBODY, OVERLAY
 from mpt.rigs.gltf import Painted, painted
 from mpt.saving import standing_mesh
 from mpt.web.framing import distance_m
@@ -92,11 +93,11 @@ def answer(
         _write_coloured(folder / HOW_SURE, reconstructor, people)
     files = named_after(folder, upload.stem)
     by_name = {path.name.removeprefix(f"{upload.stem}-"): path for path in files}
-    together = by_name.get(results.EVERYBODY, by_name.get("person0.glb"))
+    together = by_name.get(EVERYBODY, by_name.get("person0.glb"))
     words = _words(len(people), told["seconds"], *reconstructor.model.skeleton.of)
     world = results.world_of_people(people) if people else None
     standing = [world(standing_mesh(person)) for person in people] if world else []
-    overlay, how_sure = by_name[results.OVERLAY], by_name.get(HOW_SURE)
+    overlay, how_sure = by_name[OVERLAY], by_name.get(HOW_SURE)
     return PhotoAnswer(picture.pixels, people, overlay, together, how_sure, tuple(files), words, standing)
 
 
