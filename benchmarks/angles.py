@@ -8,55 +8,25 @@ mean, the others are of their sizes. ``within`` is the share of errors below the
 said, of a Gaussian's 68 %, which so many of the deviations would hold.
 """
 
-import argparse
-import json
-import sys
-
 import numpy as np
-import torch
-from fits import BATCH, meshes
-from rich.console import Console
-from rich.table import Table
+from fits import BATCH, asked, meshes, told
 
-from mpt import bodies, checkpoint
 from mpt.biomechanics.table import columns
 from mpt.bodies.fitting import BodyFitter
 from mpt.bodies.motion import still
-from mpt.datasets.store import PoseStore
 from mpt.heatmaps import DETECTOR
-from mpt.recipes.evaluate import spread
 from mpt.rigs.rig import Place
 
 UPRIGHT = Place(np.diag([1.0, -1, -1]), np.zeros(3))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--store", required=True, help="its validation subjects are used")
-    parser.add_argument("--model", default="mpt-small")
-    parser.add_argument("--samples", type=int, default=400)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    model = checkpoint.load(options.model)
-    body = bodies.load(model.body, model.skeleton.name)
-    store = PoseStore(options.store, body=body)
-    rotvec = torch.from_numpy(store.rotvec(spread(store.validation, options.samples)))
-    predicted, true, std_m = meshes(model, body, store.bones, rotvec, DETECTOR)
+    model, body, bones, rotvec, as_json = asked(__doc__, 400)
+    predicted, true, std_m = meshes(model, body, bones, rotvec, DETECTOR)
     fitter = BodyFitter(body)
     found, truth = (angles(fitter, each, std_m) for each in (predicted, true))
     rows = [row(name, found, truth) for name in found if f"{name[:-2]}_l" != name and "_std" not in name]
-    if options.json:
-        json.dump(rows, sys.stdout, indent=1)
-        return
-    table = Table(title=f"{model.name}: angles of {len(rotvec)} people, degrees")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "angle" else "right")
-    for cells in rows:
-        table.add_row(*(value if isinstance(value, str) else f"{value:.2f}" for value in cells.values()))
-    Console().print(table)
+    told(rows, f"{model.name}: angles of {len(rotvec)} people, degrees", as_json)
 
 
 def angles(fitter: BodyFitter, vertices: np.ndarray, std_m: np.ndarray) -> dict[str, np.ndarray]:

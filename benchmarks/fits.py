@@ -29,12 +29,26 @@ BATCH = 32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    model, body, bones, rotvec, as_json = asked(__doc__, 200)
+    perfect, true, _ = meshes(model, body, bones, rotvec, PERFECT)
+    noisy, _, _ = meshes(model, body, bones, rotvec, DETECTOR)
+    sets = {"predicted from perfect maps": perfect, "predicted from detector-like maps": noisy, "true": true}
+    fitter = BodyFitter(body)
+    fitter(true[:2])
+    found = [{"meshes": name} | fitted(fitter, vertices) for name, vertices in sets.items()]
+    told(found, f"{model.name}: the body laid on {len(rotvec)} meshes", as_json)
+
+
+def asked(
+    about: str | None, samples: int
+) -> tuple[checkpoint.Model, bodies.Body, tuple[str, ...], torch.Tensor, bool]:
+    """What the command line asks for: a model, its body, a store's bones, held-out poses of them (N, bones, 3),
+    and whether JSON is wanted. ``samples``: how many, if it does not say.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", required=True, help="its validation subjects are used")
     parser.add_argument("--model", default="mpt-small")
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=samples)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -42,19 +56,18 @@ def main() -> None:
     body = bodies.load(model.body, model.skeleton.name)
     store = PoseStore(options.store, body=body)
     rotvec = torch.from_numpy(store.rotvec(spread(store.validation, options.samples)))
-    perfect, true, _ = meshes(model, body, store.bones, rotvec, PERFECT)
-    noisy, _, _ = meshes(model, body, store.bones, rotvec, DETECTOR)
-    sets = {"predicted from perfect maps": perfect, "predicted from detector-like maps": noisy, "true": true}
-    fitter = BodyFitter(body)
-    fitter(true[:2])
-    found = [{"meshes": name} | fitted(fitter, vertices) for name, vertices in sets.items()]
-    if options.json:
-        json.dump(found, sys.stdout, indent=1)
+    return model, body, store.bones, rotvec, options.json
+
+
+def told(rows: list[dict[str, str | float]], title: str, as_json: bool) -> None:
+    """Rows of one kind, whose first column is a name, as a table or as JSON."""
+    if as_json:
+        json.dump(rows, sys.stdout, indent=1)
         return
-    table = Table(title=f"{model.name}: the body laid on {len(rotvec)} meshes")
-    for column in found[0]:
-        table.add_column(column, justify="left" if column == "meshes" else "right")
-    for row in found:
+    table = Table(title=title)
+    for number, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{value:.2f}" for value in row.values()))
     Console().print(table)
 

@@ -1,4 +1,4 @@
-"""Folders of results: their names, which of their files are ours, and how these take the earlier ones' places.
+"""Folders of results: their names, which of their files are ours, and how these take earlier ones' places.
 
 An earlier result is replaced file by file; whatever else lies in its folder is the user's, and stays.
 """

@@ -120,12 +120,12 @@ def test_clips_come_back_from_their_file(body, store, tmp_path):
     again = clip_files.read(tmp_path / "a.clips", body, 56)
     assert torch.equal(again.translation, clips.translation) and torch.equal(again.present, clips.present)
     torch.testing.assert_close(again.coarse.float(), clips.coarse, atol=1e-3, rtol=0)
-    with pytest.raises(
-        InputError, match="maps of 56 pixels, not of anny with those of coco29 and maps of 112"
-    ):
+    with pytest.raises(InputError, match="its clips are of maps of 56 pixels, the model reads 112"):
         clip_files.read(tmp_path / "a.clips", body, 112)
     (tmp_path / "b.clips").write_text("none")
-    with pytest.raises(InputError, match="holds no clips that a 2D network followed"):
+    with pytest.raises(InputError, match="holds no clips"):
         clip_files.read(tmp_path / "b.clips", body, 56)
-    assert clip_files.is_ours(tmp_path / "a.clips") and not clip_files.is_ours(tmp_path / "b.clips")
+    clip_files.check_clips_output(tmp_path / "a.clips", tmp_path / "a.store")
+    with pytest.raises(InputError, match="is there already"):
+        clip_files.check_clips_output(tmp_path / "b.clips", tmp_path / "a.store")
     assert len(CONTACTS) == clips.contact.shape[-1]

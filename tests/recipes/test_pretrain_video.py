@@ -112,7 +112,7 @@ def test_the_command_line_trains_resumes_and_refuses(store, tmp_path, capsys):
         ([*start, "--skeleton", "coco17"], "--skeleton: mpt-video has no such setting; leave it out"),
         ([*start, "--skip-below", "0.1"], "the model reads meshes over time"),
         ([*start, "--samples", "0"], "--samples is 0: give a number above 0"),
-        ([*start, "--sightings", str(store)], "holds no clips that a 2D network followed"),
+        ([*start, "--sightings", str(store)], "holds no clips"),
         (
             ["prepare", "sightings", str(store), "--out", run, "--frames", "1"],
             "--frames is 1: give 3 to 1000",

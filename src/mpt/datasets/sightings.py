@@ -10,19 +10,14 @@ reads: a hundredth of the maps' size.
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mpt.bodies import Body
-from mpt.errors import InputError
-from mpt.writing import check_output, check_place, write_whole
+from mpt.datasets import kept
 
-FORMAT = "mpt-sightings-1"
-ADVICE = "choose another --out"
+FORMAT, WHAT, HOW = "mpt-sightings-1", "sightings", "mpt prepare sightings"
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,7 @@ class Sightings:
 
 def write(path: str | os.PathLike, sightings: Sightings, body: Body, about: dict[str, str]) -> None:
     """``about``: what else the file should say of itself, in words."""
-    own = {"format": FORMAT, "body": body.name, "body_hash": body.hash, "skeleton": body.skeleton.name}
-    tensors = {name: value.cpu().contiguous() for name, value in vars(sightings).items()}
-    write_whole(path, save(tensors, about | own), ADVICE)
+    kept.write(path, FORMAT, vars(sightings), body, about)
 
 
 def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Sightings:
@@ -62,39 +55,12 @@ def read(path: str | os.PathLike, body: Body, heatmap_size: int) -> Sightings:
 
     Raises InputError for a file that holds none, or others than that.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            if about.get("format") != FORMAT:
-                raise ValueError(f"its format is {about.get('format', 'none')}, expected {FORMAT}")
-            sightings = Sightings(*(file.get_tensor(field.name) for field in fields(Sightings)))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(
-            f"{path}: holds no sightings ({error}); make them with `mpt prepare sightings`"
-        ) from None
-    if about.get("body_hash") != body.hash or about.get("skeleton") != body.skeleton.name:
-        raise InputError(
-            f"{path}: its sightings are of the body {about.get('body')} with the joints of "
-            f"{about.get('skeleton')}, not of {body.name} with those of {body.skeleton.name}; make them "
-            "again with `mpt prepare sightings`"
-        )
-    if sightings.seen.shape[-1] != heatmap_size:
-        raise InputError(
-            f"{path}: its sightings are of maps of {sightings.seen.shape[-1]} pixels, the model reads "
-            f"{heatmap_size}; make them again with `mpt prepare sightings`"
-        )
+    names = [field.name for field in fields(Sightings)]
+    sightings = Sightings(*kept.read(path, FORMAT, names, WHAT, HOW, body))
+    kept.check_maps(path, sightings.seen.shape[-1], heatmap_size, WHAT, HOW)
     return sightings
 
 
 def check_sightings_output(path: str | os.PathLike, store: str | os.PathLike) -> None:
     """Refuse to write over anything but earlier sightings, or where nothing can be written."""
-    check_output(path, "sightings", _is_ours, inputs=[store])
-    check_place(path, ADVICE)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    except (OSError, SafetensorError):
-        return False
+    kept.check_kept_output(path, FORMAT, WHAT, store)

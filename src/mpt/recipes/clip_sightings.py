@@ -24,7 +24,6 @@ from mpt.recipes.pretrain import body_for, device_for
 from mpt.recipes.pretrain_video import VideoConfig, check_can_lift, filming_for
 from mpt.recipes.sightings import CROP_FACTORS, FEWEST, MIN_LIKENESS, PATIENCE, PICTURE, RESOLUTIONS
 from mpt.scenes.sketches import Sketchbook
-from mpt.writing import check_output, check_place
 
 FOUND = 0.5  # the least share of a clip's frames in which somebody is found
 
@@ -95,8 +94,7 @@ def prepare_clips(
     body = body_for(model.body, model.skeleton.name)
     if body.phenotypes is None:
         raise InputError(f"{body.name}: only the Anny body can be dressed for pictures; use a model of it")
-    check_output(out, "clips", clip_files.is_ours, inputs=[store_path])
-    check_place(out, clip_files.ADVICE)
+    clip_files.check_clips_output(out, store_path)
     store, at = PoseStore(store_path, body=body), device_for(device)
     of_length = replace(config, clips=replace(config.clips, frames=(frames, frames)))
     filming = filming_for(of_length, model, body, store, at)
