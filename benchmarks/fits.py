@@ -42,8 +42,8 @@ def main() -> None:
 def asked(
     about: str | None, samples: int
 ) -> tuple[checkpoint.Model, bodies.Body, tuple[str, ...], torch.Tensor, bool]:
-    """What the command line asks for: a model, its body, a store's bones, held-out poses of them (N, bones, 3),
-    and whether JSON is wanted. ``samples``: how many, if it does not say.
+    """What the command line asks for: a model, its body, a store's bones, held-out poses of them
+    (N, bones, 3), and whether JSON is wanted. ``samples``: how many, if it does not say.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", required=True, help="its validation subjects are used")
