@@ -92,6 +92,14 @@ def test_a_film_gets_a_folder_with_all_results(film, capsys):
     assert "clip.mp4: 2 people -> mpt-out/clip/overlay.mp4 (20 frames," in capsys.readouterr().out
 
 
+def test_a_film_need_not_be_drawn(film, capsys):
+    assert film(*CROSSING, args=("clip.mp4", "--no-overlay")) == 0
+    written = sorted(path.name for path in Path("mpt-out/clip").iterdir())
+    assert written == ["person0.npz", "person1.npz", "result.json"]
+    assert "overlay" not in result() and result()["complete"]
+    assert "clip.mp4: 2 people -> mpt-out/clip/result.json (20 frames," in capsys.readouterr().out
+
+
 def test_a_persons_arrays_are_those_of_the_contract(film):
     film(*CROSSING)
     person = arrays(0)

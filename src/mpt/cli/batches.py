@@ -30,7 +30,7 @@ STDIN = Path("stdin")
 CAMERA = "camera"
 """What a webcam's results are called, with its number behind."""
 NOT_OF_RESULTS = {"photos", "out", "as_json", "device", "recursive", "folders", "resume", "summary", "camera"}
-OF_PHOTOS = {"overlay", "keypoints"}
+OF_PHOTOS = {"keypoints"}
 OF_FILMS = {"smooth", "temporal", "feet", "character", "seconds", "fps"}
 """Options that change nothing in a result, and those that change photos' or films' alone."""
 
@@ -355,6 +355,7 @@ class _Batch:
                 feet=options.feet,
                 temporal=options.temporal,
                 character=options.character,
+                overlay=options.overlay,
                 focal_px=options.focal,
                 focal_mm=options.focal_mm,
                 fov_deg=options.fov,

@@ -77,7 +77,8 @@ class Reconstruct:
     scale: Literal["m", "cm"] = "m"
     """The unit of BVH. C3D is in millimetres, all else in metres."""
     overlay: bool = True
-    """Do not draw the bodies over the photos, which takes half of the time. Films are drawn."""
+    """Do not draw the bodies over photos and films, which takes half of a photo's time and a third of a
+    film's."""
     as_json: AsJson = False
     """Print one JSON array of the results on stdout, and nothing else there; what was refused is an entry
     with its error."""

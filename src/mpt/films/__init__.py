@@ -21,6 +21,7 @@ def film(
     feet: Literal["planted", "free"] = "planted",
     temporal: str | os.PathLike = "mpt-video",
     character: str | os.PathLike | None = None,
+    overlay: bool = True,
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -39,6 +40,7 @@ def film(
     feet: "planted": feet that the network takes to rest stay where they are; "free": they may slide.
     temporal: that network, by name, its file or its run folder.
     character: a skinned GLB, VRM or glTF of your own, of which each person gets a copy that moves as they do.
+    overlay: whether overlay.mp4 is drawn, which takes a third of the time.
     focal_px, focal_mm, fov_deg: as ``Reconstructor`` takes them; else what the file tells, else assumed.
     seconds: take only the first ones. fps: frames a second, of folders, or in place of what the file says.
     progress: is called with what is being done, how many frames of it are, and of how many (None: unknown).
@@ -58,7 +60,7 @@ def film(
     folder = Path(out) / folder_names([Path(source)])[0]
     _, interrupt = reconstruct_film(
         opened, folder, lifter, formats=format, smooth=smooth, feet=feet, temporal=temporal,
-        character=character, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
+        character=character, overlay=overlay, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
         progress=progress or silent,
     )  # fmt: skip
     if interrupt is not None:

@@ -48,6 +48,7 @@ def reconstruct_film(
     feet: Feet = "planted",
     temporal: str | os.PathLike = "mpt-video",
     character: str | os.PathLike | None = None,
+    overlay: bool = True,
     focal_px: float | None = None,
     focal_mm: float | None = None,
     fov_deg: float | None = None,
@@ -58,6 +59,7 @@ def reconstruct_film(
     early, if one did.
 
     character: a skinned GLB, VRM or glTF, of which each person gets a copy that moves as they do.
+    overlay: whether the film is drawn with the bodies.
 
     Ctrl-C, or a full disk, end what is being done; what was done until then is finished and kept. A second
     Ctrl-C while pictures are drawn ends these.
@@ -86,7 +88,7 @@ def reconstruct_film(
         give_back()
         world = world_of_film(people)
         writing = _Writing(unfinished, watched, people, world, how or Saving(), formats, performer, progress)
-        writing.all()
+        writing.all(overlay)
         seconds = {
             "watching": watched_at - start,
             "total": time.perf_counter() - start,
@@ -152,7 +154,7 @@ class _Writing:
         centred = np.allclose(camera.principal_px, centre)
         self.lens = Lens(camera.mean_focal_px, film.size_wh) if centred else None
 
-    def all(self) -> None:
+    def all(self, overlay: bool) -> None:
         try:
             for person, files in zip(self.people, self.files):
                 self._try(f"person{person.id}.npz", self._arrays, person, files)
@@ -167,7 +169,8 @@ class _Writing:
             if rigs and sum(map(len, self.people)) <= MOST_TOGETHER:
                 self._try(EVERYBODY, self._together)
             give_back()
-            self._try(OVERLAY_FILM, self._overlay)
+            if overlay:
+                self._try(OVERLAY_FILM, self._overlay)
         except KeyboardInterrupt as interrupt:
             self.watched.ended, self.watched.interrupt = "interrupted", interrupt
             warnings.warn(
