@@ -12,14 +12,17 @@ from mpt.biomechanics.table import csv
 from mpt.biomechanics.trc import trc
 from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
+from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
 from mpt.floor import World
+from mpt.focal_lengths import FocalFrom
 from mpt.rigs.bvh import UNITS, Scale, bvh
 from mpt.rigs.fbx import check_bpy, fbx
 from mpt.rigs.gltf import FACING, Lens, rigged
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
+from mpt.skeletons import Skeleton
 from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
@@ -63,6 +66,37 @@ class Person(Protocol):
     def joints3d_std_m(self) -> np.ndarray | None: ...
     @property
     def pose(self) -> BodyPose | None: ...
+
+
+class Found(Person, Protocol):
+    """What is drawn, and told in result.json, as ``mpt.Reconstruction`` has it."""
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def mirrored(self) -> bool: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def bbox_xywh(self) -> tuple[float, float, float, float]: ...
+    @property
+    def joints2d_px(self) -> np.ndarray: ...
+    @property
+    def crop(self) -> Crop: ...
+    @property
+    def camera(self) -> tuple[float, float, float]: ...
+    @property
+    def focal_px(self) -> float: ...
+    @property
+    def focal_assumed(self) -> bool: ...
+    @property
+    def focal_from(self) -> FocalFrom: ...
+    @property
+    def principal_px(self) -> tuple[float, float]: ...
+    @property
+    def up(self) -> np.ndarray | None: ...
+    @property
+    def up_std_deg(self) -> float | None: ...
 
 
 def standing_mesh(person: Person) -> np.ndarray:

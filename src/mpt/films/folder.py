@@ -19,7 +19,7 @@ from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.pipes import give_back
 from mpt.films.showing import write_overlay
 from mpt.floor import World
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM, replacing
 from mpt.results import plain, rounded, world_as_json, write_json
 from mpt.rigs.characters import Character, read_character
