@@ -8,7 +8,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.request import url2pathname
@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mpt.bit_depth import MAX_AREA, rare_tiff, shallow, to_eight_bits
 from mpt.errors import InputError
 from mpt.focal_lengths import focal_mm_of
+from mpt.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -207,8 +208,7 @@ def _decoded(file: BinaryIO, name: str) -> Picture:
 
 def _opened(file: BinaryIO) -> Image.Image:
     """The picture in a file, not loaded yet; of a large one Pillow warns as if it were an attack."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with quiet(Image.DecompressionBombWarning):
         return Image.open(file)
 
 
@@ -291,8 +291,8 @@ KINDS = {
 
 def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> Picture:
     given = picture
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    large = 2 * given.width * given.height > MAX_AREA
+    with quiet(Image.DecompressionBombWarning) if large else nullcontext():
         picture = shallow(picture, name, content)
     focal_mm = focal_mm_of(given, name)  # only now: of a PNG it decodes the pixels, to 8 bits
     picture = ImageOps.exif_transpose(picture)

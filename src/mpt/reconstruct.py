@@ -36,6 +36,7 @@ from mpt.rigs.names import Names
 from mpt.rigs.rig import Rest
 from mpt.saving import Saving, save, standing_mesh
 from mpt.skeletons import Skeleton
+from mpt.threads import torch_threads
 from mpt.views import Pinhole, camera_from_network, level
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ class Reconstructor:
         """Side in pixels of the heatmaps that the model reads."""
         return self.model.transformer.config.heatmap_size
 
+    @torch_threads(1)
     def __call__(
         self,
         image: "Photo",
@@ -237,6 +239,7 @@ class Reconstructor:
             pose=pose,
         )
 
+    @torch_threads(1)
     @torch.inference_mode()
     def lift(
         self,
@@ -295,6 +298,7 @@ class Reconstructor:
         ]
         return self._posed(reconstructions) if pose else reconstructions
 
+    @torch_threads(1)
     @torch.inference_mode()
     def lift_coarsely(self, people: list[Person2D], camera: Pinhole) -> list["Placed"]:
         """People found in pictures of one camera, whose coarse meshes alone are wanted, all in one batch."""

@@ -20,6 +20,7 @@ from mpt.rigs.fbx import check_bpy, fbx
 from mpt.rigs.gltf import FACING, Lens, rigged
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
+from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
 TABLES = ("trc", "c3d", "csv")
@@ -82,6 +83,7 @@ def check_format(ending: str, how: Saving) -> None:
         check_ezc3d()
 
 
+@torch_threads(1)
 def save(
     path: Path,
     person: Person,
@@ -122,6 +124,7 @@ def save(
     write_mesh(path, vertices, person.faces, joints=person.joints3d, pose=pose)
 
 
+@torch_threads(1)
 def save_together(
     path: Path, people: Sequence[Person], how: Saving, world: World, lens: Lens | None = None
 ) -> None:
@@ -141,6 +144,7 @@ def save_together(
     write_whole(path, rigged(rigs, Place(world.rotation, world.shift), lens), ADVICE)
 
 
+@torch_threads(1)
 def save_motion(
     path: Path,
     motion: BodyMotion,
@@ -171,6 +175,7 @@ def save_motion(
     _write_rig(path, _rig(motion, _axes(world), how, ending), how, world, lens)
 
 
+@torch_threads(1)
 def save_motions_together(
     path: Path, motions: Mapping[str, BodyMotion], how: Saving, world: World, lens: Lens | None = None
 ) -> None:
