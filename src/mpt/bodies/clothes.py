@@ -7,7 +7,7 @@ for each vertex, which is all that many files can hold, has clean edges.
 Cloth is as smooth as cloth is: what it hides is seen in no light. The surface itself stays the body's.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -39,10 +39,6 @@ class Clothes:
     inside_m: np.ndarray
     edge_m: np.ndarray
     faces: np.ndarray
-
-    def of(self, vertices: np.ndarray, faces: np.ndarray) -> "Clothes":
-        """The same of some of the vertices, by their numbers, under other faces."""
-        return replace(self, inside_m=self.inside_m[vertices], edge_m=self.edge_m[vertices], faces=faces)
 
     def colours(self, colour: np.ndarray) -> np.ndarray:
         """(V, 3) float32 sRGB in [0, 1] of the vertices, for a top of this colour (3,)."""
