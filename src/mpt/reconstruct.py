@@ -34,7 +34,7 @@ from mpt.pose2d.keypoints import Keypoints
 from mpt.rigs.bvh import Scale
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Rest
-from mpt.saving import Saving, save, standing_mesh
+from mpt.saving import Origin, Saving, Up, save, standing_mesh
 from mpt.skeletons import Skeleton
 from mpt.views import Pinhole, camera_from_network, level
 
@@ -107,6 +107,9 @@ class Reconstruction:
         names: Names = "anny",
         scale: Scale = "m",
         world: bool | None = None,
+        up: Up | None = None,
+        origin: Origin | None = None,
+        bare: bool = False,
     ) -> None:
         """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz;
         .trc and .c3d (markers), .csv (joints and joint angles).
@@ -117,12 +120,22 @@ class Reconstruction:
         scale: the unit of BVH, "m" or "cm".
         world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs,
             markers and joints do where nothing is said, other meshes do not.
+        up: the axis of OBJ and PLY that points up, "y" or "z"; they stand on the floor then. Blender's
+            importers take OBJ as y up and PLY as z up where nothing is said.
+        origin: "feet" puts it on the floor between the feet, of other meshes than rigs as well; else it is
+            below the person's middle.
+        bare: without the top and shorts that people wear in GLB and PLY.
 
         Raises InputError for an unknown ending or option, what this body cannot give, no Blender for FBX, no
         ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.
         """
         path = Path(path)
-        how = Saving(static, rest, names, scale, world is True)
+        how = Saving(static, rest, names, scale, world is True, bare=bare, up=up, origin=origin)
+        if world is False and (up or origin):
+            told = "up" if up else "origin"
+            raise InputError(
+                f"{told}={up or origin!r} stands in the world, and world=False was given: leave one out"
+            )
         sure = self.up is not None and self.up_std_deg is not None and self.up_std_deg < UNSURE_DEG
         up, std = (self.up, self.up_std_deg) if sure else (None, None)
         own = world_of([standing_mesh(self)], up, std, standing=self.skeleton.two_sided)

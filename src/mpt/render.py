@@ -13,7 +13,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from mpt.bodies.clothes import NONE_M, SKIN, Clothes, dyed
+from mpt.clothes import NONE_M, SKIN, Clothes, dyed
 from mpt.skeletons import COCO17, Skeleton, of_count
 
 # One soft colour for each person (sRGB in [0, 1]), taken in turn.
@@ -102,8 +102,8 @@ class Hits:
 class Meshes:
     """Several meshes in one space, ready for ray casting.
 
-    ``parts`` holds (vertices (V, 3), faces (F, 3)) pairs; ``owner`` (F,) tells the part of each face, ``counts``
-    the vertices of each part.
+    ``parts`` holds (vertices (V, 3), faces (F, 3)) pairs; ``owner`` (F,) tells the part of each face,
+    ``counts`` how many vertices each part has.
     """
 
     def __init__(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from mpt.bodies.clothes import NONE_M, SHADE, SKIN
+from mpt.clothes import NONE_M, SHADE, SKIN
 from mpt.render import (
     HEM_M,
     PALETTE,
@@ -34,7 +34,7 @@ GAP = 0.05  # between the floor's line and the picture's lower edge, over its he
 class Body:
     """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera,
     faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3); how far inside
-    top and shorts vertices are (V, 2), where any are worn (``mpt.bodies.clothes``).
+    top and shorts vertices are (V, 2), where any are worn (``mpt.clothes``).
     """
 
     id: int
@@ -131,7 +131,9 @@ def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Laye
     if all(body.inside_m is None for body in bodies):
         bare = lit(skin)
         return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, bare))
-    inside = [np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)]
+    inside = [
+        np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)
+    ]
     hems = np.concatenate(inside).astype(np.float32) / np.float32(HEM_M)
     layers = np.concatenate([lit(skin), lit(cloth), lit(SHADE * cloth), hems], 1)
 

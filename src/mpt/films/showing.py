@@ -10,7 +10,7 @@ import numpy as np
 import roma
 import torch
 
-from mpt.bodies.clothes import clothes_of
+from mpt.clothes import clothes_of
 from mpt.films.drawing import MOST_BESIDE, TALLEST_M, Body, Stage
 from mpt.films.encoding import written
 from mpt.films.filming import Progress, silent

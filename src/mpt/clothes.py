@@ -1,19 +1,22 @@
 """A sleeveless top and shorts, painted on the Anny body: how far inside them each vertex is.
 
-Cut on the person of mean shape at rest; everybody wears them, for a vertex is the same place on all. Below the
-waist, at the legs and arms the hems run midway between two rows of the mesh's vertices, so that even a colour
-for each vertex, which is all that many files can hold, has clean edges.
+Cut on the person of mean shape at rest; everybody wears them, for a vertex is the same place on all. At the
+waist, the legs and the arms hems run midway between two rows of the mesh's vertices, so that even a colour for
+each vertex, which is all that many files can hold, has clean edges.
 
 Cloth is as smooth as cloth is: what it hides is seen in no light. The surface itself stays the body's.
 """
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from mpt.bodies.body import Body
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from mpt.bodies.body import Body  # with it comes torch, which no picture needs
 
 SKIN = np.array([0.80, 0.755, 0.72], np.float32)  # sRGB in [0, 1]: clay, of nobody in particular
 SHADE = 0.45  # of the shorts, by the top's colour
@@ -54,8 +57,10 @@ class Clothes:
         return found
 
     @cached_property
-    def _smoothing(self) -> tuple[np.ndarray, csr_array]:
+    def _smoothing(self) -> tuple[np.ndarray, "csr_array"]:
         """Vertices (R,) under cloth, and what (R, V) draws each to the mean of its neighbours."""
+        from scipy.sparse import csr_array
+
         share = np.clip(EDGE + (1 - EDGE) * self.inside_m.max(1) / WHOLE_M, 0, 1)
         rows = np.flatnonzero(share)
         ahead, behind = _edges(self.faces)
@@ -78,7 +83,7 @@ def dyed(inside: np.ndarray, skin: np.ndarray, cloth: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def clothes_of(body: Body) -> Clothes | None:
+def clothes_of(body: "Body") -> Clothes | None:
     """The clothes that a body wears: people of Anny's surface; None of other bodies, and of hands."""
     if body.phenotypes is None or "left_hip" not in body.roles or not len(body.faces):
         return None
@@ -97,7 +102,7 @@ def _edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return faces.ravel(), np.roll(faces, -1, axis=1).ravel()
 
 
-def _head(body: Body, role: str) -> np.ndarray:
+def _head(body: "Body", role: str) -> np.ndarray:
     return body.heads[body.bones.index(body.roles[role])].double().cpu().numpy()
 
 
