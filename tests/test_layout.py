@@ -15,7 +15,7 @@ STOREYS = (
     ("errors", "writing", "json_files", "skeletons", "alignment", "assets", "quiet", "threads", "values"),
     ("mocap",),
     ("bodies",),
-    ("cameras", "draws"),
+    ("cameras", "draws", "clothes"),
     ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
     ("datasets", "export", "rigs", "biomechanics", "floor", "saving"),
     ("pose2d", "modeling"),

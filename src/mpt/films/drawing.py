@@ -9,7 +9,19 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from mpt.render import PALETTE, Hits, Layer, Meshes, Orthographic, Perspective, View, rasterize, soft_clay
+from mpt.clothes import NONE_M, SHADE, SKIN
+from mpt.render import (
+    HEM_M,
+    PALETTE,
+    Hits,
+    Layer,
+    Meshes,
+    Orthographic,
+    Perspective,
+    View,
+    rasterize,
+    soft_clay,
+)
 
 OPACITY = 0.88
 TALLEST_M = 2.1  # what the side view holds from the floor up, if people are no higher up
@@ -21,13 +33,15 @@ GAP = 0.05  # between the floor's line and the picture's lower edge, over its he
 @dataclass(frozen=True, eq=False)
 class Body:
     """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera,
-    faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3).
+    faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3); how far inside
+    top and shorts vertices are (V, 2), where any are worn (``mpt.clothes``).
     """
 
     id: int
     vertices: np.ndarray
     faces: np.ndarray
     turn: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32))
+    inside_m: np.ndarray | None = None
 
     @property
     def seen(self) -> "Body":
@@ -96,7 +110,7 @@ class Stage:
                 slot = (self.places.index(body.id) + 0.5) * SLOT * height / px_per_m
                 x, y, z = stands.T
                 turned = np.stack([slot + middle[2] - z, -y, middle[0] - x], -1)  # from the person's right
-                beside.append(Body(body.id, turned.astype(np.float32), body.faces))
+                beside.append(replace(body, vertices=turned.astype(np.float32)))
         if beside:
             picture = _layer(beside, Orthographic(px_per_m, (0, floor_y)), (width, height)).over(picture)
         return picture
@@ -105,14 +119,29 @@ class Stage:
 def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Layer:
     """Lit at the vertices, and interpolated between: there are far fewer of them than pixels."""
     meshes = Meshes([(body.vertices, body.faces) for body in bodies])
-    albedo = PALETTE[[body.id % len(PALETTE) for body in bodies]] ** np.float32(2.2)
-    owner = np.repeat(np.arange(len(bodies)), [len(body.vertices) for body in bodies])
+    owner = np.repeat(np.arange(len(bodies)), meshes.counts)
     ahead = np.array([[0, 0, 1]], np.float32)
     gaze = meshes.vertices if isinstance(view, Perspective) else ahead
-    colours = soft_clay(meshes.normals, gaze, albedo[owner])
+    cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]]
+    skin = np.where([[body.inside_m is not None] for body in bodies], SKIN, cloth)
+
+    def lit(colours: np.ndarray) -> np.ndarray:
+        return soft_clay(meshes.normals, gaze, (colours ** np.float32(2.2))[owner])
+
+    if all(body.inside_m is None for body in bodies):
+        bare = lit(skin)
+        return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, bare))
+    inside = [
+        np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)
+    ]
+    hems = np.concatenate(inside).astype(np.float32) / np.float32(HEM_M)
+    layers = np.concatenate([lit(skin), lit(cloth), lit(SHADE * cloth), hems], 1)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        return meshes.at(hits, colours)
+        found = meshes.at(hits, layers)
+        top, shorts = np.clip(found[:, 9:] + np.float32(0.5), 0, 1).T[:, :, None]
+        dressed = found[:, :3] + top * (found[:, 3:6] - found[:, :3])
+        return dressed + shorts * (found[:, 6:9] - dressed)
 
     return rasterize(meshes, view, size_wh, shade)
 

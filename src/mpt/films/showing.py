@@ -9,6 +9,7 @@ import numpy as np
 import roma
 import torch
 
+from mpt.clothes import clothes_of
 from mpt.films.drawing import MOST_BESIDE, TALLEST_M, Body, Stage
 from mpt.films.encoding import written
 from mpt.films.filming import Progress, silent
@@ -42,10 +43,13 @@ def write_overlay(
     world: World,
     times_s: array,
     progress: Progress = silent,
+    *,
+    bare: bool = False,
 ) -> int:
     """The film with its people's bodies, and beside it from the side, as H.264; how many frames were drawn.
 
-    times_s: of the frames that are wanted. Ctrl-C, and a full disk, end it: what is drawn stays.
+    times_s: of the frames that are wanted. bare: without clothes. Ctrl-C, and a full disk, end it: what is
+    drawn stays.
 
     Raises KeyboardInterrupt and OSError then.
     """
@@ -56,15 +60,15 @@ def write_overlay(
         return stage.draw(picture.pixels, picture.bodies), picture.number, picture.time_s
 
     with written(path, stage.picture_wh, film.fps, even=even) as write:
-        for pixels, number, time_s in mapped(drawn, _pictures(film, people, count), THREADS):
+        for pixels, number, time_s in mapped(drawn, _pictures(film, people, count, bare), THREADS):
             write(pixels, number, time_s)
             progress("drawing", write.count, count)
         return write.count
 
 
-def _pictures(film: Film, people: Sequence[FilmPerson], count: int) -> Iterator[_Picture]:
+def _pictures(film: Film, people: Sequence[FilmPerson], count: int, bare: bool) -> Iterator[_Picture]:
     """Frames with those who are in them; of a broken one the picture before it."""
-    poser, pixels, posed = _Poser(people), None, {}
+    poser, pixels, posed = _Poser(people, bare), None, {}
     with all_quiet():  # what is to be said of the film was said when it was watched
         for frame in ahead(film):
             if frame.number >= count:
@@ -79,7 +83,7 @@ def _pictures(film: Film, people: Sequence[FilmPerson], count: int) -> Iterator[
 class _Poser:
     """Bodies of some frames, each person's in one batch."""
 
-    def __init__(self, people: Sequence[FilmPerson]) -> None:
+    def __init__(self, people: Sequence[FilmPerson], bare: bool) -> None:
         self._people = people
         self._frames = [person.records["frames"] for person in people]
         if people:
@@ -87,6 +91,9 @@ class _Poser:
             whole = people[0].body
             self._body = whole if coarse is None else whole.subset(coarse.index)
             self._faces = (whole.faces if coarse is None else coarse.faces).numpy()
+            clothes = None if bare else clothes_of(whole)
+            drawn = slice(None) if coarse is None else coarse.index.numpy()
+            self._inside_m = None if clothes is None else clothes.inside_m[drawn]
 
     @torch_threads(1)
     @torch.no_grad()
@@ -102,7 +109,8 @@ class _Poser:
                 posed = self._body(turns, torch.from_numpy(motion.shape)[None], places).vertices.numpy()
                 cameras = turns_of(person.records["camera_rotvec"][rows]).astype(np.float32)
                 for number, vertices, camera in zip(frames[rows].tolist(), posed, cameras):
-                    found.setdefault(number, []).append(Body(person.id, vertices, self._faces, camera))
+                    body = Body(person.id, vertices, self._faces, camera, self._inside_m)
+                    found.setdefault(number, []).append(body)
         return found
 
 
