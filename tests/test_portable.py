@@ -91,6 +91,7 @@ def test_onnx_says_what_its_numbers_are(needs_onnx, tmp_path):
     notes = {prop.key: prop.value for prop in proto.metadata_props}
     assert json.loads(notes["joint_names"]) == list(model.skeleton.joints)
     assert notes["looks"] == "1" and notes["body_hash"] == model.body_hash
+    assert float(notes["blob_std_cells"]) == pytest.approx(3 / 2**0.5 * 32 / 224, abs=1e-4)  # Eq. 1
     sizes = {
         v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.input
     }

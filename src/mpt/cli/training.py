@@ -87,7 +87,7 @@ class Pretrain:
         changes = {name: value for name in OF_PRETRAINING if (value := getattr(self, name)) is not None}
         if self.resume is not None:
             out, config = self.resume, _run_config(self.resume)
-            _check_resume(self, config, changes)
+            _check_resume(self, out, config, changes)
             if self.sightings and not config.sightings_share:
                 raise InputError(f"{self.resume}: this run began without sightings; leave --sightings out")
         else:
@@ -207,7 +207,7 @@ class Finetune:
             raise InputError(f"--workers is {self.workers}: give 0 or more")
         if self.resume is not None:
             out, config = self.resume, read_config(self.resume, FinetuneConfig)
-            _check_resume(self, config, changes)
+            _check_resume(self, out, config, changes)
         else:
             config = _changed(_finetuning(self.experiment or DEFAULT_FINETUNING), changes)
             out = self.out or new_run(config.name)
@@ -253,9 +253,9 @@ def _folders(config: "FinetuneConfig", data: tuple[str, ...]) -> dict[str, str]:
     return folders
 
 
-def _check_resume(command: "Pretrain | Finetune", config: Any, changes: dict) -> None:
+def _check_resume(command: "Pretrain | Finetune", run: Path, config: Any, changes: dict) -> None:
     """Refuse what a run that goes on could not become; what only says again what it is may stand there."""
-    elsewhere = command.out is not None and command.out.resolve() != command.resume.resolve()
+    elsewhere = command.out is not None and command.out.resolve() != run.resolve()
     beside = [
         command.experiment != config.name and command.experiment,
         elsewhere and "--out",
@@ -269,7 +269,7 @@ def _check_resume(command: "Pretrain | Finetune", config: Any, changes: dict) ->
     ]
     if given := next(filter(None, beside), None):
         raise InputError(
-            f"{given} was given beside --resume {command.resume}, but a resumed run keeps its own "
+            f"{given} was given beside --resume {run}, but a resumed run keeps its own "
             "configuration and folder: leave it out, or start a new run"
         )
 
