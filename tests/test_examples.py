@@ -9,16 +9,14 @@ import numpy as np
 import pygltflib
 import pytest
 import torch
-from captured import captured
 from little_model import standing_joints, write_little_model
-from people import write_person_bvh
 from PIL import Image
 from posed import skinned_by_hand
+from stand_ins import capture, finds
 
 import mpt
 from mpt import bodies, checkpoint, heatmaps, portable
 from mpt.pose2d import adapters
-from mpt.pose2d.finders import FINDERS
 from mpt.pose2d.keypoints import Keypoints
 from mpt.skeletons import COCO17, COCO29, HAND21
 
@@ -46,28 +44,6 @@ def two_people(monkeypatch) -> np.ndarray:
     joints = np.stack([standing_joints((x, 0, 4), 400, SIZE, "coco29") for x in (-0.7, 0.7)])
     finds(monkeypatch, "blazepose", COCO29, joints)
     return joints
-
-
-def finds(monkeypatch, name: str, joints_of, joints: np.ndarray) -> None:
-    class Known:
-        skeleton = joints_of
-
-        def __init__(self, *, heatmap_size: int = 224):
-            self.known = Keypoints(joints, skeleton=joints_of, heatmap_size=heatmap_size)
-
-        def __call__(self, image):
-            return self.known(image)
-
-    monkeypatch.setitem(FINDERS, name, Known)
-
-
-def capture(folder: Path, *people: str) -> None:
-    """Two seconds of each person's motion, below a folder of their own."""
-    time = np.arange(60) / 30
-    for number, person in enumerate(people):
-        (folder / person).mkdir(parents=True)
-        motion = captured(35 + 30 * np.sin(3 * time + number), 30 + 20 * np.sin(2 * time))
-        write_person_bvh(folder / person / "walk.bvh", motion)
 
 
 def test_every_example_is_run_here():

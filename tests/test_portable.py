@@ -155,6 +155,6 @@ def test_what_cannot_be_exported_is_refused(model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="reads image features, not heatmaps"):
         portable.write(tmp_path / "model.onnx", made(features))
     monkeypatch.setattr(portable, "find_spec", lambda name: None if name == "onnxscript" else name)
-    with pytest.raises(InputError, match=r"needs onnxscript, .*`pip install mesh-pretraining\[onnx\]`"):
+    with pytest.raises(InputError, match=r"needs onnxscript, .*`pip install 'mesh-pretraining\[onnx\]'`"):
         portable.write(tmp_path / "model.onnx", model)
     assert not list(tmp_path.iterdir())

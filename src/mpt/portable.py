@@ -192,7 +192,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
     if lacking:
         raise InputError(
             f"writing ONNX needs {', '.join(lacking)}, not installed here: run "
-            "`pip install mesh-pretraining[onnx]`"
+            "`pip install 'mesh-pretraining[onnx]'`"
         )
     import onnxruntime
 
