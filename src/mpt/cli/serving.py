@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Serve:
     """Open a page in the browser where photos and films become 3D bodies; it runs on this computer alone.
 
-    Needs gradio: pip install mesh-pretraining[web]. Ctrl-C ends it.
+    Needs gradio: pip install 'mesh-pretraining[web]'. Ctrl-C ends it.
 
     Example: mpt serve --port 8000
     """

@@ -388,6 +388,6 @@ def gradio_or_advice():
         import gradio
     except ImportError:
         raise InputError(
-            "the page needs gradio, which is not installed: run `pip install mesh-pretraining[web]`"
+            "the page needs gradio, which is not installed: run `pip install 'mesh-pretraining[web]'`"
         ) from None
     return gradio
