@@ -43,17 +43,17 @@ class Gallery:
     def _fill(self) -> None:
         with suppress(OSError, InputError):  # of joints that the demo does not know: there are none
             for name, content in self._kept() or self._drawn():
-                path = self._folder / name
+                path = self._folder / name.partition("-")[2]
                 path.write_bytes(content)
                 with self._changed:
-                    self._pictures.append((path, path.stem.partition("-")[2].replace("-", " ")))
+                    self._pictures.append((path, path.stem.replace("-", " ")))
                     self._changed.notify_all()
         with self._changed:
             self._whole = True
             self._changed.notify_all()
 
     def _kept(self) -> list[tuple[str, bytes]]:
-        """Their names and contents as they were drawn once; none where they were not."""
+        """Their names, each behind a number, and contents as they were drawn once; none where they were not."""
         with suppress(OSError, InputError):
             return [(path.name, path.read_bytes()) for path in sorted(self._cache.iterdir())]
         return []
@@ -61,9 +61,9 @@ class Gallery:
     def _drawn(self) -> Iterator[tuple[str, bytes]]:
         contents = []
         for number, scene in enumerate(demo.scenes(self._skeleton)):
-            path = self._folder / f"{number}-{scene.name}.png"
+            path = self._folder / f"{scene.name}.png"
             write_picture(path, scene.image)
-            contents.append((path.name, path.read_bytes()))
+            contents.append((f"{number}-{path.name}", path.read_bytes()))
             yield contents[-1]
         with suppress(OSError, InputError):  # they are drawn again the next time
             cache = self._cache

@@ -19,7 +19,7 @@ from mpt.web import examples, filmed, photos
 from mpt.web.apart import Apart
 from mpt.web.filmed import FilmAnswer
 from mpt.web.photos import PhotoAnswer, says_how_sure
-from mpt.web.uploads import Limits, Shelf, Upload, check_photo
+from mpt.web.uploads import Limits, Shelf, Upload
 
 if TYPE_CHECKING:
     import gradio
@@ -122,10 +122,6 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
                 gr.update(value=_path(found.body(shown, how_sure=how_sure)), **_seen_whole(found, shown)),
                 gr.update(visible=how_sure),
             )
-
-    def check(photo: dict | None):
-        with _said(gr, photo, "photo") as upload:
-            check_photo(upload, desk.limits)
 
     def drawn():
         for pictures in desk.gallery.growing():
