@@ -12,7 +12,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "writing", "json_files", "skeletons", "alignment", "assets", "quiet", "threads"),
+    ("errors", "writing", "json_files", "progress", "skeletons", "alignment", "assets", "quiet", "threads"),
     ("mocap",),
     ("bodies",),
     ("cameras", "draws"),
