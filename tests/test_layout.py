@@ -12,10 +12,13 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "writing", "json_files", "skeletons", "alignment", "assets", "quiet", "threads", "values"),
+    (
+        "errors", "writing", "json_files", "progress", "skeletons", "alignment", "assets", "quiet", "threads",
+        "values",
+    ),  # fmt: skip
     ("mocap",),
     ("bodies",),
-    ("cameras", "draws"),
+    ("cameras", "draws", "clothes"),
     ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
     ("datasets", "export", "rigs", "biomechanics", "floor", "saving"),
     ("pose2d", "modeling"),

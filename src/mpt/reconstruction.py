@@ -20,7 +20,7 @@ from mpt.results import Seconds, as_json, draw, write_files, write_json
 from mpt.rigs.bvh import Scale
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Rest
-from mpt.saving import Saving, check_format, save, standing_mesh
+from mpt.saving import Origin, Saving, Up, check_format, save, standing_mesh
 from mpt.skeletons import Skeleton
 from mpt.values import Values
 from mpt.views import Pinhole, level
@@ -93,6 +93,9 @@ class Reconstruction(Values):
         names: Names = "anny",
         scale: Scale = "m",
         world: bool | None = None,
+        up: Up | None = None,
+        origin: Origin | None = None,
+        bare: bool = False,
     ) -> None:
         """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz;
         .trc and .c3d (markers), .csv (joints and joint angles).
@@ -103,29 +106,39 @@ class Reconstruction(Values):
         scale: the unit of BVH, "m" or "cm".
         world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs,
             markers and joints do where nothing is said, other meshes do not.
+        up: the axis of OBJ and PLY that points up, "y" or "z"; they stand on the floor then. Blender's
+            importers take OBJ as y up and PLY as z up where nothing is said.
+        origin: "feet" puts it on the floor between the feet, of other meshes than rigs as well; else it is
+            below the person's middle.
+        bare: without the top and shorts that people wear in GLB and PLY.
 
         Raises InputError for an unknown ending or option, what this body cannot give, no Blender for FBX, no
         ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.
         """
         path = Path(path)
-        how = Saving(static, rest, names, scale, world is True)
+        how = Saving(static, rest, names, scale, world is True, bare=bare, up=up, origin=origin)
+        if world is False and (up or origin):
+            told = "up" if up else "origin"
+            raise InputError(
+                f"{told}={up or origin!r} stands in the world, and world=False was given: leave one out"
+            )
         sure = self.up is not None and self.up_std_deg is not None and self.up_std_deg < UNSURE_DEG
-        up, std = (self.up, self.up_std_deg) if sure else (None, None)
-        own = world_of([standing_mesh(self)], up, std, standing=self.skeleton.two_sided)
-        turn = None if up is None else level(up)
+        against, std = (self.up, self.up_std_deg) if sure else (None, None)
+        own = world_of([standing_mesh(self)], against, std, standing=self.skeleton.two_sided)
+        turn = None if against is None else level(against)
         save(path, self, how, world=None if world is False else own, level=turn)
 
-    def overlay(self, image: "Photo", *, beside: bool = False) -> Image.Image:
+    def overlay(self, image: "Photo", *, beside: bool = False, bare: bool = False) -> Image.Image:
         """A picture of this person over the photo in which they were found, made smaller where that is large.
 
         image: the photo, in any way that ``Reconstructor`` takes it, in the size in which it was given there.
-        beside: with a view from the side.
+        beside: with a view from the side. bare: without clothes.
 
         Raises InputError for no picture, and for one whose middle is not where this person's photo has it.
         """
         pixels = read_image(image)
         check_is_photo_of(self, pixels)
-        return Image.fromarray(draw(pixels, [self], beside=beside))
+        return Image.fromarray(draw(pixels, [self], beside=beside, bare=bare))
 
     def posed(self, rotations: Mapping[str, np.ndarray] | np.ndarray) -> "Reconstruction":
         """The same person in another pose: the body's own mesh, where its root is.
@@ -186,12 +199,13 @@ class Result(list[Reconstruction]):
     def name(self) -> str:
         return os.fsdecode(self.photo) if isinstance(self.photo, str | os.PathLike) else "photo"
 
-    def overlay(self, *, beside: bool = True) -> Image.Image:
-        """The people over their photo, made smaller where that is large; ``beside``: and from the side.
+    def overlay(self, *, beside: bool = True, bare: bool = False) -> Image.Image:
+        """The people over their photo, made smaller where that is large; ``beside``: and from the side;
+        ``bare``: without clothes.
 
         Raises InputError where the photo cannot be read again.
         """
-        return Image.fromarray(draw(read_image(self.photo), self, beside=beside))
+        return Image.fromarray(draw(read_image(self.photo), self, beside=beside, bare=bare))
 
     def save(
         self,
@@ -204,6 +218,9 @@ class Result(list[Reconstruction]):
         names: Names = "anny",
         scale: Scale = "m",
         world: bool = False,
+        up: Up | None = None,
+        origin: Origin | None = None,
+        bare: bool = False,
     ) -> None:
         """Write what ``mpt reconstruct`` writes of a photo: overlay.png, result.json, a file of each person.
 
@@ -216,7 +233,7 @@ class Result(list[Reconstruction]):
         """
         if self.error:
             raise InputError(f"there is nothing to save: {self.error}")
-        how = Saving(static, rest, names, scale, world)
+        how = Saving(static, rest, names, scale, world, bare=bare, up=up, origin=origin)
         formats = [format] if isinstance(format, str) else format
         for ending in formats:
             check_format(ending, how)

@@ -49,7 +49,7 @@ def write_files(
     standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
     placed = bool(standing) and any(person.pose for person in people)
     if overlay:
-        write_picture(folder / OVERLAY, draw(image, people, placed))
+        write_picture(folder / OVERLAY, draw(image, people, placed, bare=how.bare))
     if not people:
         return []
     world, turn = world_of_people(people), level_of(people)
@@ -61,7 +61,11 @@ def write_files(
             "camera, so that the GLB files have none; result.json has it".format(*people[0].principal_px),
             stacklevel=2,
         )
-    if world.above_floor_m is not None and world.up_from == "assumed" and (placed or how.world):
+    if (
+        world.above_floor_m is not None
+        and world.up_from == "assumed"
+        and (placed or how.world or how.up or how.origin)
+    ):
         warnings.warn(
             "the model does not say which way is up: the camera is taken to have been held level, and the "
             "floor to lie so",
@@ -98,6 +102,7 @@ def draw(
     people: "Sequence[Found]",
     as_rigs: bool = True,
     *,
+    bare: bool = False,
     shown: Collection[int] | None = None,
     joints: bool = False,
     beside: bool = True,
@@ -105,10 +110,10 @@ def draw(
     """The people over the photo, made smaller where it is large, and a view from the side.
 
     as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as others do.
-    shown: only these, by their numbers. joints: with what the 2D network saw. beside: with the view from the
-    side.
+    bare: without clothes. shown: only these, by their numbers. joints: with what the 2D network saw. beside:
+    with the view from the side.
     """
-    from mpt.saving import standing_mesh  # with it comes torch
+    from mpt.saving import clothes_on, standing_mesh  # with it comes torch
 
     small = _shrunk(image, OVERLAY_PX)
     some = [(n, person) for n, person in enumerate(people) if shown is None or n in shown]
@@ -120,7 +125,8 @@ def draw(
     figures = []
     for number, person in some:
         placed = standing_mesh(person) if as_rigs else person.vertices + person.translation_m
-        figures.append(Figure(placed, person.faces, PALETTE[number % len(PALETTE)]))
+        clothes = None if bare else clothes_on(person)
+        figures.append(Figure(placed, person.faces, PALETTE[number % len(PALETTE)], clothes))
     picture = overlay(small, figures, view)
     for _, person in some if joints else ():
         points = person.joints2d_px.copy()

@@ -19,7 +19,8 @@ from mpt.recipes import predictions as keeping
 from mpt.recipes.benchmark import measure, read_samples
 from mpt.recipes.conventions import conventions
 from mpt.recipes.eyes import CropEye, DrawnEye, FinderEye
-from mpt.recipes.predictions import Network, Predictions
+from mpt.recipes.predicting import Network
+from mpt.recipes.predictions import Predictions
 from mpt.reconstructor import load
 from mpt.skeletons import COCO17, HAND21
 

@@ -53,6 +53,14 @@ def turned(motion: BodyMotion, rotations: np.ndarray) -> BodyMotion:
     return replace(motion, rotvec=rotvec, translation_m=np.float32(place))
 
 
+def middle_of_hips(motion: BodyMotion) -> np.ndarray:
+    """(F, 3) float64 where the middle of the hips is, metres, before the translation is added."""
+    hardly_any = motion.body.subset(torch.arange(1)).to(dtype=torch.float64)  # joints need no skin
+    turns = roma.rotvec_to_rotmat(torch.from_numpy(np.asarray(motion.rotvec, float)))
+    joints = hardly_any(turns, torch.from_numpy(np.asarray(motion.shape, float))[None]).joints
+    return joints[:, hardly_any.skeleton.root].mean(1).numpy()
+
+
 def rotvec_of(rotations: np.ndarray) -> np.ndarray:
     """(..., 3, 3) -> (..., 3) axis-angle, radians."""
     return roma.rotmat_to_rotvec(torch.from_numpy(np.asarray(rotations, float))).numpy()

@@ -396,7 +396,8 @@ def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
 def _saving(options: "Reconstruct") -> "Any":
     from mpt.saving import Saving
 
-    return Saving(options.static, options.rest, options.names, options.scale, options.world)
+    o = options
+    return Saving(o.static, o.rest, o.names, o.scale, o.world, bare=o.bare, up=o.up, origin=o.origin)
 
 
 def _standard_input() -> BinaryIO:

@@ -254,7 +254,7 @@ def _evaluate(
     from mpt.recipes.benchmark import benchmark, check_no_others, read_samples
     from mpt.recipes.conventions import conventions
     from mpt.recipes.eyes import eye_of
-    from mpt.recipes.predictions import digest, process
+    from mpt.recipes.predictions import process
     from mpt.reconstructor import device_named
 
     for option in ("samples", "input_size"):
@@ -275,8 +275,8 @@ def _evaluate(
     elif pose2d == "auto":
         pose2d = finder_for(model.skeleton, model.name)
     about = {
-        "weights": digest(checkpoint.find(command.model)),
-        "pose2d_weights": network and digest(network),
+        "weights": checkpoint.digest(checkpoint.find(command.model)),
+        "pose2d_weights": network and checkpoint.digest(network),
         "input_size": command.input_size,
     }
     body = _body_of(model, command.body)

@@ -31,7 +31,7 @@ from mpt.recipes.conventions import conventions
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.eyes import Eye, Seen, eye_of
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Network, digest
+from mpt.recipes.predicting import BATCH, Network
 from mpt.recipes.pretrain import PretrainConfig
 from mpt.reconstructor import device_named
 from mpt.writing import write_whole
@@ -136,7 +136,7 @@ def on_benchmark(cell: Cell, run: Path, model: Model, body: Body, root: Path, gi
             features_for=transformer if transformer.config.inputs == "features" else None,
         ),
         pose2d=evaluation.pose2d,
-        about={"weights": digest(checkpoint.find(run))},
+        about={"weights": checkpoint.digest(checkpoint.find(run))},
         notes=notes,
     )
     tables = {table.convention: table for table in report.tables}
