@@ -21,7 +21,7 @@ def test_the_public_names_are_these():
         "load",
         "reconstruct",
     ]
-    assert dir(mpt) == [*mpt.__all__, "__version__"]
+    assert dir(mpt) == sorted([*mpt.__all__, "__version__"])
 
 
 @pytest.mark.parametrize("name", mpt.__all__)
