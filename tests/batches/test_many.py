@@ -152,7 +152,7 @@ def test_the_photo_of_a_result_is_never_written_over(model, photo, tmp_path):
     Image.fromarray(photo).save(path)
     before = path.read_bytes()
     result = model(path)
-    with pytest.raises(mpt.InputError, match="overlay.png"):
+    with pytest.raises(mpt.InputError, match="is there already and is no result"):
         result.save(tmp_path)
     assert path.read_bytes() == before
 
