@@ -36,8 +36,8 @@ from mpt.recipes.conventions import Convention, convention_of
 from mpt.recipes.evaluate import spread
 from mpt.recipes.eyes import Seen, eye_on
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, console, train
-from mpt.recipes.pace import check_threads
 from mpt.recipes.networks import NetworkConfig
+from mpt.recipes.pace import check_threads
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.photos import loader, next_batch, read_set, step_order
 from mpt.recipes.predicting import BATCH, Network
