@@ -13,7 +13,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from mpt.clothes import NONE_M, SKIN, Clothes, dyed
+from mpt.clothes import NONE_M, Clothes, dyed, skin_beside
 from mpt.skeletons import COCO17, Skeleton, of_count
 
 # One soft colour for each person (sRGB in [0, 1]), taken in turn.
@@ -286,7 +286,7 @@ def render_mesh(figures: Sequence[Figure], view: View, size_wh: tuple[int, int])
     inside = dress(meshes, [figure.clothes for figure in figures])
     open_sky = meshes.openness(sphere_directions(20))[:, None]
     values = np.concatenate([meshes.normals, open_sky, inside / np.float32(HEM_M)], -1)
-    skins = np.stack([SKIN if f.clothes else colour for f, colour in zip(figures, colours)])
+    skins = np.stack([skin_beside(colour) if f.clothes else colour for f, colour in zip(figures, colours)])
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
         value, owner = meshes.at(hits, values), meshes.owner[hits.face]

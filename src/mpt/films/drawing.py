@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from mpt.clothes import NONE_M, SHADE, SKIN
+from mpt.clothes import NONE_M, SHADE, skin_beside
 from mpt.render import (
     HEM_M,
     PALETTE,
@@ -123,7 +123,7 @@ def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Laye
     ahead = np.array([[0, 0, 1]], np.float32)
     gaze = meshes.vertices if isinstance(view, Perspective) else ahead
     cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]]
-    skin = np.where([[body.inside_m is not None] for body in bodies], SKIN, cloth)
+    skin = np.where([[body.inside_m is not None] for body in bodies], skin_beside(cloth), cloth)
 
     def lit(colours: np.ndarray) -> np.ndarray:
         return soft_clay(meshes.normals, gaze, (colours ** np.float32(2.2))[owner])
