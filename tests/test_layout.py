@@ -12,7 +12,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "writing", "json_files", "skeletons", "alignment", "assets"),
+    ("errors", "writing", "json_files", "skeletons", "alignment", "assets", "quiet", "threads", "values"),
     ("mocap",),
     ("bodies",),
     ("cameras", "draws", "clothes"),
@@ -21,7 +21,17 @@ STOREYS = (
     ("pose2d", "modeling"),
     ("losses", "metrics"),
     ("checkpoint",),
-    ("recipes", "result_folders", "results", "reconstruct", "films", "batches", "portable", "sureness"),
+    (
+        "recipes",
+        "result_folders",
+        "results",
+        "reconstruction",
+        "reconstructor",
+        "films",
+        "batches",
+        "portable",
+        "sureness",
+    ),
     ("experiments",),
     ("demo", "cli", "web"),
     ("__init__", "__main__"),

@@ -4,6 +4,7 @@ One safetensors file; its JSON header is the model's card in brief. Never pickle
 precision, what they are applied to (faces, template, regressor) is exact.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -282,6 +283,14 @@ def find(model: str | os.PathLike, *, temporal: bool = False) -> Path:
             f"({names})"
         )
     return path
+
+
+def digest(path: Path) -> str:
+    """What tells a file of weights from others of its name. Raises InputError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
 def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:

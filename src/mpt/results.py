@@ -17,8 +17,7 @@ from mpt.result_folders import EVERYBODY, OVERLAY, RESULT
 
 if TYPE_CHECKING:
     from mpt.floor import World
-    from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
-    from mpt.saving import Saving
+    from mpt.saving import Found, Saving  # with it comes torch, which no refused photo should wait for
 
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 
@@ -35,7 +34,7 @@ class Seconds:
 def write_files(
     folder: Path,
     image: np.ndarray,
-    people: "Sequence[Reconstruction]",
+    people: "Sequence[Found]",
     formats: Sequence[str],
     how: "Saving | None" = None,
     overlay: bool = True,
@@ -88,7 +87,7 @@ def _together(meshes: Sequence[dict[str, str]]) -> bool:
     return len(meshes) > 1 and all("glb" in names for names in meshes)
 
 
-def world_of_people(people: "Sequence[Reconstruction]") -> "World":
+def world_of_people(people: "Sequence[Found]") -> "World":
     """The world in which the people of a photo stand on its floor, apart as they were photographed."""
     from mpt.floor import world_of  # with it comes torch
     from mpt.saving import standing_mesh
@@ -100,7 +99,7 @@ def world_of_people(people: "Sequence[Reconstruction]") -> "World":
 
 def draw(
     image: np.ndarray,
-    people: "Sequence[Reconstruction]",
+    people: "Sequence[Found]",
     as_rigs: bool = True,
     *,
     bare: bool = False,
@@ -140,7 +139,7 @@ def draw(
     return np.concatenate([picture, side], 1)
 
 
-def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
+def level_of(people: "Sequence[Found]") -> np.ndarray | None:
     """(3, 3) from camera axes to a level camera's, by where the people's model says that up is, the surer the
     more; None where it says nothing, is too unsure, or says opposite things of different people.
     """
@@ -150,7 +149,7 @@ def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
     return None if up is None else level(up)
 
 
-def _up_of(people: "Sequence[Reconstruction]") -> tuple[np.ndarray | None, float | None]:
+def _up_of(people: "Sequence[Found]") -> tuple[np.ndarray | None, float | None]:
     """(3,) unit vector against gravity as the people's model tells it, and its standard deviation in degrees;
     None where nothing is known.
     """
@@ -182,7 +181,7 @@ def as_json(
     photo: Path | str,
     model: str,
     seconds: Seconds,
-    people: "Sequence[Reconstruction]",
+    people: "Sequence[Found]",
     meshes: Sequence[dict[str, str]],
     *,
     size_wh: tuple[int, int],
@@ -219,7 +218,7 @@ def world_as_json(world: "World") -> dict:
     }
 
 
-def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
+def _person(person: "Found", files: dict[str, str]) -> dict:
     s, tx, ty = rounded(person.camera, 6)
     joints = person.skeleton.joints
     side = {} if person.skeleton.two_sided else {"side": "left" if person.mirrored else "right"}
@@ -247,7 +246,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
     }
 
 
-def _pose(person: "Reconstruction") -> dict:
+def _pose(person: "Found") -> dict:
     """The body that is laid on the mesh: the bones that move, by name; the others rest."""
     pose = person.pose
     if pose is None:
@@ -276,7 +275,7 @@ def plain(told: dict) -> dict:
     }
 
 
-def _sureness(person: "Reconstruction") -> dict:
+def _sureness(person: "Found") -> dict:
     """What a model says of that which it cannot see; nothing, where it says nothing."""
     said = {}
     if person.joints3d_std_m is not None:

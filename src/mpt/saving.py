@@ -13,15 +13,18 @@ from mpt.biomechanics.trc import trc
 from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
 from mpt.clothes import Clothes, clothes_of
+from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
 from mpt.floor import World
+from mpt.focal_lengths import FocalFrom
 from mpt.rigs.bvh import UNITS, Scale, bvh
 from mpt.rigs.fbx import check_bpy, fbx
 from mpt.rigs.gltf import FACING, Lens, Mesh, baked, rigged
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
 from mpt.skeletons import Skeleton
+from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
 Up = Literal["y", "z"]
@@ -87,6 +90,37 @@ class Person(Protocol):
     def pose(self) -> BodyPose | None: ...
 
 
+class Found(Person, Protocol):
+    """What is drawn, and told in result.json, as ``mpt.Reconstruction`` has it."""
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def mirrored(self) -> bool: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def bbox_xywh(self) -> tuple[float, float, float, float]: ...
+    @property
+    def joints2d_px(self) -> np.ndarray: ...
+    @property
+    def crop(self) -> Crop: ...
+    @property
+    def camera(self) -> tuple[float, float, float]: ...
+    @property
+    def focal_px(self) -> float: ...
+    @property
+    def focal_assumed(self) -> bool: ...
+    @property
+    def focal_from(self) -> FocalFrom: ...
+    @property
+    def principal_px(self) -> tuple[float, float]: ...
+    @property
+    def up(self) -> np.ndarray | None: ...
+    @property
+    def up_std_deg(self) -> float | None: ...
+
+
 def standing_mesh(person: Person) -> np.ndarray:
     """(V, 3) where somebody was photographed, in camera axes: the body of their rig, else the mesh."""
     vertices = person.vertices if person.pose is None else person.pose.posed().vertices
@@ -114,6 +148,7 @@ def check_format(ending: str, how: Saving) -> None:
         check_ezc3d()
 
 
+@torch_threads(1)
 def save(
     path: Path,
     person: Person,
@@ -160,6 +195,7 @@ def save(
     write_mesh(path, vertices, person.faces, joints=person.joints3d, pose=pose, clothes=clothes)
 
 
+@torch_threads(1)
 def save_together(
     path: Path, people: Sequence[Person], how: Saving, world: World, lens: Lens | None = None
 ) -> None:
@@ -186,6 +222,7 @@ def save_together(
     write_whole(path, rigged(rigs, Place(world.rotation, world.shift), lens), ADVICE)
 
 
+@torch_threads(1)
 def save_motion(
     path: Path,
     motion: BodyMotion,
@@ -216,6 +253,7 @@ def save_motion(
     _write_rig(path, _rig(motion, _axes(world), how, ending), how, world, lens)
 
 
+@torch_threads(1)
 def save_motions_together(
     path: Path, motions: Mapping[str, BodyMotion], how: Saving, world: World, lens: Lens | None = None
 ) -> None:

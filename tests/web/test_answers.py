@@ -17,7 +17,7 @@ from visitors import Counted, picture
 from mpt import bodies, checkpoint, sureness
 from mpt.cli import main
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.web import filmed, photos
 from mpt.web.page import _legend
 from mpt.web.uploads import Limits, Shelf, Upload, check_film, named_after

@@ -13,7 +13,7 @@ from mpt import checkpoint
 from mpt.export import write_picture
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import HAND21, Skeleton
 
 SIZE = (320, 240)

@@ -12,6 +12,7 @@ from torch import Tensor
 from mpt.bodies.body import Body
 from mpt.bodies.phenotypes import ANCHORS, in_words
 from mpt.errors import InputError
+from mpt.threads import torch_threads
 
 
 class Posed(NamedTuple):
@@ -76,6 +77,7 @@ class BodyPose:
             rotvec[bones.index(bone)] = _rotation(name, turn)
         return replace(self, rotvec=rotvec)
 
+    @torch_threads(1)
     def build(self) -> dict[str, Any]:
         """What the shape tells of the person: ``stature_m`` from sole to crown; ``guessed``, of a body with
         phenotypes, what they mostly are in people of this shape: numbers as Anny has them, and ``words``.
@@ -109,6 +111,7 @@ class BodyPose:
             "translation_m": self.translation_m,
         }
 
+    @torch_threads(1)
     def _at(self, rotvec: np.ndarray, translation_m: np.ndarray) -> Posed:
         rotations = roma.rotvec_to_rotmat(_batch(rotvec))
         shape, translation = _batch(self.shape), _batch(translation_m)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mpt.films.frames import Film
     from mpt.images import Picture
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
     from mpt.writing import Identities
 
 STDIN = Path("stdin")

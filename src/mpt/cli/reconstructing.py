@@ -13,7 +13,7 @@ from mpt.errors import InputError
 
 if TYPE_CHECKING:
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
 
 Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz", "trc", "c3d", "csv"], ...]
 
@@ -217,13 +217,13 @@ def _load(
     pose2d: str = "auto",
     weights: Path | None = None,
 ) -> "Reconstructor":
-    from mpt import assets, reconstruct
+    from mpt import assets
     from mpt.pose2d.finders import FINDERS, finder_for
     from mpt.recipes import networks
+    from mpt.reconstructor import load
     from mpt.skeletons import begin_alike
 
-    load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
-    reconstructor = load(model, device=device)
+    reconstructor = (networks.reconstructor if search and pose2d == "auto" else load)(model, device=device)
     finder = finder_for(reconstructor.model.skeleton, reconstructor.model.name)
     if pose2d in FINDERS and not begin_alike(FINDERS[pose2d].skeleton, FINDERS[finder].skeleton):
         raise InputError(

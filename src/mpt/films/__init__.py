@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # with them comes torch
     from mpt.films.filming import Progress
     from mpt.films.people import FilmPerson
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
 
 
 def film(
@@ -56,7 +56,7 @@ def film(
     from mpt.films.folder import reconstruct_film
     from mpt.films.people import people_in
     from mpt.recipes.networks import reconstructor
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
     from mpt.result_folders import folder_names
     from mpt.saving import Saving
 

@@ -19,7 +19,7 @@ from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.pipes import give_back
 from mpt.films.showing import write_overlay
 from mpt.floor import World
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM, replacing
 from mpt.results import plain, rounded, world_as_json, write_json
 from mpt.rigs.characters import Character, read_character
@@ -28,6 +28,7 @@ from mpt.rigs.names import check_names
 from mpt.rigs.performances import read_performance
 from mpt.rigs.performing import animated
 from mpt.saving import PLACED, Saving, at_feet, check_format, save_motion, save_motions_together
+from mpt.threads import torch_threads
 from mpt.writing import Identities, write_whole
 
 CHARACTER = "-character"
@@ -37,6 +38,7 @@ LAST = 65_536  # bytes that result.json may take
 BALLAST = 16_000_000  # bytes that are kept free for finishing when the disk is full
 
 
+@torch_threads(1)
 def reconstruct_film(
     film: Film,
     folder: Path,

@@ -1,6 +1,5 @@
 """A film's people drawn over its frames, read a second time."""
 
-import warnings
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,8 @@ from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, turns_of
 from mpt.films.pipes import ahead, mapped
 from mpt.floor import World
+from mpt.quiet import all_quiet
+from mpt.threads import torch_threads
 from mpt.views import Pinhole
 
 LONGEST_PX = 1280  # the longer side of the drawn film, at most
@@ -68,8 +69,7 @@ def write_overlay(
 def _pictures(film: Film, people: Sequence[FilmPerson], count: int, bare: bool) -> Iterator[_Picture]:
     """Frames with those who are in them; of a broken one the picture before it."""
     poser, pixels, posed = _Poser(people, bare), None, {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is to be said of the film was said when it was watched
+    with all_quiet():  # what is to be said of the film was said when it was watched
         for frame in ahead(film):
             if frame.number >= count:
                 return
@@ -95,6 +95,7 @@ class _Poser:
             drawn = slice(None) if coarse is None else coarse.index.numpy()
             self._inside_m = None if clothes is None else clothes.inside_m[drawn]
 
+    @torch_threads(1)
     @torch.no_grad()
     def __call__(self, first: int, beyond: int) -> dict[int, list[Body]]:
         """By the number of the frame."""

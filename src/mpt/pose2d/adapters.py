@@ -21,6 +21,7 @@ from mpt.errors import InputError
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.skeletons import COCO17, Skeleton, core
+from mpt.threads import torch_threads
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -93,6 +94,7 @@ class TopDown:
         """
         return self.look(image, self.detector(image))
 
+    @torch_threads(1)
     @torch.inference_mode()
     def look(self, image: np.ndarray, regions: Sequence[Region]) -> list[Person2D]:
         """The people of these regions of a photo, the surest first."""

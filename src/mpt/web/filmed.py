@@ -12,7 +12,7 @@ from mpt.films.filming import Progress, silent
 from mpt.films.folder import reconstruct_film
 from mpt.films.opening import open_film
 from mpt.films.people import turns_of
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM
 from mpt.web.framing import distance_m
 from mpt.web.uploads import USUAL, Limits, Upload, check_film, check_pixels, named_after, some_of

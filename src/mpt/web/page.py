@@ -14,7 +14,7 @@ import numpy as np
 
 from mpt import sureness
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.web import examples, filmed, photos
 from mpt.web.filmed import FilmAnswer
 from mpt.web.photos import PhotoAnswer, says_how_sure

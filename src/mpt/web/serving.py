@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.web.page import Desk, page
 from mpt.web.uploads import USUAL, Limits
 
