@@ -229,6 +229,7 @@ def _person(person: "Found", files: dict[str, str]) -> dict:
             joint: [*rounded(xy, 2), round(float(score), 4)]
             for joint, (*xy, score) in zip(joints, person.joints2d_px)
         },
+        "guessed_joints": list(person.guessed_joints),
         "joints3d_m": {joint: rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
         **_sureness(person),
         "camera": {
