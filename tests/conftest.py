@@ -27,7 +27,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     pytest-xdist is not installed; -n says otherwise.
     """
     whole, option = config.args_source is pytest.Config.ArgsSource.TESTPATHS, config.option
-    if not (whole and config.pluginmanager.hasplugin("xdist")) or option.usepdb:
+    if not (whole and config.pluginmanager.hasplugin("xdist")) or option.usepdb or _is_worker(config):
         return
     if option.numprocesses is None:
         option.numprocesses = min(_cores(), MOST_WORKERS) if _cores() > 1 else 0
@@ -35,12 +35,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist, option.loadscopereorder = "loadfile", False
 
 
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of the processes that a run is shared out among."""
+    return hasattr(config, "workerinput")
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):
+    if _is_worker(config):
         first = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: first.get(item.path, len(first)))
 

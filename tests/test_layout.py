@@ -12,7 +12,10 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "writing", "json_files", "skeletons", "alignment", "assets", "quiet", "threads", "values"),
+    (
+        "errors", "writing", "json_files", "progress", "skeletons", "alignment", "assets", "quiet", "threads",
+        "values",
+    ),  # fmt: skip
     ("mocap",),
     ("bodies",),
     ("cameras", "draws", "clothes"),

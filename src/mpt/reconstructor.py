@@ -139,6 +139,9 @@ class Reconstructor:
         seconds = Seconds(seen_at - start, end - seen_at, end - start)
         return Result(people, photo=photo, size_wh=size_wh, model=self.model.name, seconds=seconds)
 
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "fitter"}  # made again
+
     def __repr__(self) -> str:
         one, _ = self.model.skeleton.of
         finder = type(self.pose2d).__name__

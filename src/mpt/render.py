@@ -29,6 +29,7 @@ PALETTE = np.array(
     np.float32,
 )
 NEAR_M = 0.05
+LEAST_PERSON_M, LEAST_HAND_M = 1.2, 0.2  # what a view from the side has room for from top to bottom, at least
 MAX_RAYS = 1_500_000
 # Four samples inside a pixel, no two in one row or column.
 SUBPIXELS = np.array([[-0.375, -0.125], [0.125, -0.375], [0.375, 0.125], [-0.125, 0.375]], np.float32)
@@ -357,33 +358,37 @@ def side_view(
     height_px: int,
     max_width_px: int | None = None,
     level: np.ndarray | None = None,
+    standing: bool = True,
 ) -> np.ndarray:
     """The figures, each turned 90 degrees about its own vertical axis, in a row on a light floor.
 
     They stand from left to right as in the photo, all at one scale, seen from a little above: what was at
     the camera's right comes to the front. ``level`` (3, 3) turns camera axes to a level camera's before.
+    ``standing``: these are people on a floor; else hands in the air, in the middle.
     Returns (height_px, W, 3) uint8.
     """
+    least_m = LEAST_PERSON_M if standing else LEAST_HAND_M
     bearing = [np.median(f.vertices[:, 0]) / np.median(f.vertices[:, 2]) for f in figures]
     row, right_edge = [], 0.0
     for i in np.argsort(bearing):
         turned = _turned(figures[i].vertices if level is None else figures[i].vertices @ level.T)
         turned[:, 0] += right_edge - turned[:, 0].min()
-        right_edge = turned[:, 0].max() + 0.25
+        right_edge = turned[:, 0].max() + least_m / 5
         row.append(replace(figures[i], vertices=turned, colour=_colour(figures[i], i)))
     points = np.concatenate([f.vertices for f in row])
     low, high = points.min(0), points.max(0)
 
-    px_per_m = 0.80 * height_px / max(high[1] - low[1], 1.2)
+    px_per_m = 0.80 * height_px / max(high[1] - low[1], least_m)
     margin_px = 0.10 * height_px
     width_px = round(max((high[0] - low[0]) * px_per_m + 2 * margin_px, 0.45 * height_px))
     if max_width_px is not None and width_px > max_width_px:
         width_px = max_width_px
         px_per_m = min(px_per_m, 0.84 * width_px / (high[0] - low[0]))
-    centre = (width_px / 2 - px_per_m * (low[0] + high[0]) / 2, 0.91 * height_px - px_per_m * high[1])
+    lowest, middle = 0.91 * height_px - px_per_m * high[1], (height_px - px_per_m * (low[1] + high[1])) / 2
+    centre = (width_px / 2 - px_per_m * (low[0] + high[0]) / 2, lowest if standing else middle)
     view = Orthographic(px_per_m, centre)
 
-    picture = _studio(row, view, (width_px, height_px))
+    picture = _studio(row if standing else [], view, (width_px, height_px))
     seen = [replace(figure, vertices=figure.vertices @ _FROM_ABOVE.T) for figure in row]
     return render_mesh(seen, view, (width_px, height_px)).over(picture)
 

@@ -135,7 +135,8 @@ def draw(
     if not beside:
         return picture
     height, width = small.shape[:2]
-    side = side_view(figures, height, max(width, height // 2), level_of(people))
+    standing = people[0].skeleton.two_sided
+    side = side_view(figures, height, max(width, height // 2), level_of(people), standing)
     return np.concatenate([picture, side], 1)
 
 

@@ -19,9 +19,11 @@ from mpt.render import (
     Orthographic,
     Perspective,
     View,
+    draw_joints,
     rasterize,
     soft_clay,
 )
+from mpt.skeletons import Skeleton
 
 OPACITY = 0.88
 TALLEST_M = 2.1  # what the side view holds from the floor up, if people are no higher up
@@ -32,9 +34,16 @@ GAP = 0.05  # between the floor's line and the picture's lower edge, over its he
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera,
-    faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3); how far inside
-    top and shorts vertices are (V, 2), where any are worn (``mpt.clothes``).
+    """One person in one frame.
+
+    Attributes:
+        id: their number, which gives them a colour.
+        vertices: (V, 3) where they stand, in the axes of the film's first camera.
+        faces: (F, 3).
+        turn: (3, 3) how the frame's camera is turned from the first.
+        inside_m: (V, 2) how far inside top and shorts vertices are, where any are worn (``mpt.clothes``).
+        colours: (V, 3) sRGB in [0, 1], where they tell something; nothing is worn then.
+        skeleton, joints2d_px: (J, 3) x, y, score of 2D joints to be drawn, in pixels of the film.
     """
 
     id: int
@@ -42,11 +51,23 @@ class Body:
     faces: np.ndarray
     turn: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32))
     inside_m: np.ndarray | None = None
+    colours: np.ndarray | None = None
+    skeleton: Skeleton | None = None
+    joints2d_px: np.ndarray | None = None
 
     @property
     def seen(self) -> "Body":
         """In the axes of the frame's camera."""
         return replace(self, vertices=self.vertices @ self.turn.T)
+
+    @property
+    def albedo(self) -> np.ndarray:
+        """(V, 3) in linear light."""
+        if self.colours is not None:
+            return linear(self.colours)
+        own = PALETTE[self.id % len(PALETTE)]
+        one = own if self.inside_m is None else skin_beside(own)
+        return np.broadcast_to(linear(one), self.vertices.shape)
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,11 @@ class Stage:
             pixels = cv2.resize(pixels, self.drawn_wh, interpolation=cv2.INTER_AREA)
         if bodies:
             pixels = _layer([body.seen for body in bodies], self.view, self.drawn_wh).over(pixels, OPACITY)
+        for body in bodies:
+            if body.joints2d_px is not None and body.skeleton is not None:
+                points = body.joints2d_px.copy()
+                points[:, :2] = (points[:, :2] + 0.5) * np.divide(self.drawn_wh, self.size_wh) - 0.5
+                pixels = draw_joints(pixels, points, body.skeleton)
         if not self.places:
             return pixels
         return np.concatenate([pixels, self._from_the_side(bodies)], 1)
@@ -116,26 +142,28 @@ class Stage:
         return picture
 
 
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """Colours in [0, 1] -> in linear light, nearly."""
+    return np.asarray(srgb, np.float32) ** np.float32(2.2)
+
+
 def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Layer:
     """Lit at the vertices, and interpolated between: there are far fewer of them than pixels."""
     meshes = Meshes([(body.vertices, body.faces) for body in bodies])
-    owner = np.repeat(np.arange(len(bodies)), meshes.counts)
+    albedo = np.concatenate([body.albedo for body in bodies])
     ahead = np.array([[0, 0, 1]], np.float32)
     gaze = meshes.vertices if isinstance(view, Perspective) else ahead
-    cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]]
-    skin = np.where([[body.inside_m is not None] for body in bodies], skin_beside(cloth), cloth)
-
-    def lit(colours: np.ndarray) -> np.ndarray:
-        return soft_clay(meshes.normals, gaze, (colours ** np.float32(2.2))[owner])
-
+    skin = soft_clay(meshes.normals, gaze, albedo)
     if all(body.inside_m is None for body in bodies):
-        bare = lit(skin)
-        return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, bare))
+        return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, skin))
+    owner = np.repeat(np.arange(len(bodies)), meshes.counts)
+    cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]][owner]
+    top, shorts = (soft_clay(meshes.normals, gaze, linear(one)) for one in (cloth, SHADE * cloth))
     inside = [
         np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)
     ]
     hems = np.concatenate(inside).astype(np.float32) / np.float32(HEM_M)
-    layers = np.concatenate([lit(skin), lit(cloth), lit(SHADE * cloth), hems], 1)
+    layers = np.concatenate([skin, top, shorts, hems], 1)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
         found = meshes.at(hits, layers)

@@ -17,7 +17,7 @@ from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent,
 from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.pipes import give_back
-from mpt.films.showing import write_overlay
+from mpt.films.showing import Look, write_overlay
 from mpt.floor import World
 from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM, replacing
@@ -254,7 +254,7 @@ class _Writing:
         watched = self.watched
         write_overlay(
             path, watched.film, self.people, watched.camera, self.world, watched.times_s, told,
-            bare=self.how.bare,
+            Look(bare=self.how.bare),
         )  # fmt: skip
 
     def as_json(self, model: str, smooth: Smooth, feet: Feet, seconds: dict[str, float]) -> dict[str, Any]:

@@ -120,18 +120,25 @@ def as_pose2d(
     device: torch.device | str = "cpu",
 ) -> TopDown:
     """A network as it is now, on ``device``, as a ``Pose2D``."""
-
-    def maps(images: Tensor) -> Tensor:
-        return merge([branch[:, : config.joints] for branch in network(images)])
-
     return TopDown(
-        maps,
+        _Maps(network, config.joints),
         detector=detector,
         skeleton=config.skeleton,
         input_size=config.input_size,
         heatmap_size=heatmap_size,
         device=device,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """The maps of the first joints, of all of a network's branches."""
+
+    network: nn.Module
+    joints: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return merge([branch[:, : self.joints] for branch in self.network(images)])
 
 
 def reconstructor(

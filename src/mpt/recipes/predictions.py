@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from mpt.datasets.sample import Samples
 from mpt.errors import InputError
+from mpt.progress import tracked
 from mpt.recipes.loop import batches
 from mpt.recipes.predicting import BATCH, Predicted, Predictor
 from mpt.writing import write_whole
@@ -79,8 +77,8 @@ class Predictions:
         missing = [shard for shard in self.shards()[rank::ranks] if not self._path(shard).exists()]
         if not missing:
             return
-        predict, console = predictor(), Console(stderr=True)
-        for shard in track(missing, "predicting", console=console, disable=not sys.stderr.isatty()):
+        predict = predictor()
+        for shard in tracked(missing, f"predicting, of {len(self.samples):,} samples by {SHARD}"):
             found = []
             for part in batches(len(shard), BATCH):
                 found += predict([self.samples[row] for row in shard[part]])
