@@ -99,6 +99,10 @@ class Hits:
     face: np.ndarray  # (M,) row of Meshes.faces
     weights: np.ndarray  # (M, 3) barycentric weights of the face's corners
 
+    def some(self, rows: np.ndarray) -> "Hits":
+        """These of them."""
+        return Hits(self.ray[rows], self.distance[rows], self.face[rows], self.weights[rows])
+
 
 class Meshes:
     """Several meshes in one space, ready for ray casting.
@@ -284,15 +288,19 @@ def render_mesh(figures: Sequence[Figure], view: View, size_wh: tuple[int, int])
     """
     meshes = Meshes([(f.vertices, f.faces) for f in figures])
     colours = np.stack([_colour(f, i) for i, f in enumerate(figures)])
-    inside = dress(meshes, [figure.clothes for figure in figures])
+    hems = dress(meshes, [figure.clothes for figure in figures]) / np.float32(HEM_M)
     open_sky = meshes.openness(sphere_directions(20))[:, None]
-    values = np.concatenate([meshes.normals, open_sky, inside / np.float32(HEM_M)], -1)
+    values = np.concatenate([meshes.normals, open_sky], -1)
     skins = np.stack([skin_beside(colour) if f.clothes else colour for f, colour in zip(figures, colours)])
+    hemmed = has_hem(hems, meshes.faces)
+    plain = dyed(hems[meshes.faces[:, 0]], skins[meshes.owner], colours[meshes.owner]) ** np.float32(2.2)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        value, owner = meshes.at(hits, values), meshes.owner[hits.face]
-        albedo = dyed(value[:, 4:], skins[owner], colours[owner]) ** np.float32(2.2)
-        return _clay(value[:, :3], _unit(directions), albedo, value[:, 3:4])
+        value, albedo = meshes.at(hits, values), plain[hits.face]
+        rows = np.flatnonzero(hemmed[hits.face])
+        near, owner = hits.some(rows), meshes.owner[hits.face[rows]]
+        albedo[rows] = dyed(meshes.at(near, hems), skins[owner], colours[owner]) ** np.float32(2.2)
+        return _clay(value[:, :3], _unit(directions), albedo, value[:, 3:])
 
     return rasterize(meshes, view, size_wh, shade)
 
@@ -309,6 +317,12 @@ def dress(meshes: Meshes, clothes: Sequence[Clothes | None]) -> np.ndarray:
             inside[part], meshes.normals[part] = worn.inside_m, worn.smoothed(meshes.normals[part])
         start += count
     return inside
+
+
+def has_hem(hems: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) True of faces on which a hem is: vertices are (V, 2) of its widths inside top and shorts."""
+    corners = hems[faces]
+    return ((corners.min(1) < 0.5) & (corners.max(1) > -0.5)).any(1)
 
 
 def _colour(figure: Figure, index: int) -> np.ndarray:
