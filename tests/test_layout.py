@@ -21,7 +21,7 @@ STOREYS = (
     ("cameras", "draws", "clothes"),
     ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
     ("datasets", "export", "rigs", "biomechanics", "floor", "saving"),
-    ("pose2d", "modeling"),
+    ("pose2d", "modeling", "guessed"),
     ("losses", "metrics"),
     ("checkpoint",),
     (
