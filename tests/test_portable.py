@@ -13,7 +13,7 @@ from mpt.cli import main
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import PAPER, MeshTransformer
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 
 PATCHES = replace(PAPER, hidden=(8,), layers=1, heads=2, coarse_vertices=431, heatmap_size=32)
 

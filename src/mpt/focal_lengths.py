@@ -11,6 +11,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from mpt.errors import InputError
+from mpt.quiet import quiet
 
 FocalFrom = Literal["given", "exif", "assumed"]
 """Who says a focal length: the user, the photo's file, or nobody."""
@@ -128,7 +129,7 @@ def focal_mm_of(photo: Image.Image, name: str) -> float | None:
     """
     try:
         whole = photo.getexif()
-        with warnings.catch_warnings(action="ignore"):  # of damaged tags, which are then left out
+        with quiet(module=r"PIL\."):  # of damaged tags, which are then left out
             exif = whole.get_ifd(PRIVATE)
         focal = _equivalent(exif)
         taken = sorted(_positive(exif, tag) for tag in (WIDTH, HEIGHT))

@@ -23,7 +23,7 @@ from mpt.films.encoding import Writer
 from mpt.films.people import people_in
 from mpt.films.store import Records
 from mpt.mocap import read as read_motion
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import COCO17
 
 COUNT = 20
@@ -90,6 +90,14 @@ def test_a_film_gets_a_folder_with_all_results(film, capsys):
         assert person["files"] == {end: f"person{number}.{end}" for end in ("npz", "glb", "bvh")}
     assert overlay_frames() == told["overlay_frames"] == COUNT
     assert "clip.mp4: 2 people -> mpt-out/clip/overlay.mp4 (20 frames," in capsys.readouterr().out
+
+
+def test_a_film_need_not_be_drawn(film, capsys):
+    assert film(*CROSSING, args=("clip.mp4", "--no-overlay")) == 0
+    written = sorted(path.name for path in Path("mpt-out/clip").iterdir())
+    assert written == ["person0.npz", "person1.npz", "result.json"]
+    assert "overlay" not in result() and result()["complete"]
+    assert "clip.mp4: 2 people -> mpt-out/clip/result.json (20 frames," in capsys.readouterr().out
 
 
 def test_a_persons_arrays_are_those_of_the_contract(film):

@@ -8,10 +8,11 @@ import torch
 
 from mpt.bodies.body import Body
 from mpt.bodies.pose import BodyPose
+from mpt.values import Values
 
 
-@dataclass(frozen=True, eq=False)
-class BodyMotion:
+@dataclass(frozen=True, eq=False, repr=False)
+class BodyMotion(Values):
     """F poses of one body whose shape stays, in the axes and about the origin that its owner names.
 
     Attributes:
@@ -32,6 +33,10 @@ class BodyMotion:
 
     def __len__(self) -> int:
         return len(self.times_s)
+
+    def __repr__(self) -> str:
+        seconds = self.times_s[-1] - self.times_s[0] if len(self) else 0.0
+        return f"<a motion of {self.body.name}: {len(self)} frames, {seconds:.2f} s>"
 
     def __getitem__(self, frame: int) -> BodyPose:
         return BodyPose(self.body, self.rotvec[frame], self.shape, self.translation_m[frame])

@@ -22,6 +22,7 @@ from mpt.errors import InputError
 from mpt.mocap.limbs import NAMES, SIDES, find_limbs, hangs_wrong, limbs_by_name
 from mpt.mocap.motion import Motion
 from mpt.mocap.tree import fork, rest_positions, way_to
+from mpt.quiet import quiet
 
 # CMU's skeleton is not drawn as anybody stands. Neck and skull form one upright line, and most people walk
 # with the head bone 7 to 35 degrees forward of that. The legs are splayed by 20 degrees with the feet
@@ -90,8 +91,7 @@ def hips_path(motion: Motion, body: Body) -> np.ndarray:
     if is_own(motion, body):
         source = replace(_body_rig(body), rest=rest_positions(motion.parents.tolist(), motion.offsets))
     else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # retargeting says it
+        with quiet():  # retargeting says it
             source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map)
     hips = [source.roles[f"{side}_hip"] for side in SIDES]
     return motion.positions()[:, hips].mean(1) * (_body_rig(body).leg_m / max(source.leg_m, SHORTEST_M))

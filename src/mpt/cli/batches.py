@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mpt.films.frames import Film
     from mpt.images import Picture
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
     from mpt.writing import Identities
 
 STDIN = Path("stdin")
@@ -30,7 +30,7 @@ STDIN = Path("stdin")
 CAMERA = "camera"
 """What a webcam's results are called, with its number behind."""
 NOT_OF_RESULTS = {"photos", "out", "as_json", "device", "recursive", "folders", "resume", "summary", "camera"}
-OF_PHOTOS = {"overlay", "keypoints"}
+OF_PHOTOS = {"keypoints"}
 OF_FILMS = {"smooth", "temporal", "feet", "character", "seconds", "fps"}
 """Options that change nothing in a result, and those that change photos' or films' alone."""
 
@@ -355,6 +355,7 @@ class _Batch:
                 feet=options.feet,
                 temporal=options.temporal,
                 character=options.character,
+                overlay=options.overlay,
                 focal_px=options.focal,
                 focal_mm=options.focal_mm,
                 fov_deg=options.fov,
@@ -395,7 +396,8 @@ def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
 def _saving(options: "Reconstruct") -> "Any":
     from mpt.saving import Saving
 
-    return Saving(options.static, options.rest, options.names, options.scale, options.world)
+    o = options
+    return Saving(o.static, o.rest, o.names, o.scale, o.world, bare=o.bare, up=o.up, origin=o.origin)
 
 
 def _standard_input() -> BinaryIO:

@@ -39,7 +39,7 @@ from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, c
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.photos import loader, next_batch, read_set, step_order
-from mpt.recipes.predictions import BATCH, Network
+from mpt.recipes.predicting import BATCH, Network
 from mpt.recipes.pretrain import LossWeights, body_for, start, take_weights
 from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
 from mpt.skeletons import H36M17, Skeleton, remap

@@ -12,7 +12,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,19 +20,12 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from mpt.checkpoint import UNFIT, read_whole
 from mpt.errors import InputError
+from mpt.progress import Tell, counted
 from mpt.recipes.parallel import Moments, Parallel, Statistics, Team, learner
 from mpt.writing import write_whole
 
@@ -290,9 +283,9 @@ def train(
             shown = "  ".join(f"{name} {value:.1f}" for name, value in errors.items())
             console.print(f"[dim]step {step:>8,}[/dim]  {shown}", highlight=False)
 
-    with closing(run), _progress(main) as progress, team.interrupted_together():
-        task = progress.add_task("training", total=config.steps, completed=done, rate="", loss="")
+    with closing(run), _progress(main, done, config.steps) as tell, team.interrupted_together():
         saved = logged = time.monotonic()
+        shown = ""
         taken = summed_from = step = done
         try:
             for step in range(done, config.steps):
@@ -333,8 +326,8 @@ def train(
                     logged = now
                     if main:
                         run.log(step=taken, lr=lr, samples_per_s=round(rate, 1), **means)
-                    progress.update(task, rate=f"{rate:,.0f} samples/s", loss=f"loss {means['loss']:.4f}")
-                progress.update(task, completed=taken)
+                    shown = f"{rate:,.0f} samples/s, loss {means['loss']:.4f}"
+                tell(taken, shown)
                 if taken % config.validate_every == 0 or taken == config.steps:
                     check(taken, lr)
                     logged = time.monotonic()
@@ -412,19 +405,10 @@ def _refuse_unfed(hungry: Collection[str], step: int) -> None:
         )
 
 
-def _progress(shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}  {task.fields[loss]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not shown,
-        refresh_per_second=2,
-    )
+def _progress(shown: bool, done: int, steps: int) -> AbstractContextManager[Tell]:
+    if not shown:  # the first of several processes tells
+        return nullcontext(lambda done, more="": None)
+    return counted("training, step", steps, done=done, console=console, stays=True)
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
