@@ -150,9 +150,7 @@ def _has_coarse(person: FilmPerson) -> bool:
     return any(len(coarse) == DRAWN_VERTICES for coarse in person.body.coarse)
 
 
-def _stage(
-    film: Film, people: Sequence[FilmPerson], camera: Pinhole, world: World, look: Look
-) -> Stage:
+def _stage(film: Film, people: Sequence[FilmPerson], camera: Pinhole, world: World, look: Look) -> Stage:
     width, height = film.size_wh
     factor = min(LONGEST_PX / max(width, height), 1.0)
     drawn = max(2 * round(width * factor / 2), 2), max(2 * round(height * factor / 2), 2)

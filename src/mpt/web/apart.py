@@ -1,4 +1,4 @@
-"""Work in a process of its own: what others wait for is not slowed, and what dies there takes nothing along."""
+"""Work in a process of its own: it slows nobody who waits for other work, and takes nothing along if it dies."""
 
 import multiprocessing
 import signal
