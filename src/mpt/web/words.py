@@ -47,6 +47,6 @@ class OwnWords:
             said = f"Files of more than {most:g} MB are not taken here: give a smaller or shorter copy."
             return status, b"text/plain; charset=utf-8", said.encode()
         if path.endswith("/queue/join") and status == FULL:
-            said = f"{self._limits.queue} visitors are waiting here already: come again in a minute or two."
+            said = "Too many visitors are waiting here already: come again in a minute or two."
             return BUSY, b"application/json", json.dumps({"detail": said}).encode()
         return None
