@@ -11,8 +11,8 @@ _HOMES = {
     "BatchReconstructor": ("mpt.batches.actor", "BatchReconstructor"),
     "Body": ("mpt.bodies", "Body"),
     "MeshTransformer": ("mpt.modeling.mesh_transformer", "MeshTransformer"),
-    "Reconstruction": ("mpt.reconstruct", "Reconstruction"),
-    "Reconstructor": ("mpt.reconstruct", "Reconstructor"),
+    "Reconstruction": ("mpt.reconstruction", "Reconstruction"),
+    "Reconstructor": ("mpt.reconstructor", "Reconstructor"),
     "film": ("mpt.films", "film"),
     "load": ("mpt.recipes.networks", "reconstructor"),
 }

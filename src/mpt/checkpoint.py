@@ -30,7 +30,7 @@ TEMPORAL_FORMAT = "mpt-temporal-1"
 TEMPORAL = ("mpt-video",)  # of the names that come with mpt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A transformer ready for use, and what its outputs are."""
 
@@ -41,6 +41,10 @@ class Model:
     body: str
     body_hash: str
     info: dict  # how it was trained and how good it is
+
+    def __repr__(self) -> str:
+        millions = sum(weights.numel() for weights in self.transformer.parameters()) / 1e6
+        return f"<model {self.name}: {millions:.1f} M weights, {self.skeleton.name} -> meshes of {self.body}>"
 
 
 def save(

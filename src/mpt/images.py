@@ -74,7 +74,8 @@ def _named(source: "Photo") -> tuple[str, Picture]:
             with _broken_is_said("the PIL image"):
                 return "the PIL image", _to_rgb(source, "the PIL image", lambda: _file_of(source))
         case bytes() | bytearray() | memoryview():
-            return "the picture given as bytes", _decoded(io.BytesIO(source), "the picture given as bytes")
+            name = getattr(source, "name", "the picture given as bytes")
+            return name, _decoded(io.BytesIO(source), name)
         case str() | os.PathLike():
             path = located(source)
             return str(path), _from_file(path)
@@ -85,11 +86,19 @@ def _named(source: "Photo") -> tuple[str, Picture]:
     if torch is not None and isinstance(source, torch.Tensor):
         return "the tensor", Picture(_from_array(_array_of(source)))
     if callable(getattr(source, "read", None)):
-        return _from_open_file(source)
+        return _named(_content_of(source))
     raise InputError(
         f"a {type(source).__name__} is no photo: give a path, bytes, an open file, a PIL image, an array or "
         "a tensor"
     )
+
+
+def kept(source: "Photo") -> "Photo":
+    """A photo that can be read more than once: of an open file its content, of a buffer what it holds now."""
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
+    is_file = callable(getattr(source, "read", None)) and not isinstance(source, str | os.PathLike)
+    return _content_of(source) if is_file else source
 
 
 def located(name: str | os.PathLike) -> Path:
@@ -158,7 +167,13 @@ def _from_file(path: Path) -> Picture:
         ) from None
 
 
-def _from_open_file(file: Any) -> tuple[str, Picture]:
+class _Content(bytes):
+    """Of an open file."""
+
+    name: str
+
+
+def _content_of(file: Any) -> _Content:
     name = str(getattr(file, "name", "the open file"))
     try:
         content = file.read()
@@ -166,7 +181,9 @@ def _from_open_file(file: Any) -> tuple[str, Picture]:
         raise InputError(f"{name} cannot be read ({error}): open it by open(path, 'rb')") from None
     if not isinstance(content, bytes):
         raise InputError(f"{name} is open as text: open it by open(path, 'rb')")
-    return name, _decoded(io.BytesIO(content), name)
+    kept = _Content(content)
+    kept.name = name
+    return kept
 
 
 def _file_of(picture: Image.Image) -> bytes:

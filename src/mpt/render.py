@@ -5,7 +5,7 @@ Pictures are HWC uint8 RGB. Nothing here needs a display or a graphics driver.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from mpt.clothes import NONE_M, SKIN, Clothes, dyed
 from mpt.skeletons import COCO17, Skeleton, of_count
 
 # One soft colour for each person (sRGB in [0, 1]), taken in turn.
@@ -101,11 +102,13 @@ class Hits:
 class Meshes:
     """Several meshes in one space, ready for ray casting.
 
-    ``parts`` holds (vertices (V, 3), faces (F, 3)) pairs; ``owner`` (F,) tells the part of each face.
+    ``parts`` holds (vertices (V, 3), faces (F, 3)) pairs; ``owner`` (F,) tells the part of each face,
+    ``counts`` how many vertices each part has.
     """
 
     def __init__(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]):
-        starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts])
+        self.counts = [len(vertices) for vertices, _ in parts]
+        starts = np.cumsum([0, *self.counts])
         self.vertices = np.concatenate([np.asarray(v, np.float32) for v, _ in parts])
         self.faces = np.concatenate([np.asarray(f, np.int32) + start for (_, f), start in zip(parts, starts)])
         self.owner = np.repeat(np.arange(len(parts)), [len(f) for _, f in parts])
@@ -267,6 +270,10 @@ class Figure:
     vertices: np.ndarray  # (V, 3) metres
     faces: np.ndarray  # (F, 3)
     colour: np.ndarray | None = None  # (3,) sRGB in [0, 1]; None: the next of PALETTE
+    clothes: Clothes | None = None  # of that colour, then; None: the whole surface is
+
+
+HEM_M = 0.004  # width of a hem's edge
 
 
 def render_mesh(figures: Sequence[Figure], view: View, size_wh: tuple[int, int]) -> Layer:
@@ -275,15 +282,32 @@ def render_mesh(figures: Sequence[Figure], view: View, size_wh: tuple[int, int])
     Colours of the layer are sRGB in [0, 1].
     """
     meshes = Meshes([(f.vertices, f.faces) for f in figures])
-    albedo = np.stack([_colour(f, i) for i, f in enumerate(figures)]) ** np.float32(2.2)
+    colours = np.stack([_colour(f, i) for i, f in enumerate(figures)])
+    inside = dress(meshes, [figure.clothes for figure in figures])
     open_sky = meshes.openness(sphere_directions(20))[:, None]
-    values = np.concatenate([meshes.normals, open_sky], -1)
+    values = np.concatenate([meshes.normals, open_sky, inside / np.float32(HEM_M)], -1)
+    skins = np.stack([SKIN if f.clothes else colour for f, colour in zip(figures, colours)])
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        value = meshes.at(hits, values)
-        return _clay(value[:, :3], _unit(directions), albedo[meshes.owner[hits.face]], value[:, 3:])
+        value, owner = meshes.at(hits, values), meshes.owner[hits.face]
+        albedo = dyed(value[:, 4:], skins[owner], colours[owner]) ** np.float32(2.2)
+        return _clay(value[:, :3], _unit(directions), albedo, value[:, 3:4])
 
     return rasterize(meshes, view, size_wh, shade)
+
+
+def dress(meshes: Meshes, clothes: Sequence[Clothes | None]) -> np.ndarray:
+    """(V, 2) how far all vertices are inside tops and shorts, metres; normals become those of cloth.
+
+    clothes: of each of the meshes.
+    """
+    inside, start = np.full((len(meshes.vertices), 2), NONE_M, np.float32), 0
+    for worn, count in zip(clothes, meshes.counts):
+        if worn is not None:
+            part = slice(start, start + count)
+            inside[part], meshes.normals[part] = worn.inside_m, worn.smoothed(meshes.normals[part])
+        start += count
+    return inside
 
 
 def _colour(figure: Figure, index: int) -> np.ndarray:
@@ -346,7 +370,7 @@ def side_view(
         turned = _turned(figures[i].vertices if level is None else figures[i].vertices @ level.T)
         turned[:, 0] += right_edge - turned[:, 0].min()
         right_edge = turned[:, 0].max() + 0.25
-        row.append(Figure(turned, figures[i].faces, _colour(figures[i], i)))
+        row.append(replace(figures[i], vertices=turned, colour=_colour(figures[i], i)))
     points = np.concatenate([f.vertices for f in row])
     low, high = points.min(0), points.max(0)
 
@@ -360,7 +384,7 @@ def side_view(
     view = Orthographic(px_per_m, centre)
 
     picture = _studio(row, view, (width_px, height_px))
-    seen = [Figure(f.vertices @ _FROM_ABOVE.T, f.faces, f.colour) for f in row]
+    seen = [replace(figure, vertices=figure.vertices @ _FROM_ABOVE.T) for figure in row]
     return render_mesh(seen, view, (width_px, height_px)).over(picture)
 
 

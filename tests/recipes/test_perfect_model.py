@@ -20,7 +20,7 @@ from mpt.pose2d.base import Person2D
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions
 from mpt.recipes.predicting import Network
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import H36M17, SMPL24
 from mpt.views import MIRROR, camera_from_network
 

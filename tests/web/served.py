@@ -1,5 +1,6 @@
 """The page in a process of its own."""
 
+import json
 import os
 import socket
 import subprocess
@@ -18,12 +19,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(model: str | Path, temporary: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+def serving(model: str | Path, temporary: Path, **limits: float) -> Iterator[tuple[str, subprocess.Popen]]:
     """A page's address, and its process, whose temporary folder that is."""
     temporary.mkdir()
     paths = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "TMPDIR": str(temporary)}
     command = [sys.executable, "-W", "ignore", str(HERE / "visitors.py"), str(model), str(free_port())]
+    command.append(json.dumps(limits))
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()

@@ -1,20 +1,25 @@
 """A page for tests: whoever stands in the picture is told by its first pixel, so that no network is needed.
 
-As a program it serves that page: visitors.py MODEL PORT.
+As a program it serves that page: visitors.py MODEL PORT LIMITS, which are JSON.
 """
 
+import io
+import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from little_model import standing_joints
+from PIL import Image
 
 from mpt import checkpoint
-from mpt.export import write_picture
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
-from mpt.skeletons import HAND21, Skeleton
+from mpt.reconstructor import Reconstructor
+from mpt.skeletons import HAND21
+from mpt.web.examples import Gallery
+from mpt.web.uploads import Limits
 
 SIZE = (320, 240)
 STEP = 40  # of the first pixel's red, from one person to the next
@@ -51,22 +56,30 @@ def reconstructor(model: str | Path) -> Reconstructor:
     return Reconstructor(loaded, Counted(hands, loaded.transformer.config.heatmap_size))
 
 
-def gallery(folder: Path, skeleton: Skeleton) -> list[tuple[Path, str]]:
-    """Of two examples that take no time to draw."""
-    folder.mkdir(exist_ok=True)
-    for count in (1, 2):
-        write_picture(folder / f"{count}.png", picture(count))
-    return [(folder / f"{count}.png", f"{count}") for count in (1, 2)]
+class Quick(Gallery):
+    """Two examples that take no time to draw, of four people and of five."""
+
+    def _kept(self) -> list[tuple[str, bytes]]:
+        return [(f"{count}-row-of-{count}.png", encoded(picture(count))) for count in (4, 5)]
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    """As a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 if __name__ == "__main__":
     from mpt.web import examples
     from mpt.web.serving import serve
 
-    examples.gallery = gallery
+    examples.Gallery = Quick
+    model, port, limits = sys.argv[1], int(sys.argv[2]), Limits(**json.loads(sys.argv[3]))
     serve(
-        reconstructor(sys.argv[1]),
+        partial(reconstructor, model),
         "127.0.0.1",
-        int(sys.argv[2]),
+        port,
+        limits=limits,
         ready=lambda address: print(f"Open {address}", flush=True),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from mpt import results
 from mpt.images import Picture
 from mpt.pose2d.base import Pose2D
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.reconstruction import Reconstruction
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import replacing
 from mpt.saving import Saving
 from mpt.writing import Identities

@@ -17,6 +17,7 @@ import roma
 import torch
 
 from mpt.bodies.body import Body
+from mpt.bodies.motion import BodyMotion, middle_of_hips
 from mpt.errors import InputError
 from mpt.mocap.limbs import NAMES, SIDES, find_limbs, hangs_wrong, limbs_by_name
 from mpt.mocap.motion import Motion
@@ -66,6 +67,20 @@ def _laid(motion: Motion, body: Body) -> np.ndarray:
             world[joint] = world[above]
         local.append(world[joint] if above < 0 else world[above].swapaxes(1, 2) @ world[joint])
     return roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
+
+
+def laid_on(motion: Motion, body: Body) -> BodyMotion:
+    """Motion capture as the motion of a body of mean shape: metres, y up, where the motion was captured.
+
+    Warns and raises InputError as :func:`retarget` does.
+    """
+    bones, turns = retarget(motion, body)
+    rotvec = np.zeros((len(motion), len(body.bones), 3), np.float32)
+    rotvec[:, [body.bones.index(bone) for bone in bones]] = turns
+    times_s = np.arange(len(motion)) / motion.fps
+    still = np.zeros((len(motion), 3), np.float32)
+    moving = BodyMotion(body, rotvec, np.zeros(body.shape_count, np.float32), still, times_s, motion.fps)
+    return replace(moving, translation_m=np.float32(hips_path(motion, body) - middle_of_hips(moving)))
 
 
 def hips_path(motion: Motion, body: Body) -> np.ndarray:
@@ -140,7 +155,8 @@ class Rig:
     def up(self) -> np.ndarray:
         """(3,) from between the hips to between the shoulders."""
         hips, shoulders = (
-            sum(self.rest[self.roles[f"{side}_{limb}"]] for side in SIDES) for limb in ("hip", "shoulder")
+            np.sum([self.rest[self.roles[f"{side}_{limb}"]] for side in SIDES], 0)
+            for limb in ("hip", "shoulder")
         )
         return shoulders - hips
 

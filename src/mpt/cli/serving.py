@@ -1,19 +1,23 @@
 """``mpt serve``: a page in the browser."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
 from mpt.cli.common import OK, Device, ModelName
 from mpt.errors import InputError
 
+if TYPE_CHECKING:
+    from mpt.reconstructor import Reconstructor
+
 
 @dataclass(frozen=True)
 class Serve:
     """Open a page in the browser where photos and films become 3D bodies; it runs on this computer alone.
 
-    Needs gradio: pip install mesh-pretraining[web]. Ctrl-C ends it.
+    Needs gradio: pip install 'mesh-pretraining[web]'. Ctrl-C ends it.
 
     Example: mpt serve --port 8000
     """
@@ -36,8 +40,6 @@ class Serve:
     """Visitors who may wait; more are told to come again."""
 
     def __call__(self) -> int:
-        from mpt import assets
-        from mpt.recipes import networks
         from mpt.web.page import gradio_or_advice
         from mpt.web.serving import serve
         from mpt.web.uploads import Limits
@@ -46,13 +48,21 @@ class Serve:
             raise InputError(f"--port is {self.port}: give a number from 1 to 65535")
         limits = Limits(self.most_megabytes, self.most_seconds, self.most_megapixels, self.most_queue)
         gradio_or_advice()
-        reconstructor = networks.reconstructor(self.model, device=self.device)
-        assets.get("blazepose" if reconstructor.model.skeleton.two_sided else "blazepalm")  # before a photo
         serve(
-            reconstructor,
+            partial(_reconstructor, self.model, self.device),
             self.host,
             self.port,
             limits=limits,
             ready=lambda address: print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True),
         )
         return OK
+
+
+def _reconstructor(model: str, device: str) -> "Reconstructor":
+    """With its 2D network's files here before the first photo is."""
+    from mpt import assets
+    from mpt.recipes import networks
+
+    made = networks.reconstructor(model, device=device)
+    assets.get("blazepose" if made.model.skeleton.two_sided else "blazepalm")
+    return made

@@ -86,8 +86,8 @@ class Pretrain:
             raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
         changes = {name: value for name in OF_PRETRAINING if (value := getattr(self, name)) is not None}
         if self.resume is not None:
-            _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
+            _check_resume(self, out, config, changes)
             if self.sightings and not config.sightings_share:
                 raise InputError(f"{self.resume}: this run began without sightings; leave --sightings out")
         else:
@@ -206,8 +206,8 @@ class Finetune:
         if self.workers < 0:
             raise InputError(f"--workers is {self.workers}: give 0 or more")
         if self.resume is not None:
-            _check_resume(self, changes | ({} if self.weights is None else {"weights": self.weights}))
             out, config = self.resume, read_config(self.resume, FinetuneConfig)
+            _check_resume(self, out, config, changes)
         else:
             config = _changed(_finetuning(self.experiment or DEFAULT_FINETUNING), changes)
             out = self.out or new_run(config.name)
@@ -253,12 +253,23 @@ def _folders(config: "FinetuneConfig", data: tuple[str, ...]) -> dict[str, str]:
     return folders
 
 
-def _check_resume(command: "Pretrain | Finetune", changes: dict) -> None:
-    beside = [command.experiment, command.out and "--out", command.start_from and "--start-from"]
-    beside += [f"--{name.replace('_', '-')}" for name in changes]
+def _check_resume(command: "Pretrain | Finetune", run: Path, config: Any, changes: dict) -> None:
+    """Refuse what a run that goes on could not become; what only says again what it is may stand there."""
+    elsewhere = command.out is not None and command.out.resolve() != run.resolve()
+    beside = [
+        command.experiment != config.name and command.experiment,
+        elsewhere and "--out",
+        command.start_from and not hasattr(config, "start_from") and "--start-from",
+        getattr(command, "weights", None) and "--weights",
+    ]
+    beside += [
+        f"--{name.replace('_', '-')}"
+        for name, value in changes.items()
+        if _changed(config, {name: value}) != config
+    ]
     if given := next(filter(None, beside), None):
         raise InputError(
-            f"{given} was given beside --resume {command.resume}, but a resumed run keeps its own "
+            f"{given} was given beside --resume {run}, but a resumed run keeps its own "
             "configuration and folder: leave it out, or start a new run"
         )
 

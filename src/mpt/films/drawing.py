@@ -9,7 +9,21 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from mpt.render import PALETTE, Hits, Layer, Meshes, Orthographic, Perspective, View, rasterize, soft_clay
+from mpt.clothes import NONE_M, SHADE, SKIN
+from mpt.render import (
+    HEM_M,
+    PALETTE,
+    Hits,
+    Layer,
+    Meshes,
+    Orthographic,
+    Perspective,
+    View,
+    draw_joints,
+    rasterize,
+    soft_clay,
+)
+from mpt.skeletons import Skeleton
 
 OPACITY = 0.88
 TALLEST_M = 2.1  # what the side view holds from the floor up, if people are no higher up
@@ -20,19 +34,39 @@ GAP = 0.05  # between the floor's line and the picture's lower edge, over its he
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One person in one frame: vertices (V, 3) where they stand, in the axes of the film's first camera,
-    faces (F, 3), a colour by number; how the frame's camera is turned from the first (3, 3).
+    """One person in one frame.
+
+    Attributes:
+        id: their number, which gives them a colour.
+        vertices: (V, 3) where they stand, in the axes of the film's first camera.
+        faces: (F, 3).
+        turn: (3, 3) how the frame's camera is turned from the first.
+        inside_m: (V, 2) how far inside top and shorts vertices are, where any are worn (``mpt.clothes``).
+        colours: (V, 3) sRGB in [0, 1], where they tell something; nothing is worn then.
+        skeleton, joints2d_px: (J, 3) x, y, score of 2D joints to be drawn, in pixels of the film.
     """
 
     id: int
     vertices: np.ndarray
     faces: np.ndarray
     turn: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32))
+    inside_m: np.ndarray | None = None
+    colours: np.ndarray | None = None
+    skeleton: Skeleton | None = None
+    joints2d_px: np.ndarray | None = None
 
     @property
     def seen(self) -> "Body":
         """In the axes of the frame's camera."""
         return replace(self, vertices=self.vertices @ self.turn.T)
+
+    @property
+    def albedo(self) -> np.ndarray:
+        """(V, 3) in linear light."""
+        if self.colours is not None:
+            return linear(self.colours)
+        one = PALETTE[self.id % len(PALETTE)] if self.inside_m is None else SKIN
+        return np.broadcast_to(linear(one), self.vertices.shape)
 
 
 @dataclass(frozen=True)
@@ -78,6 +112,11 @@ class Stage:
             pixels = cv2.resize(pixels, self.drawn_wh, interpolation=cv2.INTER_AREA)
         if bodies:
             pixels = _layer([body.seen for body in bodies], self.view, self.drawn_wh).over(pixels, OPACITY)
+        for body in bodies:
+            if body.joints2d_px is not None and body.skeleton is not None:
+                points = body.joints2d_px.copy()
+                points[:, :2] = (points[:, :2] + 0.5) * np.divide(self.drawn_wh, self.size_wh) - 0.5
+                pixels = draw_joints(pixels, points, body.skeleton)
         if not self.places:
             return pixels
         return np.concatenate([pixels, self._from_the_side(bodies)], 1)
@@ -96,23 +135,40 @@ class Stage:
                 slot = (self.places.index(body.id) + 0.5) * SLOT * height / px_per_m
                 x, y, z = stands.T
                 turned = np.stack([slot + middle[2] - z, -y, middle[0] - x], -1)  # from the person's right
-                beside.append(Body(body.id, turned.astype(np.float32), body.faces))
+                beside.append(replace(body, vertices=turned.astype(np.float32)))
         if beside:
             picture = _layer(beside, Orthographic(px_per_m, (0, floor_y)), (width, height)).over(picture)
         return picture
 
 
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """Colours in [0, 1] -> in linear light, nearly."""
+    return np.asarray(srgb, np.float32) ** np.float32(2.2)
+
+
 def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Layer:
     """Lit at the vertices, and interpolated between: there are far fewer of them than pixels."""
     meshes = Meshes([(body.vertices, body.faces) for body in bodies])
-    albedo = PALETTE[[body.id % len(PALETTE) for body in bodies]] ** np.float32(2.2)
-    owner = np.repeat(np.arange(len(bodies)), [len(body.vertices) for body in bodies])
+    albedo = np.concatenate([body.albedo for body in bodies])
     ahead = np.array([[0, 0, 1]], np.float32)
     gaze = meshes.vertices if isinstance(view, Perspective) else ahead
-    colours = soft_clay(meshes.normals, gaze, albedo[owner])
+    skin = soft_clay(meshes.normals, gaze, albedo)
+    if all(body.inside_m is None for body in bodies):
+        return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, skin))
+    owner = np.repeat(np.arange(len(bodies)), meshes.counts)
+    cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]][owner]
+    top, shorts = (soft_clay(meshes.normals, gaze, linear(one)) for one in (cloth, SHADE * cloth))
+    inside = [
+        np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)
+    ]
+    hems = np.concatenate(inside).astype(np.float32) / np.float32(HEM_M)
+    layers = np.concatenate([skin, top, shorts, hems], 1)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        return meshes.at(hits, colours)
+        found = meshes.at(hits, layers)
+        top, shorts = np.clip(found[:, 9:] + np.float32(0.5), 0, 1).T[:, :, None]
+        dressed = found[:, :3] + top * (found[:, 3:6] - found[:, :3])
+        return dressed + shorts * (found[:, 6:9] - dressed)
 
     return rasterize(meshes, view, size_wh, shade)
 

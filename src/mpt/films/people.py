@@ -133,7 +133,7 @@ def people_in(folder: str | os.PathLike) -> list[FilmPerson]:
     try:
         told = json.loads((folder / "result.json").read_bytes())["people"]
         paths = [folder / person["files"]["npz"] for person in told if "npz" in person["files"]]
-        return [_read(path, person["id"]) for path, person in zip(paths, told)]
+        return [read_person(path, person["id"]) for path, person in zip(paths, told)]
     except (OSError, ValueError, LookupError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -143,7 +143,10 @@ def people_in(folder: str | os.PathLike) -> list[FilmPerson]:
         ) from None
 
 
-def _read(path: Path, id_: int) -> FilmPerson:
+def read_person(path: Path, id_: int) -> FilmPerson:
+    """The person whose motion an npz of a film's results holds. Raises InputError where the body is not here,
+    OSError, ValueError or LookupError for other files.
+    """
     with np.load(path) as arrays:
         names, bones = arrays["joints"].tolist(), arrays["bones"].tolist()
         sure = "joints3d_std_m" in arrays

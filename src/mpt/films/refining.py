@@ -32,8 +32,8 @@ def check_refines(temporal: TemporalModel, transformer: MeshTransformer, name: s
     """Raises InputError where a temporal model cannot refine what a mesh transformer of that name says."""
     own, config = temporal.transformer.regressor, transformer.config
     if config.coarse_vertices == own.shape[1] and config.gravity and config.spread:
-        off = (transformer.joints_of_coarse().cpu() - own).abs()
-        if off.shape == own.shape and off.max() < 0.05:
+        said = transformer.joints_of_coarse().cpu()
+        if said.shape == own.shape and (said - own).abs().max() < 0.05:
             return
     raise InputError(
         f"{temporal.name} refines what {temporal.info.get('lift', 'mpt-small')} says over time, and not what "

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 import roma
 import torch
 
+from mpt import sureness
+from mpt.clothes import clothes_of
 from mpt.films.drawing import MOST_BESIDE, TALLEST_M, Body, Stage
 from mpt.films.encoding import written
 from mpt.films.filming import Progress, silent
@@ -27,6 +30,27 @@ THREADS = 2
 EVEN = 0.25  # of a frame, by which times may be off even ones
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How a film's people are drawn.
+
+    Attributes:
+        bare: without clothes, where bodies have some.
+        joints: with what the 2D network saw.
+        beside: with the view from the side.
+        shares: (V, J) what each joint says of each vertex (``sureness.skin_shares``), if bodies are coloured
+            by how sure the model is.
+    """
+
+    bare: bool = False
+    joints: bool = False
+    beside: bool = True
+    shares: np.ndarray | None = None
+
+
+PLAIN = Look()
+
+
 class _Picture(NamedTuple):
     pixels: np.ndarray
     bodies: list[Body]
@@ -42,6 +66,7 @@ def write_overlay(
     world: World,
     times_s: array,
     progress: Progress = silent,
+    look: Look = PLAIN,
 ) -> int:
     """The film with its people's bodies, and beside it from the side, as H.264; how many frames were drawn.
 
@@ -49,22 +74,22 @@ def write_overlay(
 
     Raises KeyboardInterrupt and OSError then.
     """
-    stage, count = _stage(film, people, camera, world), len(times_s)
+    stage, count = _stage(film, people, camera, world, look), len(times_s)
     even = all(abs(at - number / film.fps) < EVEN / film.fps for number, at in enumerate(times_s))
 
     def drawn(picture: _Picture) -> tuple[np.ndarray, int, float]:
         return stage.draw(picture.pixels, picture.bodies), picture.number, picture.time_s
 
     with written(path, stage.picture_wh, film.fps, even=even) as write:
-        for pixels, number, time_s in mapped(drawn, _pictures(film, people, count), THREADS):
+        for pixels, number, time_s in mapped(drawn, _pictures(film, people, count, look), THREADS):
             write(pixels, number, time_s)
             progress("drawing", write.count, count)
         return write.count
 
 
-def _pictures(film: Film, people: Sequence[FilmPerson], count: int) -> Iterator[_Picture]:
+def _pictures(film: Film, people: Sequence[FilmPerson], count: int, look: Look) -> Iterator[_Picture]:
     """Frames with those who are in them; of a broken one the picture before it."""
-    poser, pixels, posed = _Poser(people), None, {}
+    poser, pixels, posed = _Poser(people, look), None, {}
     with all_quiet():  # what is to be said of the film was said when it was watched
         for frame in ahead(film):
             if frame.number >= count:
@@ -79,14 +104,19 @@ def _pictures(film: Film, people: Sequence[FilmPerson], count: int) -> Iterator[
 class _Poser:
     """Bodies of some frames, each person's in one batch."""
 
-    def __init__(self, people: Sequence[FilmPerson]) -> None:
-        self._people = people
+    def __init__(self, people: Sequence[FilmPerson], look: Look) -> None:
+        self._people, self._look, self._shares = people, look, look.shares
         self._frames = [person.records["frames"] for person in people]
         if people:
             coarse = people[0].body.coarsened(DRAWN_VERTICES) if _has_coarse(people[0]) else None
             whole = people[0].body
             self._body = whole if coarse is None else whole.subset(coarse.index)
             self._faces = (whole.faces if coarse is None else coarse.faces).numpy()
+            clothes = None if look.bare or look.shares is not None else clothes_of(whole)
+            drawn = slice(None) if coarse is None else coarse.index.numpy()
+            self._inside_m = None if clothes is None else clothes.inside_m[drawn]
+            if coarse is not None and look.shares is not None:
+                self._shares = look.shares[coarse.index]
 
     @torch_threads(1)
     @torch.no_grad()
@@ -100,21 +130,39 @@ class _Poser:
                 turns = roma.rotvec_to_rotmat(torch.from_numpy(motion.rotvec))
                 places = torch.from_numpy(motion.translation_m)
                 posed = self._body(turns, torch.from_numpy(motion.shape)[None], places).vertices.numpy()
-                cameras = turns_of(person.records["camera_rotvec"][rows]).astype(np.float32)
-                for number, vertices, camera in zip(frames[rows].tolist(), posed, cameras):
-                    found.setdefault(number, []).append(Body(person.id, vertices, self._faces, camera))
+                records = person.records[rows]
+                cameras = turns_of(records["camera_rotvec"]).astype(np.float32)
+                for number, vertices, camera, record in zip(frames[rows].tolist(), posed, cameras, records):
+                    found.setdefault(number, []).append(
+                        Body(
+                            person.id,
+                            vertices,
+                            self._faces,
+                            camera,
+                            self._inside_m,
+                            self._colours(person, record),
+                            person.skeleton,
+                            record["joints2d_px"] if self._look.joints else None,
+                        )
+                    )
         return found
+
+    def _colours(self, person: FilmPerson, record: np.ndarray) -> np.ndarray | None:
+        """(V, 3) by how sure the model is there, where that is wanted and it says so."""
+        if self._shares is None or "joints3d_std_m" not in person.names:
+            return None
+        return sureness.colours(self._shares @ record["joints3d_std_m"])
 
 
 def _has_coarse(person: FilmPerson) -> bool:
     return any(len(coarse) == DRAWN_VERTICES for coarse in person.body.coarse)
 
 
-def _stage(film: Film, people: Sequence[FilmPerson], camera: Pinhole, world: World) -> Stage:
+def _stage(film: Film, people: Sequence[FilmPerson], camera: Pinhole, world: World, look: Look) -> Stage:
     width, height = film.size_wh
     factor = min(LONGEST_PX / max(width, height), 1.0)
     drawn = max(2 * round(width * factor / 2), 2), max(2 * round(height * factor / 2), 2)
-    longest = sorted(people, key=len, reverse=True)[:MOST_BESIDE]
+    longest = sorted(people, key=len, reverse=True)[: MOST_BESIDE if look.beside else 0]
     heads = [_highest(person, world) for person in longest]
     return Stage(
         film.size_wh,

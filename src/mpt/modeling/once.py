@@ -17,8 +17,8 @@ class Once:
 
     def __init__(self) -> None:
         self._made: tuple[list[Tensor], list[int], Tensor] | None = None
-        """Of which tensors in which versions, and what; these are held, so that no other one takes their place
-        in memory. It is put here all at once, for threads share it."""
+        """Of which tensors in which versions, and what; these are held, so that no other one takes their
+        place in memory. It is put here all at once, for threads share it."""
 
     def __reduce__(self) -> tuple[type["Once"], tuple[()]]:
         return Once, ()  # copies make their own

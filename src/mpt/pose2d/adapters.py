@@ -7,6 +7,7 @@ to the maps (N, J, h, w) of the joints, by default COCO's 17.
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -150,6 +151,7 @@ class OnnxNetwork:
             ) from error
         if not Path(path).is_file():
             raise InputError(f"{path} does not exist: give an ONNX file")
+        self.path, self.num_threads = path, num_threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = 4
@@ -171,6 +173,9 @@ class OnnxNetwork:
         self.input_size = sides.pop() if sides else None
         self._input = first.name
         self._one_by_one = batch == 1
+
+    def __reduce__(self) -> tuple:
+        return partial(OnnxNetwork, num_threads=self.num_threads), (self.path,)  # a copy reads the file again
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) -> the network's first output."""

@@ -83,10 +83,12 @@ class BlazePose(Blaze):
         return crowd.people
 
     def follow(self, image: np.ndarray, figure: Figure, shift_px: np.ndarray) -> Figure:
-        """What is seen where somebody should be who was seen in a film's frame before, or behind."""
+        """What is seen where somebody should be who was seen in a film's frame before, or behind. One look:
+        over time many are averaged anyway.
+        """
         x, y = figure.next_roi.center_px
         moved = replace(figure.next_roi, center_px=(x + float(shift_px[0]), y + float(shift_px[1])))
-        return self._look_again(image, replace(figure, next_roi=moved))
+        return self._landmarker(image, moved, figure.detection_score)
 
     def _look_in(
         self, photo: Searched, squares: list[Crop], least: float, crowd: "_Crowd"

@@ -1,5 +1,8 @@
 """A visitor's film -> an answer: the film with bodies, the bodies in motion, and words."""
 
+import os
+import shutil
+from array import array
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,15 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from mpt import results
+from mpt import results, sureness
 from mpt.films.filming import Progress, silent
 from mpt.films.folder import reconstruct_film
 from mpt.films.opening import open_film
-from mpt.films.people import turns_of
-from mpt.reconstruct import Reconstructor
+from mpt.films.people import read_person, turns_of
+from mpt.films.showing import Look, write_overlay
+from mpt.floor import World
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM
+from mpt.views import Pinhole
 from mpt.web.framing import distance_m
-from mpt.web.uploads import USUAL, Limits, Upload, check_film, check_pixels, named_after, some_of
+from mpt.web.uploads import (
+    USUAL,
+    Limits,
+    Upload,
+    check_film,
+    check_pixels,
+    named_after,
+    some_of,
+    variant,
+)
 
 
 @dataclass(frozen=True)
@@ -25,18 +40,26 @@ class FilmAnswer:
     Attributes:
         overlay: the film with the bodies, and from the side; None where it could not be written.
         people: each one's animated GLB.
+        motions: each one's motion as NPZ.
         together: one of everybody, where there are several, and it is not too long.
         files: all that can be downloaded.
         words: a sentence or two.
         places: (F, J, 3) of each person's joints, in the world of the GLB files.
+        source: a copy of the film.
+        frames: how many of it were seen.
+        camera: its camera.
     """
 
     overlay: Path | None
     people: tuple[Path, ...]
+    motions: tuple[Path, ...]
     together: Path | None
     files: tuple[Path, ...]
     words: str
     places: list[np.ndarray] = field(repr=False)
+    source: Path
+    frames: int
+    camera: Pinhole
 
     def body(self, shown: Collection[int]) -> Path | None:
         """An animated GLB of some of the people; of the first of them where there is none of everybody."""
@@ -76,21 +99,77 @@ def answer(
     results.write_json(folder, told)
     files = named_after(folder, upload.stem)
     by_name = {path.name.removeprefix(f"{upload.stem}-"): path for path in files}
-    people = [by_name[person["files"]["glb"]] for person in told["people"] if "glb" in person["files"]]
-    places = [
-        _places(by_name[person["files"]["npz"]]) for person in told["people"] if "npz" in person["files"]
-    ]
+    written = [person["files"] for person in told["people"] if {"glb", "npz"} <= person["files"].keys()]
+    people, motions = (tuple(by_name[names[kind]] for names in written) for kind in ("glb", "npz"))
     words = _words(told)
     if whole.length is not None and film.length is not None and whole.length > film.length:
         words += f" Of longer films this page takes the first {limits.seconds:g} seconds, and so it was here."
+    focal_px, principal_px = told["camera"]["focal_px"], told["camera"]["principal_px"]
     return FilmAnswer(
-        by_name.get(OVERLAY_FILM),
-        tuple(people),
-        by_name.get(EVERYBODY),
-        tuple(files),
-        words,
-        places,
+        overlay=by_name.get(OVERLAY_FILM),
+        people=people,
+        motions=motions,
+        together=by_name.get(EVERYBODY),
+        files=tuple(files),
+        words=words,
+        places=[_places(path) for path in motions],
+        source=_kept(upload.path, folder / f"source{upload.path.suffix}"),
+        frames=told["frames"],
+        camera=Pinhole((focal_px, focal_px), tuple(principal_px), told["camera"]["focal_assumed"]),
     )
+
+
+def drawn(
+    reconstructor: Reconstructor,
+    found: FilmAnswer,
+    shown: Collection[int],
+    *,
+    joints: bool = False,
+    beside: bool = True,
+    how_sure: bool = False,
+    progress: Progress = silent,
+) -> Path | None:
+    """The film with some of its people; ``joints`` draws what the 2D network saw, ``beside`` the view from
+    the side, ``how_sure`` colours bodies by how sure the model is.
+
+    None where the answer has no film.
+    """
+    if found.overlay is None or not found.motions:
+        return found.overlay
+    shown = sorted(set(shown) & set(range(len(found.people))))
+    if len(shown) == len(found.people) and beside and not joints and not how_sure:
+        return found.overlay
+    marks = [*map(str, shown), *["joints"] * joints, *["beside"] * beside, *["sure"] * how_sure]
+    path = variant(found.overlay, marks)
+    if not path.exists():
+        people = [read_person(found.motions[number], number) for number in shown]
+        film = open_film(found.source)
+        shares = sureness.skin_shares(reconstructor.model.transformer) if how_sure else None
+        times = np.arange(found.frames) / film.fps
+        for person in people:
+            times[person.frames] = person.times_s
+        world = _world(found.motions[0])
+        unfinished = path.with_stem(f"{path.stem}-unfinished")
+        write_overlay(
+            unfinished, film, people, found.camera, world, array("d", times), progress,
+            Look(joints=joints, beside=beside, shares=shares),
+        )  # fmt: skip
+        unfinished.replace(path)
+    return path
+
+
+def _kept(path: Path, place: Path) -> Path:
+    """The same file at another place, whatever becomes of the first."""
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
+    return place
+
+
+def _world(path: Path) -> World:
+    with np.load(path) as arrays:
+        return World(arrays["world_rotation"], arrays["world_shift"], "assumed", None)
 
 
 def _places(path: Path) -> np.ndarray:

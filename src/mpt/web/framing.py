@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 FOV_RAD = 0.8  # of the view, from its lower edge to its upper one
-NARROWEST = 0.75  # width of the view over its height, on a phone
+ASPECT = 4 / 3  # width of the view over its height
 MARGIN = 1.2  # for the view looks down a little, and takes its middle elsewhere than ours
 
 
@@ -19,5 +19,5 @@ def distance_m(points: Sequence[np.ndarray]) -> float | None:
     everybody = np.concatenate([np.reshape(one, (-1, 3)) for one in points])
     x, y, nearer = (everybody - (everybody.min(0) + everybody.max(0)) / 2).T
     half = math.tan(FOV_RAD / 2)
-    wanted = np.maximum(np.abs(x) / NARROWEST, np.abs(y)) / half + nearer
+    wanted = np.maximum(np.abs(x) / ASPECT, np.abs(y)) / half + nearer
     return MARGIN * float(wanted.max())

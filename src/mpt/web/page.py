@@ -1,8 +1,7 @@
 """The page: what stands on it, and what its buttons and switches do."""
 
 import os
-import threading
-import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +13,10 @@ import numpy as np
 
 from mpt import sureness
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstructor
+from mpt.films.filming import Progress
+from mpt.reconstructor import Reconstructor
 from mpt.web import examples, filmed, photos
+from mpt.web.apart import Apart
 from mpt.web.filmed import FilmAnswer
 from mpt.web.photos import PhotoAnswer, says_how_sure
 from mpt.web.uploads import Limits, Shelf, Upload
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
 HOUR_S = 3600  # after it, gradio deletes its copies of uploads
 AHEAD_DEG = (90, 80)  # from ahead, a little above
 HEIGHT_PX = 420
-TOLD_S = 0.25  # between two words on how far a film is
-WORK = "work"  # what is done for one visitor at a time
+PHOTO, FILM = "photo", "film"  # one of each is worked on at a time
 HOW_SURE = (
-    "Colours the body by the standard deviation of its joints along any axis, about the middle of the hips: "
+    "Colours {} by the standard deviation of its joints along any axis, about the middle of the hips: "
     "68 % of joints lie within 1.87 times this of the true ones."
 )
 GONE = "This answer is no longer kept here: press reconstruct again."
+FONT = ("system-ui", "sans-serif")
+STYLE = """
+.body-view { aspect-ratio: 4 / 3; height: auto !important; }
+.downloads td:has(button[aria-label]) { display: none; }
+"""
+"""Of a shape that everybody fits into on any screen; downloads are not taken off the list."""
 
 
 @dataclass
@@ -40,35 +46,35 @@ class Desk:
     """What the page works with.
 
     Attributes:
+        reconstructor: of photos.
+        films: calls what works on films, with a reconstructor of its own.
         folder: an empty one, for answers and examples.
-        stopped: set when the page is closed, so that a film that is being watched ends.
     """
 
     reconstructor: Reconstructor
+    films: Apart
     folder: Path
     limits: Limits = field(default_factory=Limits)
-    stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.folder)
+        self.gallery = examples.Gallery(self.folder / "examples", self.reconstructor.model.skeleton)
 
-    def photo(self, upload: Upload, **lens: float | None) -> PhotoAnswer:
-        return photos.answer(self.reconstructor, upload, self.shelf.new(), limits=self.limits, **lens)
+    def photo(self, upload: Upload, **lens: float | None) -> tuple[PhotoAnswer, list[str]]:
+        """The answer, and the notes on it."""
+        with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
+            found = photos.answer(self.reconstructor, upload, self.shelf.new(), limits=self.limits, **lens)
+        return found, [str(note.message) for note in notes or ()]
 
-    def film(self, upload: Upload, tell: Callable[..., object], **lens: float | None) -> FilmAnswer:
-        told = 0.0
-
-        def progress(doing: str, done: int, total: int | None) -> None:
-            nonlocal told
-            if self.stopped.is_set():
-                raise InputError("the page is being closed")
-            if time.monotonic() - told > TOLD_S:
-                told = time.monotonic()
-                tell((done, total), desc=doing, unit="frames")
-
-        return filmed.answer(
-            self.reconstructor, upload, self.shelf.new(), limits=self.limits, progress=progress, **lens
+    def film(self, upload: Upload, progress: Progress, **lens: float | None) -> tuple[FilmAnswer, list[str]]:
+        """The answer, and the notes on it."""
+        return self.films(
+            filmed.answer, upload, self.shelf.new(), limits=self.limits, progress=progress, **lens
         )
+
+    def drawn(self, found: FilmAnswer, shown: list[int], progress: Progress, **switches: bool) -> Path | None:
+        """The film again, as switches say."""
+        return self.films(filmed.drawn, found, shown, progress=progress, **switches)[0]
 
 
 def page(desk: Desk) -> "gradio.Blocks":
@@ -83,8 +89,9 @@ def page(desk: Desk) -> "gradio.Blocks":
         if skeleton.two_sided:
             with gr.Tab("Photo"):
                 _photo_tab(gr, blocks, desk)
-            with gr.Tab("Film"):
+            with gr.Tab("Film") as film:
                 _film_tab(gr, desk)
+            film.select(desk.films.begin, None, None, api_visibility="private", show_progress="hidden")
         else:
             _photo_tab(gr, blocks, desk)
     blocks.queue(max_size=desk.limits.queue, default_concurrency_limit=4)
@@ -94,10 +101,11 @@ def page(desk: Desk) -> "gradio.Blocks":
 def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
     skeleton = desk.reconstructor.model.skeleton
     one, more = skeleton.of
+    body_name = "body" if one == "person" else one
 
     def show(photo: dict | None, *lens: object):
-        with _said(gr, photo, "photo") as (upload, notes):
-            found = desk.photo(upload, **_lens(*lens))
+        with _said(gr, photo, "photo") as upload:
+            found, notes = desk.photo(upload, **_lens(*lens))
         whole = list(range(len(found.people)))
         return (
             str(found.overlay), _path(found.together), [str(file) for file in found.files],
@@ -108,19 +116,19 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
     def look(found: PhotoAnswer | None, shown: list[int], joints: bool, beside: bool, how_sure: bool):
         if found is None:
             return None, gr.update(), gr.update(visible=how_sure)
-        if not found.overlay.exists():
-            raise gr.Error(GONE, print_exception=False)
-        return (
-            str(found.drawn(shown, joints=joints, beside=beside)),
-            gr.update(value=_path(found.body(shown, how_sure=how_sure)), **_seen_whole(found, shown)),
-            gr.update(visible=how_sure),
-        )
+        with _kept(gr, found.overlay):
+            return (
+                str(found.drawn(shown, joints=joints, beside=beside)),
+                gr.update(value=_path(found.body(shown, how_sure=how_sure)), **_seen_whole(found, shown)),
+                gr.update(visible=how_sure),
+            )
 
     def drawn():
-        return [(str(path), name) for path, name in examples.gallery(desk.folder / "examples", skeleton)]
+        for pictures in desk.gallery.growing():
+            yield [(str(path), name) for path, name in pictures]
 
     def take(event: gr.SelectData):  # pyright: ignore[reportInvalidTypeForm]
-        path, _ = examples.gallery(desk.folder / "examples", skeleton)[event.index]
+        path, _ = desk.gallery[event.index]
         return str(path)
 
     found = gr.State(None)
@@ -132,9 +140,10 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
             )  # fmt: skip
             start = gr.Button("reconstruct", variant="primary", elem_id="start-photo")
             lens = _lens_fields(gr)
+            gr.Markdown("Or take a made-up one:")
             made_up = gr.Gallery(
-                label="or take a made-up one", columns=4, height=150, allow_preview=False, interactive=False,
-                object_fit="cover", elem_id="gallery",
+                show_label=False, columns=4, height=140, allow_preview=False, interactive=False,
+                object_fit="cover", buttons=[], elem_id="gallery",
             )  # fmt: skip
         with gr.Column(min_width=300):
             words = gr.Markdown(elem_id="words-photo")
@@ -142,18 +151,17 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
                 label="overlay", interactive=False, height=HEIGHT_PX, buttons=["download", "fullscreen"],
                 elem_id="overlay-photo",
             )  # fmt: skip
-            with gr.Row():
-                joints = gr.Checkbox(label="skeleton", elem_id="skeleton")
-                beside = gr.Checkbox(label="side view", value=True, elem_id="side-view")
             shown = gr.CheckboxGroup(label=more, visible=False, elem_id="shown-photo")
-            body = _body(gr, "body-photo")
-            how_sure = gr.Checkbox(
-                label="how sure", info=HOW_SURE, visible=says_how_sure(desk.reconstructor), elem_id="how-sure"
+            joints, beside = _switches(gr, "photo")
+            body = _body(gr, body_name, "photo")
+            how_sure, legend = _how_sure(gr, desk, f"the {body_name}", "photo")
+            files = gr.Files(
+                label="download", interactive=False, elem_id="files-photo", elem_classes="downloads"
             )
-            legend = gr.HTML(_legend(), visible=False)
-            files = gr.Files(label="download", interactive=False, elem_id="files-photo")
     told = [overlay, body, files, words, found, shown, joints, beside, how_sure, legend]
-    work = {"concurrency_limit": 1, "concurrency_id": WORK, "preprocess": False}
+    work = {
+        "concurrency_limit": 1, "concurrency_id": PHOTO, "preprocess": False, "show_progress_on": overlay,
+    }  # fmt: skip
     asked = start.click(show, [photo, *lens], told, api_name="reconstruct", **work)
     taken = made_up.select(take, None, photo, api_visibility="private")
     examined = taken.success(show, [photo, *lens], told, api_visibility="private", **work)
@@ -163,33 +171,43 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
         )
     for switch in (shown, joints, beside, how_sure):
         switch.input(
-            look, [found, shown, joints, beside, how_sure], [overlay, body, legend], api_visibility="private"
-        )
+            look, [found, shown, joints, beside, how_sure], [overlay, body, legend],
+            api_visibility="private", trigger_mode="always_last",
+        )  # fmt: skip
     blocks.load(drawn, None, made_up, api_visibility="private")
 
 
 def _film_tab(gr: Any, desk: Desk) -> None:
     def show(film: dict | None, *lens: object, tell=gr.Progress()):  # noqa: B008 - so gradio wants it
-        with _said(gr, film, "film") as (upload, notes):
-            found = desk.film(upload, tell, **_lens(*lens))
+        with _said(gr, film, "film") as upload:
+            found, notes = desk.film(upload, _telling(tell), **_lens(*lens))
         everybody = range(len(found.people))
         return (
             _path(found.overlay), _path(found.body(everybody)), [str(file) for file in found.files],
             _with_notes(found.words, notes, upload), found, _chooser(gr, "person", len(everybody)),
+            False, True, False, gr.update(visible=False),
         )  # fmt: skip
 
-    def look(found: FilmAnswer | None, shown: list[int]):
+    def draw(
+        found: FilmAnswer | None, shown: list[int], joints: bool, beside: bool, how_sure: bool,
+        tell=gr.Progress(),  # noqa: B008
+    ):  # fmt: skip
+        if found is None:
+            return None, gr.update(visible=how_sure)
+        with _kept(gr, found.source):
+            switches = {"joints": joints, "beside": beside, "how_sure": how_sure}
+            return _path(desk.drawn(found, shown, _telling(tell), **switches)), gr.update(visible=how_sure)
+
+    def turn(found: FilmAnswer | None, shown: list[int]):
         if found is None:
             return gr.update()
-        path = found.body(shown)
-        if path is not None and not path.exists():
-            raise gr.Error(GONE, print_exception=False)
-        return gr.update(value=_path(path), **_seen_whole(found, shown))
+        with _kept(gr, found.source):
+            return gr.update(value=_path(found.body(shown)), **_seen_whole(found, shown))
 
     found = gr.State(None)
     with gr.Row():
         with gr.Column(min_width=300):
-            film = gr.Video(label="film", sources=["upload"], height=HEIGHT_PX, elem_id="film")
+            film = gr.Video(label="film", sources=["upload"], height=HEIGHT_PX, buttons=[], elem_id="film")
             start = gr.Button("reconstruct", variant="primary", elem_id="start-film")
             lens = _lens_fields(gr)
         with gr.Column(min_width=300):
@@ -199,35 +217,69 @@ def _film_tab(gr: Any, desk: Desk) -> None:
                 buttons=["download"], elem_id="overlay-film",
             )  # fmt: skip
             shown = gr.CheckboxGroup(label="people", visible=False, elem_id="shown-film")
-            body = _body(gr, "body-film")
-            files = gr.Files(label="download", interactive=False, elem_id="files-film")
+            joints, beside = _switches(gr, "film")
+            how_sure, legend = _how_sure(gr, desk, "the bodies in the film", "film")
+            body = _body(gr, "body", "film")
+            files = gr.Files(
+                label="download", interactive=False, elem_id="files-film", elem_classes="downloads"
+            )
+    work = {"concurrency_limit": 1, "concurrency_id": FILM, "show_progress_on": overlay}
     answered = start.click(
-        show, [film, *lens], [overlay, body, files, words, found, shown], api_name="film",
-        concurrency_limit=1, concurrency_id=WORK, preprocess=False, show_progress_on=[words, overlay],
+        show, [film, *lens],
+        [overlay, body, files, words, found, shown, joints, beside, how_sure, legend],
+        api_name="film", preprocess=False, **work,
     )  # fmt: skip
     answered.success(_step_back(gr), [found, shown], body, api_visibility="private", show_progress="hidden")
-    shown.input(look, [found, shown], body, api_visibility="private")
+    for switch in (shown, joints, beside, how_sure):
+        switch.input(
+            draw, [found, shown, joints, beside, how_sure], [overlay, legend],
+            api_visibility="private", trigger_mode="always_last", **work,
+        )  # fmt: skip
+    shown.input(turn, [found, shown], body, api_visibility="private", trigger_mode="always_last")
 
 
 @contextmanager
-def _said(gr: Any, given: dict | None, what: str) -> Iterator[tuple[Upload, list[warnings.WarningMessage]]]:
-    """The upload, and the notes of what is done with it; what is wrong with it is said by the visitor's name
-    for it.
+def _said(gr: Any, given: dict | None, what: str) -> Iterator[Upload]:
+    """The upload; what is wrong with it is said by the visitor's name for it, and nothing of this computer's
+    folders.
     """
     if not given or not given.get("path"):
         example = ", or take a made-up one" if what == "photo" else ""
         raise gr.Error(f"Choose a {what} first{example}.", print_exception=False)
     path = Path(given["path"])
     upload = Upload(path, str(given.get("orig_name") or path.name))
-    with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
-        try:
-            yield upload, notes or []
-        except InputError as error:
-            raise gr.Error(upload.in_words(str(error)), print_exception=False) from None
+    try:
+        yield upload
+    except InputError as error:
+        raise gr.Error(upload.in_words(str(error)), print_exception=False) from None
+    except Exception as error:
+        traceback.print_exc()
+        raise gr.Error(
+            f"Something went wrong here with {upload.shown}, and is said in the page's log: "
+            f"{type(error).__name__}.",
+            print_exception=False,
+        ) from None
 
 
-def _with_notes(words: str, notes: list[warnings.WarningMessage], upload: Upload) -> str:
-    said = dict.fromkeys(f"Note: {upload.in_words(str(note.message))}" for note in notes)
+@contextmanager
+def _kept(gr: Any, file: Path) -> Iterator[None]:
+    """Work with an answer whose file may be gone, before it or meanwhile."""
+    try:
+        if file.exists():
+            yield
+            return
+    except (InputError, OSError):
+        if file.exists():
+            raise
+    raise gr.Error(GONE, print_exception=False)
+
+
+def _telling(tell: Callable[..., object]) -> Progress:
+    return lambda doing, done, total: tell((done, total), desc=doing, unit="frames")  # pyright: ignore[reportReturnType]
+
+
+def _with_notes(words: str, notes: list[str], upload: Upload) -> str:
+    said = dict.fromkeys(f"Note: {upload.in_words(note)}" for note in notes)
     return "\n\n".join([words, *said])
 
 
@@ -255,10 +307,28 @@ def _chooser(gr: Any, one: str, count: int) -> Any:
     return gr.update(choices=choices, value=list(range(count)), visible=count > 1)
 
 
-def _body(gr: Any, name: str) -> Any:
-    return gr.Model3D(
-        label="body", height=HEIGHT_PX, interactive=False, camera_position=(*AHEAD_DEG, None), elem_id=name
+def _switches(gr: Any, kind: str) -> tuple[Any, Any]:
+    with gr.Row():
+        return (
+            gr.Checkbox(label="skeleton", elem_id=f"skeleton-{kind}"),
+            gr.Checkbox(label="side view", value=True, elem_id=f"side-view-{kind}"),
+        )
+
+
+def _how_sure(gr: Any, desk: Desk, what: str, kind: str) -> tuple[Any, Any]:
+    """The switch, and the colours' legend."""
+    told = says_how_sure(desk.reconstructor)
+    switch = gr.Checkbox(
+        label="how sure", info=HOW_SURE.format(what), visible=told, elem_id=f"how-sure-{kind}"
     )
+    return switch, gr.HTML(_legend(), visible=False)
+
+
+def _body(gr: Any, name: str, kind: str) -> Any:
+    return gr.Model3D(
+        label=name, interactive=False, camera_position=(*AHEAD_DEG, None), elem_id=f"body-{kind}",
+        elem_classes="body-view",
+    )  # fmt: skip
 
 
 def _step_back(gr: Any) -> Callable[..., Any]:
@@ -314,6 +384,6 @@ def gradio_or_advice():
         import gradio
     except ImportError:
         raise InputError(
-            "the page needs gradio, which is not installed: run `pip install mesh-pretraining[web]`"
+            "the page needs gradio, which is not installed: run `pip install 'mesh-pretraining[web]'`"
         ) from None
     return gradio

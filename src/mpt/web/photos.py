@@ -10,12 +10,13 @@ from mpt import results, sureness
 from mpt.batches.photo import Written, reconstruct_photo
 from mpt.export import ADVICE, write_picture
 from mpt.images import read_picture
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.reconstruction import Reconstruction
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY
 from mpt.rigs.gltf import Painted, painted
 from mpt.saving import standing_mesh
 from mpt.web.framing import distance_m
-from mpt.web.uploads import USUAL, Limits, Upload, check_photo, named_after, some_of
+from mpt.web.uploads import USUAL, Limits, Upload, check_photo, named_after, some_of, variant
 from mpt.writing import write_whole
 
 HOW_SURE = "how-sure.glb"
@@ -52,7 +53,7 @@ class PhotoAnswer:
         if len(shown) == len(self.people) and beside and not joints:
             return self.overlay
         marks = [*map(str, shown), *["joints"] * joints, *["beside"] * beside]
-        path = self.overlay.with_name(f"{self.overlay.stem}-{'-'.join(['of', *marks])}.png")
+        path = variant(self.overlay, marks)
         if not path.exists():
             placed = any(person.pose for person in self.people)
             picture = results.draw(self.image, self.people, placed, shown=shown, joints=joints, beside=beside)

@@ -5,17 +5,19 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstructor
-from mpt.web.page import Desk, page
-from mpt.web.uploads import USUAL, Limits
+from mpt.reconstructor import Reconstructor
+from mpt.web.apart import Apart
+from mpt.web.page import FONT, STYLE, Desk, gradio_or_advice, page
+from mpt.web.uploads import MEGABYTE, USUAL, Limits
+from mpt.web.words import OwnWords
 
 
 def serve(
-    reconstructor: Reconstructor,
+    make: Callable[[], Reconstructor],
     host: str,
     port: int,
     *,
@@ -24,11 +26,12 @@ def serve(
 ) -> None:
     """Show the page until Ctrl-C or SIGTERM; then nothing of what visitors gave is left on the disk.
 
+    make: called here for photos, and in another process, which can import it, for films.
+
     Raises InputError where gradio is not installed, or the port is taken.
     """
-    with _ending_softly(), _own_temporary_folder() as folder:
-        desk = Desk(reconstructor, folder, limits)
-        blocks = page(desk)
+    with _ending_softly(), _own_temporary_folder() as folder, closing(Apart(make)) as films:
+        blocks = page(Desk(make(), films, folder, limits))
         try:
             _, address, _ = blocks.launch(
                 server_name=host,
@@ -36,11 +39,14 @@ def serve(
                 share=False,
                 inbrowser=False,
                 quiet=True,
-                show_error=True,
+                show_error=False,  # but our own sentences
                 prevent_thread_lock=True,
                 ssr_mode=False,
                 footer_links=["api"],
-                max_file_size=round(limits.megabytes * 1e6),
+                max_file_size=round(limits.megabytes * MEGABYTE),
+                css=STYLE,
+                theme=gradio_or_advice().themes.Default(font=FONT),
+                app_kwargs={"middleware": [(OwnWords, (), {"limits": limits})]},
             )
         except OSError:
             raise InputError(
@@ -52,7 +58,7 @@ def serve(
         except KeyboardInterrupt:
             pass
         finally:
-            desk.stopped.set()
+            films.close()
             blocks.close(verbose=False)
 
 

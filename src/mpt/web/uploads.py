@@ -1,10 +1,11 @@
 """What visitors give, how much of it is taken, and where answers are kept."""
 
+import glob
 import json
 import re
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -14,9 +15,12 @@ from PIL import Image
 
 from mpt.errors import InputError
 from mpt.images import HEAD, film_by_content, picture_by_content
+from mpt.writing import write_whole
 
 KEPT = 32  # answers whose files are still there
 NAME_LETTERS = 60
+VARIANTS = 8  # of one file, that are kept
+MEGABYTE = 2**20  # as browsers count
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,14 @@ class Upload:
         stem = Path(re.split(r"[\\/]", self.name)[-1]).stem
         return re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:NAME_LETTERS] or "upload"
 
+    @property
+    def shown(self) -> str:
+        """The visitor's name for it, without folders."""
+        return re.split(r"[\\/]", self.name)[-1] or "the file"
+
     def in_words(self, sentence: str) -> str:
         """A sentence about the file by the visitor's name for it, and not by its place here."""
-        shown = re.split(r"[\\/]", self.name)[-1] or "the file"
-        return sentence.replace(str(self.path), shown).replace(str(self.path.resolve()), shown)
+        return sentence.replace(str(self.path), self.shown).replace(str(self.path.resolve()), self.shown)
 
 
 def check_photo(upload: Upload, limits: Limits) -> None:
@@ -103,9 +111,9 @@ def check_pixels(upload: Upload, size_wh: tuple[int, int], limits: Limits) -> No
 
 def _check_bytes(upload: Upload, limits: Limits) -> None:
     size = upload.path.stat().st_size
-    if size > limits.megabytes * 1e6:
+    if size > limits.megabytes * MEGABYTE:
         raise InputError(
-            f"{upload.path} has {size / 1e6:.0f} MB, and this page takes {limits.megabytes:g} at most: give "
+            f"{upload.path} has {size / MEGABYTE:.0f} MB, and this page takes {limits.megabytes:g} at most: give "
             "a smaller or shorter copy of it"
         )
 
@@ -159,10 +167,20 @@ def some_of(whole: Path, numbers: Collection[int], count: int) -> Path | None:
     shown = sorted(set(numbers) & set(range(count)))
     if len(shown) == count or not shown:
         return whole if shown else None
-    path = whole.with_name(f"{whole.stem}-{'-'.join(map(str, shown))}.glb")
+    path = variant(whole, map(str, shown))
     if not path.exists():
         from mpt.rigs.gltf import without
 
         hidden = {f"person{number}" for number in range(count)} - {f"person{number}" for number in shown}
-        path.write_bytes(without(whole.read_bytes(), hidden | {f"{name} skin" for name in hidden}))
+        write_whole(path, without(whole.read_bytes(), hidden | {f"{name} skin" for name in hidden}))
     return path
+
+
+def variant(path: Path, marks: Iterable[str]) -> Path:
+    """The place of a file that is another one with changes, beside it; of earlier ones the newest stay."""
+    place = path.with_stem(f"{path.stem}-{'-'.join(['of', *marks])}")
+    if not place.exists():
+        others = path.parent.glob(f"{glob.escape(path.stem)}-of-*{path.suffix}")
+        for old in sorted(others, key=lambda other: other.stat().st_mtime)[: 1 - VARIANTS]:
+            old.unlink(missing_ok=True)
+    return place

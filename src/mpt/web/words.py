@@ -1,0 +1,50 @@
+"""The page's own sentences where gradio would say its own."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mpt.web.uploads import Limits
+
+TOO_LARGE, FULL = 413, 503
+BUSY = 429  # of which browsers show the sentence
+
+
+class OwnWords:
+    """ASGI middleware: refusals of uploads that are too large, and of visitors when too many wait."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], limits: Limits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        path = scope.get("path", "")
+        refused = False
+
+        async def reworded(message: dict[str, Any]) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] in (TOO_LARGE, FULL):
+                said = self._sentence(path, message["status"])
+                if said is not None:
+                    refused = True
+                    status, kind, body = said
+                    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+                    await send({"type": "http.response.start", "status": status, "headers": headers})
+                    await send({"type": "http.response.body", "body": body})
+                    return
+            if not refused:
+                await send(message)
+
+        await self._app(scope, receive, reworded if scope["type"] == "http" else send)
+
+    def _sentence(self, path: str, status: int) -> tuple[int, bytes, bytes] | None:
+        """What is said instead: status, kind, content."""
+        if path.endswith("/upload") and status == TOO_LARGE:
+            said = (
+                f"Files of more than {self._limits.megabytes:g} MB are not taken here: give a smaller or shorter "
+                "copy."
+            )
+            return status, b"text/plain; charset=utf-8", said.encode()
+        if path.endswith("/queue/join") and status == FULL:
+            said = f"{self._limits.queue} visitors are waiting here already: come again in a minute or two."
+            return BUSY, b"application/json", json.dumps({"detail": said}).encode()
+        return None
