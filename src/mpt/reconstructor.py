@@ -22,6 +22,7 @@ from mpt.checkpoint import Model
 from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.focal_lengths import FocalFrom, focal_in_px, principal_in_px
+from mpt.guessed import guessed_joints
 from mpt.images import kept, read_picture
 from mpt.modeling.lifted import FACTOR, MIN_DEPTH_M, MIN_JOINTS, MIN_SCORE
 from mpt.modeling.mesh_transformer import MeshPrediction
@@ -202,6 +203,7 @@ class Reconstructor:
                 up=placed.up,
                 up_std_deg=placed.up_std_deg,
                 focal_from=focal_from,
+                guessed_joints=guessed_joints(person.joints2d_px, person.score, person.skeleton, size_wh),
             )
             for person, placed in zip(people, self._placed(people, prediction, prediction.vertices, camera))
         ]
