@@ -3,8 +3,7 @@
     python benchmarks/threads.py
 
 A photo of one made-up person: the mesh alone, and with the body laid on it. Training: the small model's steps
-by one thread, by all, and by as many as a run's first steps tell (`mpt.recipes.pace`), with what these trials
-took in it.
+by one thread, by all, and by as many as a run's first steps tell (`mpt.recipes.pace`), which are not counted.
 """
 
 import os
@@ -24,11 +23,12 @@ from mpt import bodies
 from mpt.datasets.synthetic import Synthesizer, SyntheticConfig
 from mpt.demo import scenes
 from mpt.modeling.mesh_transformer import MeshTransformer
-from mpt.recipes.pace import Pace
+from mpt.recipes.pace import TRIED, Pace
 from mpt.reconstructor import Reconstructor
 
 CORES = os.cpu_count() or 1
-ROUNDS, STEPS, BATCH = 15, 40, 16
+ROUNDS, SECONDS, BATCH = 9, 5, 16
+TRIAL = 1 + 2 * TRIED  # steps
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def without_scopes() -> Iterator[None]:
 
 
 def training(reconstructor: Reconstructor) -> Callable[[int | None], float]:
-    """Samples a second of STEPS steps by so many threads, or by as many as the first of them tell."""
+    """Samples a second of steps by so many threads, or by as many as the first of them tell."""
     model = reconstructor.model
     body = bodies.load(model.body, model.skeleton.name)
     config = model.transformer.config
@@ -85,13 +85,14 @@ def training(reconstructor: Reconstructor) -> Callable[[int | None], float]:
 
     def rate(threads: int | None) -> float:
         pace = Pace(threads, CORES, tell=lambda words: print(f"  {words}", file=sys.stderr))
-        start, step = time.perf_counter(), 0
-        while step < STEPS and (step < 8 or time.perf_counter() - start < 10):
-            with pace.step(step):
+        first = TRIAL if threads is None else 1
+        begun: list[float] = []
+        while len(begun) <= first + 1 or begun[-1] - begun[first] < SECONDS:
+            begun.append(time.perf_counter())
+            with pace.step(len(begun) - 1):
                 make()
                 learn()
-            step += 1
-        return step * BATCH / (time.perf_counter() - start)
+        return (len(begun) - 1 - first) * BATCH / (begun[-1] - begun[first])
 
     return rate
 
