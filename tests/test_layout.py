@@ -13,7 +13,15 @@ SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
     (
-        "errors", "writing", "json_files", "progress", "skeletons", "alignment", "assets", "quiet", "threads",
+        "errors",
+        "writing",
+        "json_files",
+        "progress",
+        "skeletons",
+        "alignment",
+        "assets",
+        "quiet",
+        "threads",
         "values",
     ),  # fmt: skip
     ("mocap",),
