@@ -228,8 +228,8 @@ class Result(list[Reconstruction]):
         """Write what ``mpt reconstruct`` writes of a photo: overlay.png, result.json, a file of each person.
 
         format: of each person's files, ("glb", "bvh") for example. The rest is as in
-        :meth:`Reconstruction.save`. Of an earlier result in the folder the files are replaced; what else lies
-        there stays.
+        :meth:`Reconstruction.save`. The folder is new, or holds an earlier result, whose files are replaced;
+        what else lies there stays.
 
         Raises InputError for an unknown format or option, for a photo that was refused or cannot be read
         again, and for a folder that cannot be written.

@@ -73,6 +73,8 @@ class Reconstructor:
                 "heatmaps"
             )
         self.model = model
+        # A copy: torch moves a tensor's memory, and frees what others saw of it, when it goes to a process.
+        self._faces = model.faces.numpy().copy()
         self.pose2d = pose2d or FINDERS[finder_for(model.skeleton, model.name)](
             heatmap_size=self.heatmap_size
         )
@@ -180,7 +182,7 @@ class Reconstructor:
         if not people:
             return []
         people, prediction = self._read(people)
-        faces = self.model.faces.numpy()
+        faces = self._faces
         reconstructions = [
             Reconstruction(
                 skeleton=person.skeleton,

@@ -166,10 +166,9 @@ def test_a_text_called_png_is_refused_in_our_words_without_a_folder(chromium, se
 
 
 def test_hands_have_their_own_words(chromium, tmp_path):
-    with serving("mpt-hand", tmp_path / "tmp") as (address, _):
-        with Visit(chromium, address) as visit:
-            visit.page.get_by_role("heading", name="A posed 3D hand from a photo").wait_for()
-            assert visit.page.get_by_role("tab", name="Film").count() == 0
-            Image.fromarray(picture(1)).save(tmp_path / "hand.png")
-            assert visit.give("photo", tmp_path / "hand.png").startswith("One hand")
-            visit.drawn("photo")
+    with serving("mpt-hand", tmp_path / "tmp") as (address, _), Visit(chromium, address) as visit:
+        visit.page.get_by_role("heading", name="A posed 3D hand from a photo").wait_for()
+        assert visit.page.get_by_role("tab", name="Film").count() == 0
+        Image.fromarray(picture(1)).save(tmp_path / "hand.png")
+        assert visit.give("photo", tmp_path / "hand.png").startswith("One hand")
+        visit.drawn("photo")

@@ -20,8 +20,8 @@ from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.heatmaps import marginals
 from mpt.pose2d.landmarks import Landmarker, Look, first_squares, found, maps_in, next_squares
-from mpt.recipes.pretrain import body_for, device_for
 from mpt.recipes.pretrain_video import VideoConfig, check_can_lift, filming_for
+from mpt.recipes.setting_up import body_for, device_for
 from mpt.recipes.sightings import CROP_FACTORS, FEWEST, MIN_LIKENESS, PATIENCE, PICTURE, RESOLUTIONS
 from mpt.scenes.sketches import Sketchbook
 

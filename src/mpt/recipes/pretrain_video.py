@@ -28,8 +28,10 @@ from mpt.losses import spread_nll
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.modeling.lifted import Lifted, bridged, lift
 from mpt.modeling.temporal import Refined, TemporalConfig, TemporalTransformer
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
-from mpt.recipes.pretrain import body_for, start
+from mpt.recipes.configs import TrainingConfig
+from mpt.recipes.loop import OptimConfig, Run, check_new, console, micro_batch_seed, train
+from mpt.recipes.pace import check_threads
+from mpt.recipes.setting_up import body_for, start
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class VideoLosses:
 
 
 @dataclass(frozen=True)
-class VideoConfig:
+class VideoConfig(TrainingConfig):
     """All of a pre-training run of a temporal transformer."""
 
     name: str = "mpt-video"
@@ -76,11 +78,8 @@ class VideoConfig:
     """Steps whose clips are made at once, ..."""
     looks: int = 8
     """... and how often each is looked at."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
     validate_every: int = 500
     validation_clips: int = 64
-    log_every: int = 50
 
 
 class Sample(NamedTuple):
@@ -117,9 +116,11 @@ def pretrain_video(
     start_from: str | os.PathLike | None = None,
     sightings_path: str | os.PathLike | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
 ) -> Path:
     """Run a pre-training of a temporal transformer; the run folder. As ``mpt.recipes.pretrain.pretrain``."""
     out = Path(out)
+    check_threads(threads)
     if not resume:
         check_new(out, config)
     accelerator = start(config.precision, device)
@@ -155,7 +156,7 @@ def pretrain_video(
         model_below,
         filming.draw(held_out, config.validation_clips, torch.Generator(accelerator.device).manual_seed(7)),
     )
-    steps = max(1, config.samples // config.batch_size)
+    steps = config.steps()
 
     def draw(generator: torch.Generator, step: int, number: int) -> Sample:
         def chance() -> float:
@@ -201,10 +202,18 @@ def pretrain_video(
         highlight=False,
     )
     run = Run(out) if resume else Run.begin(out, config)
-    loop = LoopConfig(
-        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
+    train(
+        run,
+        config.loop(steps),
+        model,
+        draw,
+        losses_of,
+        validate,
+        save_model,
+        accelerator=accelerator,
+        resume=resume,
+        threads=threads,
     )
-    train(run, loop, model, draw, losses_of, validate, save_model, accelerator=accelerator, resume=resume)
     return out
 
 

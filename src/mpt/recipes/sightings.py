@@ -23,7 +23,8 @@ from mpt.errors import InputError
 from mpt.heatmaps import marginals
 from mpt.pose2d.landmarks import Landmarker, first_squares, found, maps_in, next_squares
 from mpt.recipes.draws import PoseDraw
-from mpt.recipes.pretrain import PretrainConfig, body_for, device_for
+from mpt.recipes.pretrain import PretrainConfig
+from mpt.recipes.setting_up import body_for, device_for
 from mpt.scenes.sketches import Sketchbook
 
 PICTURE = 256  # pixels that the networks look at
