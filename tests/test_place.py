@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import tomllib
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import mpt
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -70,7 +73,8 @@ def test_the_first_command_gets_the_torch_that_is_pinned():
     (pinned,) = re.findall(r"^torch==.*$", text("constraints.txt"), re.MULTILINE)
     for page in ("README.md", "CONTRIBUTING.md", "docs/index.md", "docs/troubleshooting.md"):
         assert set(re.findall(r"torch==[\d.]+\d", text(page))) <= {pinned}, page
-    assert pinned in text("README.md")
+    readme = text("README.md")
+    assert readme.index(f"pip install {pinned}") < readme.index("mpt demo") < readme.index("## ")
 
 
 def test_what_is_installed_is_pinned():
@@ -155,3 +159,17 @@ def test_the_site_is_built_strictly(tmp_path):
     html = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "site").rglob("*.html"))
     assert "mpt.Reconstructor" in html
     assert "fonts.googleapis" not in html  # nor is anything else asked of other hosts
+
+
+REFERENCE = re.findall(r"^::: ([\w.]+)$", text("docs/reference.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_what_the_reference_shows_is_where_it_says(name):
+    module, _, own = name.rpartition(".")
+    assert getattr(import_module(module), own).__doc__
+
+
+def test_every_public_name_is_in_the_reference():
+    shown = text("docs/reference.md")
+    assert [name for name in mpt.__all__ if f'heading: "mpt.{name}"' not in shown] == []

@@ -1,8 +1,8 @@
 """A sleeveless top and shorts, painted on the Anny body: how far inside them each vertex is.
 
 Cut on the person of mean shape at rest; everybody wears them, for a vertex is the same place on all. At the
-waist, the legs and the arms hems run midway between two rows of the mesh's vertices, so that even a colour for
-each vertex, which is all that many files can hold, has clean edges.
+waist, the legs and the arms hems run midway between two rows of the mesh's vertices, so that even a colour
+for each vertex, which is all that many files can hold, has clean edges.
 
 Cloth is as smooth as cloth is: what it hides is seen in no light. The surface itself stays the body's.
 """
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from mpt.bodies.body import Body  # with it comes torch, which no picture needs
 
-SKIN = np.array([0.80, 0.755, 0.72], np.float32)  # sRGB in [0, 1]: clay, of nobody in particular
+PALE = np.array([0.86, 0.85, 0.84], np.float32)  # of skin, sRGB in [0, 1]
+TINT = 0.35  # how much of the top's colour it has
 SHADE = 0.45  # of the shorts, by the top's colour
 HEM = 0.8  # width of a hem in colours of vertices, over the edges' length there
 NONE_M = -1.0  # inside nothing
@@ -45,7 +46,7 @@ class Clothes:
 
     def colours(self, colour: np.ndarray) -> np.ndarray:
         """(V, 3) float32 sRGB in [0, 1] of the vertices, for a top of this colour (3,)."""
-        return dyed(self.inside_m / (HEM * self.edge_m[:, None]), SKIN, colour)
+        return dyed(self.inside_m / (HEM * self.edge_m[:, None]), skin_beside(colour), colour)
 
     def smoothed(self, normals: np.ndarray) -> np.ndarray:
         """Unit normals (V, 3) float32 of the vertices as cloth has them; the skin's stay."""
@@ -69,6 +70,11 @@ class Clothes:
         near = near.multiply((share[rows] / np.maximum(near.sum(1), 1))[:, None]).tocsr()
         own = csr_array((1 - share[rows], (np.arange(len(rows)), rows)), near.shape)
         return rows, (near + own).tocsr().astype(np.float32)
+
+
+def skin_beside(colour: np.ndarray) -> np.ndarray:
+    """(..., 3) float32 sRGB of skin beside a top of this colour: pale, with a breath of it."""
+    return PALE + np.float32(TINT) * (np.asarray(colour, np.float32) - PALE)
 
 
 def dyed(inside: np.ndarray, skin: np.ndarray, cloth: np.ndarray) -> np.ndarray:

@@ -81,7 +81,8 @@ def _named(source: "Photo") -> tuple[str, Picture]:
             return str(path), _from_file(path)
         case list() | tuple():
             raise InputError(
-                f"a {type(source).__name__} of {len(source)} was given: give one photo at a time"
+                f"a {type(source).__name__} of {len(source)} was given: give one photo at a time, or all of "
+                "them to mpt.reconstruct"
             )
     if torch is not None and isinstance(source, torch.Tensor):
         return "the tensor", Picture(_from_array(_array_of(source)))
@@ -364,7 +365,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
 def _advice_on(array: np.ndarray) -> str:
     """What to do with an array that is no picture yet."""
     if array.ndim == 4:
-        return ": give one photo at a time, image[0]"
+        return ": give one photo at a time, image[0], or all of them to mpt.reconstruct"
     if array.ndim == 3 and array.shape[0] in CHANNELS and array.shape[2] not in CHANNELS:
         return ": give image.transpose(1, 2, 0)"
     if array.ndim == 3 and array.dtype.kind == "f":

@@ -58,6 +58,8 @@ class Reconstruction(Values):
         focal_from: who says the focal length: the caller, the photo's EXIF, or nobody ("assumed").
         pose: the body that is laid on the mesh, in the same axes, about the same root; None where the model's
             body is not here.
+        guessed_joints: those that the 2D network did not see: hardly sure, or beside the photo; of people
+            those of COCO's 17.
     """
 
     skeleton: Skeleton
@@ -79,6 +81,7 @@ class Reconstruction(Values):
     up_std_deg: float | None = None
     focal_from: FocalFrom = "given"
     pose: BodyPose | None = None
+    guessed_joints: tuple[str, ...] = ()
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) in the axes of ``vertices`` -> pixels (..., 2) of the photo."""
@@ -225,8 +228,8 @@ class Result(list[Reconstruction]):
         """Write what ``mpt reconstruct`` writes of a photo: overlay.png, result.json, a file of each person.
 
         format: of each person's files, ("glb", "bvh") for example. The rest is as in
-        :meth:`Reconstruction.save`. Of an earlier result in the folder the files are replaced; what else lies
-        there stays.
+        :meth:`Reconstruction.save`. The folder is new, or holds an earlier result, whose files are replaced;
+        what else lies there stays.
 
         Raises InputError for an unknown format or option, for a photo that was refused or cannot be read
         again, and for a folder that cannot be written.

@@ -22,6 +22,7 @@ from mpt.checkpoint import Model
 from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.focal_lengths import FocalFrom, focal_in_px, principal_in_px
+from mpt.guessed import guessed_joints
 from mpt.images import kept, read_picture
 from mpt.modeling.lifted import FACTOR, MIN_DEPTH_M, MIN_JOINTS, MIN_SCORE
 from mpt.modeling.mesh_transformer import MeshPrediction
@@ -72,6 +73,8 @@ class Reconstructor:
                 "heatmaps"
             )
         self.model = model
+        # A copy: torch moves a tensor's memory, and frees what others saw of it, when it goes to a process.
+        self._faces = model.faces.numpy().copy()
         self.pose2d = pose2d or FINDERS[finder_for(model.skeleton, model.name)](
             heatmap_size=self.heatmap_size
         )
@@ -179,7 +182,7 @@ class Reconstructor:
         if not people:
             return []
         people, prediction = self._read(people)
-        faces = self.model.faces.numpy()
+        faces = self._faces
         reconstructions = [
             Reconstruction(
                 skeleton=person.skeleton,
@@ -200,6 +203,7 @@ class Reconstructor:
                 up=placed.up,
                 up_std_deg=placed.up_std_deg,
                 focal_from=focal_from,
+                guessed_joints=guessed_joints(person.joints2d_px, person.score, person.skeleton, size_wh),
             )
             for person, placed in zip(people, self._placed(people, prediction, prediction.vertices, camera))
         ]

@@ -135,7 +135,8 @@ def draw(
     if not beside:
         return picture
     height, width = small.shape[:2]
-    side = side_view(figures, height, max(width, height // 2), level_of(people))
+    standing = people[0].skeleton.two_sided
+    side = side_view(figures, height, max(width, height // 2), level_of(people), standing)
     return np.concatenate([picture, side], 1)
 
 
@@ -229,6 +230,7 @@ def _person(person: "Found", files: dict[str, str]) -> dict:
             joint: [*rounded(xy, 2), round(float(score), 4)]
             for joint, (*xy, score) in zip(joints, person.joints2d_px)
         },
+        "guessed_joints": list(person.guessed_joints),
         "joints3d_m": {joint: rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
         **_sureness(person),
         "camera": {

@@ -80,6 +80,10 @@ class Pretrain:
     for a third of the time; 0 reads all, to the letter of the paper."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Of torch, on a CPU. Default: one, or all where the first steps show that these are faster, as they are
+    not where other programs use the cores; a resumed run goes on with its own. Another number adds up in
+    another order: a run's numbers differ in their last digits."""
 
     def __call__(self) -> int:
         if self.store is None:
@@ -97,7 +101,7 @@ class Pretrain:
             config = _changed(config, {"parallel": self.parallel})
         start = {"resume": self.resume is not None, "start_from": self.start_from}
         start["sightings_path"] = self.sightings
-        return runpretraining(config, self.store, out, device=self.device, **start)
+        return runpretraining(config, self.store, out, device=self.device, threads=self.threads, **start)
 
 
 def runpretraining(config: "PretrainConfig | VideoConfig", store: Path, out: Path, **how: Any) -> int:
@@ -196,6 +200,10 @@ class Finetune:
     """Processes that read photos."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Of torch, on a CPU. Default: one, or all where the first steps show that these are faster, as they are
+    not where other programs use the cores; a resumed run goes on with its own. Another number adds up in
+    another order: a run's numbers differ in their last digits."""
 
     def __call__(self) -> int:
         from mpt.recipes.configs import read_config
@@ -214,7 +222,7 @@ class Finetune:
         if self.parallel is not None:
             config = replace(config, parallel=self.parallel)
         how = {"resume": self.resume is not None, "pose2d_weights": self.weights, "workers": self.workers}
-        return run_finetuning(config, self.data, out, device=self.device, **how)
+        return run_finetuning(config, self.data, out, device=self.device, threads=self.threads, **how)
 
 
 def run_finetuning(config: "FinetuneConfig", data: tuple[str, ...], out: Path, **how: Any) -> int:

@@ -94,7 +94,7 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
         write_whole(folder / FIRST, json.dumps(first).encode())
     if isinstance(config, PretrainConfig):
         assert given.store is not None  # ``check`` has seen to it
-        pretrain(config, given.store, folder, resume=begun, device=given.device)
+        pretrain(config, given.store, folder, resume=begun, device=given.device, threads=given.threads)
     else:
         _finetune(config, stage, folder, seed, root, given, resume=begun)
     return folder
@@ -108,7 +108,12 @@ def _finetune(
     weights = stage_folder(root, stage.pose2d.name, seed) if stage.pose2d else None
     if _needs_weights(stage):
         weights = given.weights
-    how = {"workers": given.workers, "device": given.device, "pose2d_weights": weights}
+    how = {
+        "workers": given.workers,
+        "device": given.device,
+        "threads": given.threads,
+        "pose2d_weights": weights,
+    }
     finetune(config, given.data, folder, resume=resume, **how)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from mpt.clothes import NONE_M, SHADE, SKIN
+from mpt.clothes import NONE_M, SHADE, skin_beside
 from mpt.render import (
     HEM_M,
     PALETTE,
@@ -20,6 +20,7 @@ from mpt.render import (
     Perspective,
     View,
     draw_joints,
+    has_hem,
     rasterize,
     soft_clay,
 )
@@ -65,7 +66,8 @@ class Body:
         """(V, 3) in linear light."""
         if self.colours is not None:
             return linear(self.colours)
-        one = PALETTE[self.id % len(PALETTE)] if self.inside_m is None else SKIN
+        own = PALETTE[self.id % len(PALETTE)]
+        one = own if self.inside_m is None else skin_beside(own)
         return np.broadcast_to(linear(one), self.vertices.shape)
 
 
@@ -157,18 +159,22 @@ def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Laye
         return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, skin))
     owner = np.repeat(np.arange(len(bodies)), meshes.counts)
     cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]][owner]
-    top, shorts = (soft_clay(meshes.normals, gaze, linear(one)) for one in (cloth, SHADE * cloth))
     inside = [
         np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)
     ]
     hems = np.concatenate(inside).astype(np.float32) / np.float32(HEM_M)
-    layers = np.concatenate([skin, top, shorts, hems], 1)
+    top, shorts = (soft_clay(meshes.normals, gaze, linear(one)) for one in (cloth, SHADE * cloth))
+    plain = np.where(hems[:, 1:] > 0, shorts, np.where(hems[:, :1] > 0, top, skin))
+    layers, hemmed = np.concatenate([skin, top, shorts, hems], 1), has_hem(hems, meshes.faces)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        found = meshes.at(hits, layers)
-        top, shorts = np.clip(found[:, 9:] + np.float32(0.5), 0, 1).T[:, :, None]
-        dressed = found[:, :3] + top * (found[:, 3:6] - found[:, :3])
-        return dressed + shorts * (found[:, 6:9] - dressed)
+        found = meshes.at(hits, plain)
+        rows = np.flatnonzero(hemmed[hits.face])
+        near = meshes.at(hits.some(rows), layers)
+        of_top, of_shorts = np.clip(near[:, 9:] + np.float32(0.5), 0, 1).T[:, :, None]
+        dressed = near[:, :3] + of_top * (near[:, 3:6] - near[:, :3])
+        found[rows] = dressed + of_shorts * (near[:, 6:9] - dressed)
+        return found
 
     return rasterize(meshes, view, size_wh, shade)
 

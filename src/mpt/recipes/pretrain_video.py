@@ -30,6 +30,7 @@ from mpt.modeling.lifted import Lifted, bridged, lift
 from mpt.modeling.temporal import Refined, TemporalConfig, TemporalTransformer
 from mpt.recipes.configs import TrainingConfig
 from mpt.recipes.loop import OptimConfig, Run, check_new, console, micro_batch_seed, train
+from mpt.recipes.pace import check_threads
 from mpt.recipes.setting_up import body_for, start
 
 
@@ -115,9 +116,11 @@ def pretrain_video(
     start_from: str | os.PathLike | None = None,
     sightings_path: str | os.PathLike | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
 ) -> Path:
     """Run a pre-training of a temporal transformer; the run folder. As ``mpt.recipes.pretrain.pretrain``."""
     out = Path(out)
+    check_threads(threads)
     if not resume:
         check_new(out, config)
     accelerator = start(config.precision, device)
@@ -209,6 +212,7 @@ def pretrain_video(
         save_model,
         accelerator=accelerator,
         resume=resume,
+        threads=threads,
     )
     return out
 

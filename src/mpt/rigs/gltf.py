@@ -200,7 +200,8 @@ class _File:
         """The number of a mesh with smooth normals, and these attributes of its vertices besides."""
         vertices = vertices.astype(np.float32)
         own = {"POSITION": self.accessor(vertices, ARRAY_BUFFER, bounds=True)}
-        attributes = {"NORMAL": vertex_normals(vertices, faces)} | attributes
+        if "NORMAL" not in attributes:
+            attributes = {"NORMAL": vertex_normals(vertices, faces), **attributes}
         own |= {name: self.accessor(array, ARRAY_BUFFER) for name, array in attributes.items()}
         indices = self.accessor(faces.astype(np.uint32).ravel(), ELEMENT_ARRAY_BUFFER)
         self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": material}]})
