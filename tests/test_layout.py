@@ -23,13 +23,13 @@ STOREYS = (
         "quiet",
         "threads",
         "values",
-    ),  # fmt: skip
+    ),
     ("mocap",),
     ("bodies",),
     ("cameras", "draws", "clothes"),
     ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
     ("datasets", "export", "rigs", "biomechanics", "floor", "saving"),
-    ("pose2d", "modeling"),
+    ("pose2d", "modeling", "guessed"),
     ("losses", "metrics"),
     ("checkpoint",),
     (
