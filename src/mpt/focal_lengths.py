@@ -128,8 +128,8 @@ def focal_mm_of(photo: Image.Image, name: str) -> float | None:
     note says so.
     """
     try:
-        whole = photo.getexif()
         with quiet(module=r"PIL\."):  # of damaged tags, which are then left out
+            whole = photo.getexif()
             exif = whole.get_ifd(PRIVATE)
         focal = _equivalent(exif)
         taken = sorted(_positive(exif, tag) for tag in (WIDTH, HEIGHT))

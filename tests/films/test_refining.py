@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from little_model import write_little_model
 
 from mpt import checkpoint
 from mpt.checkpoint import TemporalModel
@@ -97,3 +98,9 @@ def test_a_temporal_model_refines_the_meshes_that_it_was_trained_above(temporal,
         InputError, match=r"refines what mpt-small says .* not what mpt-hand does: .*--smooth filter"
     ):
         check_refines(temporal, checkpoint.load("mpt-hand").transformer, "mpt-hand")
+
+
+def test_a_model_of_other_joints_is_refused(temporal, tmp_path):
+    other = checkpoint.load(write_little_model(tmp_path / "little.safetensors", sure=True))
+    with pytest.raises(InputError, match="and not what little does"):
+        check_refines(temporal, other.transformer, "little")

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -156,6 +157,36 @@ def test_a_film_is_answered_with_the_film_and_bodies_that_move(people, tmp_path)
     assert "person0" not in shown_nodes(found.body([1])) and "person1" in shown_nodes(found.body([1]))
     assert json.loads((tmp_path / "answer" / "walk-result.json").read_text())["film"] == "../walk.mp4"
     assert ("watching", 8, 8) in told
+
+
+def pictures_of(film: Path) -> np.ndarray:
+    """(F, H, W, 3)"""
+    with av.open(str(film)) as opened:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]).astype(int)
+
+
+def test_a_film_is_drawn_again_with_some_people_skeletons_and_how_sure(sure, tmp_path):
+    sure.model.transformer.spread_scale.fill_(0.02)
+    found = filmed.answer(sure, film(tmp_path, 2), tmp_path / "answer")
+    (tmp_path / "0123.mp4").unlink()
+    plain, bare = pictures_of(found.overlay), picture(2).astype(int)
+
+    def drawn(shown: list[int], **switches: bool) -> np.ndarray:
+        return pictures_of(filmed.drawn(sure, found, shown, **switches))
+
+    assert filmed.drawn(sure, found, [0, 1]) == found.overlay
+    both = drawn([0, 1], beside=False)
+    assert len(both) == len(plain) == 8 and both.shape[2] == 320 < plain.shape[2]
+    assert np.abs(both - plain[:, :, :320]).mean() < 2
+    assert (np.ptp(drawn([], beside=False) - bare, axis=-1) < 30).all()
+    left, right = np.s_[:, :, 60:150], np.s_[:, :, 180:260]
+    alone = np.ptp(drawn([1], beside=False), axis=-1) > 40
+    assert not alone[left].any() and alone[right].any() and (np.ptp(both, axis=-1)[left] > 40).any()
+    assert drawn([1]).shape[2] < plain.shape[2]
+    assert (np.abs(drawn([0, 1], joints=True) - plain) > 60).any()
+    coloured = drawn([0, 1], beside=False, how_sure=True)[right]
+    assert (coloured[..., 1] - coloured[..., 2] > 60).any()  # yellow and green, where bodies are blue and red
+    assert len(list((tmp_path / "answer").glob("*-of-*"))) <= 8
 
 
 def test_of_a_long_film_the_beginning_is_taken_and_said(people, tmp_path):

@@ -1,9 +1,7 @@
 """The page as programs reach it: answers, refusals, hostile visitors, and its end."""
 
-import io
-import random
 import signal
-import socket
+import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,13 +9,18 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 
 import pytest
+from conftest import ROOT
 from glb import glb_header
 from little_model import write_little_model
-from pictures_promising import promising
 from PIL import Image
 from served import serving
 from small_films import write_film
 from visitors import picture
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from hostile import Refused, Visit, ask, call, encoded, upload, visits
+from page import check_own
 
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs gradio")
 pytest.importorskip("gradio", reason="the page needs gradio")
@@ -41,49 +44,72 @@ def write_photo(path: Path, count: int) -> Path:
     return path
 
 
-def ask(client, path: Path, kind: str = "reconstruct"):
+def answer_to(client, path: Path, kind: str = "reconstruct"):
     return client.predict(gradio_client.handle_file(str(path)), 0, 0, 0, api_name=f"/{kind}")
 
 
 def test_a_photo_and_a_film_come_back_as_files_that_open(client, tmp_path):
-    overlay, body, files, words, *_ = ask(client, write_photo(tmp_path / "beach.png", 2))
+    overlay, body, files, words, *_ = answer_to(client, write_photo(tmp_path / "beach.png", 2))
     assert words.startswith("2 people in ") and len(glb_header(Path(body))["skins"]) == 2
     assert Path(overlay).name == "beach-overlay.png" and all(Path(f).name.startswith("beach-") for f in files)
     film = write_film(tmp_path / "walk.mp4", [picture(1)] * 8)
-    _, body, files, words, *_ = ask(client, film, "film")
+    _, body, files, words, *_ = answer_to(client, film, "film")
     assert words.startswith("One person in 8 frames") and glb_header(Path(body))["animations"]
 
 
-def test_hostile_uploads_are_refused_in_sentences_and_the_page_lives(client, served, tmp_path):
-    rng, whole = random.Random(0), io.BytesIO()
-    Image.fromarray(picture(1)).save(whole, "PNG")
-    contents = [b"Dear reader", b"", promising(10_000, 10_000), b"GIF89a", b"<svg onload='alert(1)'/>"]
-    for _ in range(15):
-        damaged = bytearray(whole.getvalue())
-        for _ in range(rng.randrange(1, 20)):
-            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-        contents.append(bytes(damaged[: rng.randrange(1, len(damaged))] if rng.random() < 0.3 else damaged))
-    paths = [tmp_path / f"{number}.png" for number in range(len(contents))]
-    for path, content in zip(paths, contents):
-        path.write_bytes(content)
+def test_hostile_visitors_are_refused_in_sentences_and_nobody_gets_another_s_result(served, tmp_path):
+    address, _, temporary = served
+    film = write_film(tmp_path / "walk.mp4", [picture(1)] * 8).read_bytes()
 
-    def said(path: Path) -> str:
+    def said(visit: Visit) -> str:
         try:
-            return ask(client, path)[3]
-        except Exception as error:
-            return str(error)
+            told = ask(address, visit)
+        except Refused as refused:
+            return str(refused)
+        if visit.kind == "good":
+            check_own(told, visit)
+        return told[3]
 
-    with ThreadPoolExecutor(8) as visitors:
-        sentences = list(visitors.map(said, paths))
-    for sentence in sentences:
-        assert "mpt-" not in sentence and "Traceback" not in sentence and len(sentence) > 20, sentence
-    assert "megapixels, and this page takes 50 at most" in sentences[2]
-    host, port = served[0].removeprefix("http://").strip("/").split(":")
-    for _ in range(8):  # uploads that are broken off
-        with socket.create_connection((host, int(port))) as line:
-            head = "POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n"
-            line.sendall((head + "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n").encode())
-    assert ask(client, write_photo(tmp_path / "after.png", 1))[3].startswith("One person")
+    come = visits(40, picture(1), film)
+    with ThreadPoolExecutor(8) as pool:
+        sentences = list(pool.map(said, come))
+    for visit, sentence in zip(come, sentences):
+        assert str(temporary) not in sentence and "Traceback" not in sentence and len(sentence) > 20, sentence
+        if visit.kind == "good":
+            assert sentence.startswith("One person")
+        if visit.kind == "promising":
+            assert "megapixels" in sentence and sentence.endswith("give a smaller copy of it")
+
+
+def test_neither_addresses_nor_other_files_are_taken_for_uploads(served):
+    address, _, temporary = served
+    for path, sentence in (
+        ("http://127.0.0.1:9/a.png", "Addresses are not fetched here: give the file itself."),
+        ("/etc/passwd", "None"),
+        (str(next(temporary.iterdir()) / "examples" / ".."), "None"),
+    ):
+        with pytest.raises(Refused) as refused:
+            call(address, "reconstruct", {"path": path, "meta": {"_type": "gradio.FileData"}})
+        assert str(refused.value) == sentence
+
+
+def test_what_is_too_large_and_who_is_too_many_are_told_so(tmp_path):
+    model = write_little_model(tmp_path / "little.safetensors")
+    with serving(model, tmp_path / "tmp", megabytes=0.5, queue=1) as (address, _):
+        with pytest.raises(Refused, match=r"^Files of more than 0\.5 MB are not taken here: give a smaller"):
+            upload(address, "large.png", bytes(2**20))
+
+        def said(visit: Visit) -> str:
+            try:
+                return ask(address, visit)[3]
+            except Refused as refused:
+                return str(refused)
+
+        with ThreadPoolExecutor(8) as pool:
+            good = Visit("good", "beach.png", encoded(picture(1), "PNG"))
+            sentences = list(pool.map(said, [good] * 8))
+    waiting = '{"detail": "Too many visitors are waiting here already: come again in a minute or two."}'
+    assert waiting in sentences and any(sentence.startswith("One person") for sentence in sentences)
 
 
 def test_no_file_but_the_visitor_s_own_is_served(served):

@@ -1,4 +1,4 @@
-"""Work in a process of its own: what others wait for is not slowed, and what dies there takes nothing along."""
+"""Work in a process of its own, where it slows nobody else, and takes nothing along if it dies."""
 
 import multiprocessing
 import signal
@@ -9,10 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mpt.errors import InputError
-from mpt.films.filming import Progress, silent
+
+if TYPE_CHECKING:
+    from mpt.films.filming import Progress
 
 TOLD_S = 0.25  # between two words on how far it is
 STARTING = "starting"
@@ -48,7 +50,7 @@ class Apart:
                 theirs.close()
 
     def __call__(
-        self, call: Callable[..., Any], *args: Any, progress: Progress = silent, **options: Any
+        self, call: Callable[..., Any], *args: Any, progress: "Progress" = lambda *told: None, **options: Any
     ) -> tuple[Any, list[str]]:
         """What ``call(made, *args, **options, progress=...)`` gives, and the notes that it makes.
 
@@ -69,7 +71,7 @@ class Apart:
             raise InputError(what)
         return what, notes
 
-    def _answer(self, asked: tuple, progress: Progress) -> tuple[str, Any, list[str]]:
+    def _answer(self, asked: tuple, progress: "Progress") -> tuple[str, Any, list[str]]:
         assert self._line is not None
         self._line.send(asked)
         while True:
@@ -109,7 +111,7 @@ def _tried(call: Callable[..., Any], *args: Any, **options: Any) -> tuple[str, A
         return "refused", f"this went wrong here, and is said in the page's log: {type(error).__name__}"
 
 
-def _telling(line: Connection) -> Progress:
+def _telling(line: Connection) -> "Progress":
     told = 0.0
 
     def progress(doing: str, done: int, total: int | None) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Condition, Thread
@@ -31,14 +32,17 @@ class Gallery:
 
     def growing(self) -> Iterator[list[tuple[Path, str]]]:
         """Those that are ready, again whenever there are more, until all are."""
-        count, whole = -1, False
+        count, whole = 0, False
         while not whole:
             with self._changed:
-                self._changed.wait_for(lambda: self._whole or len(self._pictures) > count)
+                self._changed.wait_for(partial(self._has_more_than, count))
                 ready, whole = list(self._pictures), self._whole
             if len(ready) > count:
                 count = len(ready)
                 yield ready
+
+    def _has_more_than(self, count: int) -> bool:
+        return self._whole or len(self._pictures) > count
 
     def _fill(self) -> None:
         with suppress(OSError, InputError):  # of joints that the demo does not know: there are none
@@ -53,7 +57,7 @@ class Gallery:
             self._changed.notify_all()
 
     def _kept(self) -> list[tuple[str, bytes]]:
-        """Their names, each behind a number, and contents as they were drawn once; none where they were not."""
+        """Their names, each behind a number, and contents, as they were drawn once; none before."""
         with suppress(OSError, InputError):
             return [(path.name, path.read_bytes()) for path in sorted(self._cache.iterdir())]
         return []

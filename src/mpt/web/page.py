@@ -37,8 +37,10 @@ FONT = ("system-ui", "sans-serif")
 STYLE = """
 .body-view { aspect-ratio: 4 / 3; height: auto !important; }
 .downloads td:has(button[aria-label]) { display: none; }
+#film button[title*="video"] { display: none; }
 """
-"""Of a shape that everybody fits into on any screen; downloads are not taken off the list."""
+"""Of a shape that everybody fits into on any screen; downloads are not taken off the list, nor films cut by a
+program of another host's."""
 
 
 @dataclass
@@ -158,6 +160,7 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
             files = gr.Files(
                 label="download", interactive=False, elem_id="files-photo", elem_classes="downloads"
             )
+    _only_uploads(gr, photo)
     told = [overlay, body, files, words, found, shown, joints, beside, how_sure, legend]
     work = {
         "concurrency_limit": 1, "concurrency_id": PHOTO, "preprocess": False, "show_progress_on": overlay,
@@ -223,6 +226,7 @@ def _film_tab(gr: Any, desk: Desk) -> None:
             files = gr.Files(
                 label="download", interactive=False, elem_id="files-film", elem_classes="downloads"
             )
+    _only_uploads(gr, film)
     work = {"concurrency_limit": 1, "concurrency_id": FILM, "show_progress_on": overlay}
     answered = start.click(
         show, [film, *lens],
@@ -272,6 +276,18 @@ def _kept(gr: Any, file: Path) -> Iterator[None]:
         if file.exists():
             raise
     raise gr.Error(GONE, print_exception=False)
+
+
+def _only_uploads(gr: Any, given: Any) -> None:
+    """Addresses that programs give in place of an upload are not fetched."""
+    move = given.async_move_resource_to_block_cache
+
+    async def moved(place: Any) -> str | None:
+        if "://" in str(place):
+            raise gr.Error("Addresses are not fetched here: give the file itself.", print_exception=False)
+        return await move(place)
+
+    given.async_move_resource_to_block_cache = moved
 
 
 def _telling(tell: Callable[..., object]) -> Progress:

@@ -63,8 +63,8 @@ class Upload:
 
     @property
     def shown(self) -> str:
-        """The visitor's name for it, without folders."""
-        return re.split(r"[\\/]", self.name)[-1] or "the file"
+        """The visitor's name for it, without folders, and as a page can show it."""
+        return re.sub(r"[<>&\x00-\x1f]", "", re.split(r"[\\/]", self.name)[-1])[:120] or "the file"
 
     def in_words(self, sentence: str) -> str:
         """A sentence about the file by the visitor's name for it, and not by its place here."""
@@ -113,8 +113,8 @@ def _check_bytes(upload: Upload, limits: Limits) -> None:
     size = upload.path.stat().st_size
     if size > limits.megabytes * MEGABYTE:
         raise InputError(
-            f"{upload.path} has {size / MEGABYTE:.0f} MB, and this page takes {limits.megabytes:g} at most: give "
-            "a smaller or shorter copy of it"
+            f"{upload.path} has {size / MEGABYTE:.0f} MB, and this page takes {limits.megabytes:g} at most: "
+            "give a smaller or shorter copy of it"
         )
 
 

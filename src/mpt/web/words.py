@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from mpt.web.uploads import Limits
@@ -17,6 +18,8 @@ class OwnWords:
         self._app, self._limits = app, limits
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        from starlette.requests import ClientDisconnect  # it comes with gradio
+
         path = scope.get("path", "")
         refused = False
 
@@ -34,17 +37,16 @@ class OwnWords:
             if not refused:
                 await send(message)
 
-        await self._app(scope, receive, reworded if scope["type"] == "http" else send)
+        with suppress(ClientDisconnect):  # whoever breaks an upload off is not to be told anything
+            await self._app(scope, receive, reworded if scope["type"] == "http" else send)
 
     def _sentence(self, path: str, status: int) -> tuple[int, bytes, bytes] | None:
         """What is said instead: status, kind, content."""
         if path.endswith("/upload") and status == TOO_LARGE:
-            said = (
-                f"Files of more than {self._limits.megabytes:g} MB are not taken here: give a smaller or shorter "
-                "copy."
-            )
+            most = self._limits.megabytes
+            said = f"Files of more than {most:g} MB are not taken here: give a smaller or shorter copy."
             return status, b"text/plain; charset=utf-8", said.encode()
         if path.endswith("/queue/join") and status == FULL:
-            said = f"{self._limits.queue} visitors are waiting here already: come again in a minute or two."
+            said = "Too many visitors are waiting here already: come again in a minute or two."
             return BUSY, b"application/json", json.dumps({"detail": said}).encode()
         return None
