@@ -51,12 +51,14 @@ class Desk:
         reconstructor: of photos.
         films: calls what works on films, with a reconstructor of its own.
         folder: an empty one, for answers and examples.
+        bare: whether bodies wear nothing.
     """
 
     reconstructor: Reconstructor
     films: Apart
     folder: Path
     limits: Limits = field(default_factory=Limits)
+    bare: bool = False
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(self.folder)
@@ -65,13 +67,21 @@ class Desk:
     def photo(self, upload: Upload, **lens: float | None) -> tuple[PhotoAnswer, list[str]]:
         """The answer, and the notes on it."""
         with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
-            found = photos.answer(self.reconstructor, upload, self.shelf.new(), limits=self.limits, **lens)
+            found = photos.answer(
+                self.reconstructor, upload, self.shelf.new(), limits=self.limits, bare=self.bare, **lens
+            )
         return found, [str(note.message) for note in notes or ()]
 
     def film(self, upload: Upload, progress: Progress, **lens: float | None) -> tuple[FilmAnswer, list[str]]:
         """The answer, and the notes on it."""
         return self.films(
-            filmed.answer, upload, self.shelf.new(), limits=self.limits, progress=progress, **lens
+            filmed.answer,
+            upload,
+            self.shelf.new(),
+            limits=self.limits,
+            bare=self.bare,
+            progress=progress,
+            **lens,
         )
 
     def drawn(self, found: FilmAnswer, shown: list[int], progress: Progress, **switches: bool) -> Path | None:
