@@ -29,7 +29,7 @@ from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
 from mpt.pose2d.finders import FINDERS
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.scenes import random_scene
 from mpt.skeletons import COCO17, of_count
 from mpt.writing import write_whole

@@ -38,7 +38,8 @@ from mpt.heatmaps import DETECTOR, PERFECT, HeatmapNoise
 from mpt.modeling.upright import look_upright
 from mpt.recipes.evaluate import spread
 from mpt.recipes.loop import batches
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.reconstruction import Reconstruction
+from mpt.reconstructor import Reconstructor
 from mpt.scenes import Scene, Subject, demo_scenes, random_scene
 from mpt.scenes.poses import POSES, Turn, rotations
 from mpt.skeletons import Skeleton, remap

@@ -24,7 +24,7 @@ from mpt.images import read_image
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.blazepose import BlazePose
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import COCO17
 
 MIRROR = np.diag([-1.0, 1, 1])

@@ -262,11 +262,14 @@ def test_pretraining_makes_a_model_that_reconstructs(place, store, capsys):
 
 def test_a_run_is_resumed_by_its_own_configuration(place, store, capsys):
     main([*TINY_RUN, "--store", store])
-    assert main(["pretrain", "--resume", "run", "--store", store, "--device", "cpu"]) == 0
+    resumed = ["--resume", "run", "--store", store, "--device", "cpu"]
+    assert main(["pretrain", *resumed]) == 0
+    assert main(["pretrain", "tiny", *resumed]) == 0  # the first command with --resume behind it
+    assert main([*TINY_RUN, *resumed]) == 0
     steps = [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 20
     capsys.readouterr()
-    for beside in (["--batch-size", "4"], ["tiny"], ["--out", "other"], ["--start-from", "run"]):
+    for beside in (["--batch-size", "4"], ["mpt-small"], ["--out", "other"], ["--start-from", "run"]):
         assert main(["pretrain", *beside, "--resume", "run", "--store", store]) == 2
         assert f"mpt: {beside[0]} was given beside --resume run" in capsys.readouterr().err
 
@@ -294,7 +297,7 @@ def test_a_run_goes_on_from_any_folder_with_the_body_that_it_was_begun_with(
         (["--body", "nobody.safetensors"], "nobody.safetensors: cannot read the body file"),
         (["--validate-every", "0"], "--validate-every is 0: give a number above 0"),
         (["--ahead", "0"], "--ahead is 0: give a number above 0"),
-        (["--resume", "run", "--body", "anny"], "--body was given beside --resume run"),
+        (["--resume", "run", "--body", "own.safetensors"], "--body was given beside --resume run"),
     ):
         assert main(["pretrain", "--store", store, *wrong]) == 2
         assert f"mpt: {said}" in capsys.readouterr().err

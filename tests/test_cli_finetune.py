@@ -57,10 +57,12 @@ def test_pictures_are_prepared_tuned_on_and_the_run_resumed(pictures, place, cap
     assert main([*tiny, *run]) == 0
     assert "mpt reconstruct photo.jpg --model run" in capsys.readouterr().out
     assert networks.tuned_here("run")
-    assert main(["finetune", "--resume", "run", "--data", f"rendered={pictures}", "--device", "cpu"]) == 0
+    resumed = ["--resume", "run", "--data", f"rendered={pictures}", "--device", "cpu"]
+    assert main(["finetune", *resumed]) == 0
+    assert main(["finetune", "rendered-scratch", "--batch-size", "2", *resumed]) == 0
     steps = [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 20
-    for beside in (["--weights", "run"], ["--batch-size", "4"], ["rendered-scratch"]):
+    for beside in (["--weights", "run"], ["--batch-size", "4"], ["rendered-pretrained"]):
         refused(
             ["finetune", *beside, "--resume", "run", "--data", pictures],
             f"{beside[0]} was given beside --resume run",

@@ -7,7 +7,7 @@ from little_model import standing_joints
 from mpt.crops import Crop
 from mpt.demo import compare, match, scenes
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstruction
+from mpt.reconstruction import Reconstruction
 from mpt.scenes import Subject
 from mpt.skeletons import COCO17, H36M17, HAND21
 

@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 import mpt
 from mpt import bodies
 from mpt.cli import main
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.reconstruction import Reconstruction
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import COCO17
 
 MIRROR = np.array([-1, 1, 1])

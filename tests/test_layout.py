@@ -12,16 +12,29 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
-    ("errors", "writing", "json_files", "skeletons", "alignment", "assets"),
+    (
+        "errors", "writing", "json_files", "progress", "skeletons", "alignment", "assets", "quiet", "threads",
+        "values",
+    ),  # fmt: skip
     ("mocap",),
     ("bodies",),
-    ("cameras", "draws"),
+    ("cameras", "draws", "clothes"),
     ("heatmaps", "bit_depth", "focal_lengths", "crops", "images", "views", "render", "scenes"),
     ("datasets", "export", "rigs", "biomechanics", "floor", "saving"),
-    ("pose2d", "modeling"),
+    ("pose2d", "modeling", "guessed"),
     ("losses", "metrics"),
     ("checkpoint",),
-    ("recipes", "result_folders", "results", "reconstruct", "films", "batches", "portable", "sureness"),
+    (
+        "recipes",
+        "result_folders",
+        "results",
+        "reconstruction",
+        "reconstructor",
+        "films",
+        "batches",
+        "portable",
+        "sureness",
+    ),
     ("experiments",),
     ("demo", "cli", "web"),
     ("__init__", "__main__"),

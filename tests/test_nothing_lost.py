@@ -340,11 +340,11 @@ def test_a_photo_that_fails_stops_nobody_elses(model, capsys, monkeypatch):
     keypoints_of("photo.png", "other.png")
     draw = results.draw
 
-    def first_fails(*args, failed=[]):  # noqa: B006 - remembers
+    def first_fails(*args, failed=[], **how):  # noqa: B006 - remembers
         if not failed:
             failed.append(True)
             raise MemoryError
-        return draw(*args)
+        return draw(*args, **how)
 
     monkeypatch.setattr(results, "draw", first_fails)
     assert reconstruct("photo.png", "other.png", "--out", "out", model=model) == 1

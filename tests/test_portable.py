@@ -13,7 +13,7 @@ from mpt.cli import main
 from mpt.errors import InputError
 from mpt.modeling.mesh_transformer import PAPER, MeshTransformer
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 
 PATCHES = replace(PAPER, hidden=(8,), layers=1, heads=2, coarse_vertices=431, heatmap_size=32)
 
@@ -91,6 +91,7 @@ def test_onnx_says_what_its_numbers_are(needs_onnx, tmp_path):
     notes = {prop.key: prop.value for prop in proto.metadata_props}
     assert json.loads(notes["joint_names"]) == list(model.skeleton.joints)
     assert notes["looks"] == "1" and notes["body_hash"] == model.body_hash
+    assert float(notes["blob_std_cells"]) == pytest.approx(3 / 2**0.5 * 32 / 224, abs=1e-4)  # Eq. 1
     sizes = {
         v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.input
     }
@@ -154,6 +155,6 @@ def test_what_cannot_be_exported_is_refused(model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="reads image features, not heatmaps"):
         portable.write(tmp_path / "model.onnx", made(features))
     monkeypatch.setattr(portable, "find_spec", lambda name: None if name == "onnxscript" else name)
-    with pytest.raises(InputError, match=r"needs onnxscript, .*`pip install mesh-pretraining\[onnx\]`"):
+    with pytest.raises(InputError, match=r"needs onnxscript, .*`pip install 'mesh-pretraining\[onnx\]'`"):
         portable.write(tmp_path / "model.onnx", model)
     assert not list(tmp_path.iterdir())

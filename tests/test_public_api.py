@@ -12,13 +12,16 @@ def test_the_public_names_are_these():
     assert mpt.__all__ == [
         "BatchReconstructor",
         "Body",
+        "InputError",
         "MeshTransformer",
         "Reconstruction",
         "Reconstructor",
+        "Result",
         "film",
         "load",
+        "reconstruct",
     ]
-    assert dir(mpt) == mpt.__all__
+    assert dir(mpt) == sorted([*mpt.__all__, "__version__"])
 
 
 @pytest.mark.parametrize("name", mpt.__all__)

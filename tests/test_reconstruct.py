@@ -15,7 +15,7 @@ from mpt import assets, checkpoint
 from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.pose2d.base import Person2D
-from mpt.reconstruct import Reconstructor, _place
+from mpt.reconstructor import Reconstructor, _place
 from mpt.results import Seconds, as_json, level_of, write_files
 from mpt.saving import Saving
 from mpt.skeletons import COCO17, COCO29, H36M17

@@ -14,7 +14,7 @@ from mpt.errors import InputError
 from mpt.export import write_picture
 from mpt.metrics import pa_mpjpe
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import HAND21
 
 SIZE = (400, 300)

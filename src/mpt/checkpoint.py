@@ -4,6 +4,7 @@ One safetensors file; its JSON header is the model's card in brief. Never pickle
 precision, what they are applied to (faces, template, regressor) is exact.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -29,7 +30,7 @@ TEMPORAL_FORMAT = "mpt-temporal-1"
 TEMPORAL = ("mpt-video",)  # of the names that come with mpt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A transformer ready for use, and what its outputs are."""
 
@@ -40,6 +41,10 @@ class Model:
     body: str
     body_hash: str
     info: dict  # how it was trained and how good it is
+
+    def __repr__(self) -> str:
+        millions = sum(weights.numel() for weights in self.transformer.parameters()) / 1e6
+        return f"<model {self.name}: {millions:.1f} M weights, {self.skeleton.name} -> meshes of {self.body}>"
 
 
 def save(
@@ -282,6 +287,14 @@ def find(model: str | os.PathLike, *, temporal: bool = False) -> Path:
             f"({names})"
         )
     return path
+
+
+def digest(path: Path) -> str:
+    """What tells a file of weights from others of its name. Raises InputError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
 def read_whole(path: Path, expected: str) -> tuple[dict[str, Tensor], dict]:

@@ -8,7 +8,7 @@ import torch
 
 from mpt.errors import InputError
 from mpt.metrics import mpjpe, pa_mpjpe
-from mpt.reconstruct import Reconstruction
+from mpt.reconstruction import Reconstruction
 from mpt.scenes import Scene, Subject, demo_hands, demo_scenes
 from mpt.skeletons import COCO17, HAND21, Skeleton, begin_alike, core
 

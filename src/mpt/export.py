@@ -14,42 +14,48 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mpt.clothes import Clothes
 from mpt.errors import InputError
-from mpt.render import vertex_normals
-from mpt.rigs.gltf import FACING, baked
+from mpt.render import PALETTE, vertex_normals
+from mpt.rigs.gltf import FACING, Mesh, baked
 from mpt.writing import write_whole
 
 ADVICE = "choose another folder"
 
 
-def _glb(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
-    return baked(vertices * FACING, faces)  # a half turn: triangles keep their outward side
+def _glb(mesh: Mesh, further: Mapping[str, Any]) -> bytes:
+    turned = mesh._replace(vertices=mesh.vertices * FACING)  # a half turn: triangles keep their outward side
+    return baked({"person": turned})
 
 
-def _obj(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
-    text = _mesh(vertices, faces).export(file_type="obj", include_normals=True, digits=6, header=None)
+def _obj(mesh: Mesh, further: Mapping[str, Any]) -> bytes:
+    text = _trimesh(mesh).export(file_type="obj", include_normals=True, digits=6, header=None)
     return text.encode()
 
 
-def _ply(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
-    return _mesh(vertices, faces).export(file_type="ply", vertex_normal=True)
+def _ply(mesh: Mesh, further: Mapping[str, Any]) -> bytes:
+    made = _trimesh(mesh)
+    if mesh.clothes is not None:
+        made.visual.vertex_colors = np.rint(255 * mesh.clothes.colours(PALETTE[0])).astype(np.uint8)
+    return made.export(file_type="ply", vertex_normal=True)
 
 
-def _npz(vertices: np.ndarray, faces: np.ndarray, further: Mapping[str, Any]) -> bytes:
+def _npz(mesh: Mesh, further: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, vertices=vertices, faces=faces, **further)
+    np.savez_compressed(file, vertices=mesh.vertices, faces=mesh.faces, **further)
     return file.getvalue()
 
 
-def _mesh(vertices: np.ndarray, faces: np.ndarray):
+def _trimesh(mesh: Mesh):
     import trimesh  # half a second, not spent on those who want a GLB
 
+    vertices, faces, _ = mesh
     return trimesh.Trimesh(
         vertices, faces, vertex_normals=vertex_normals(vertices, faces), process=False, validate=False
     )
 
 
-WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, Mapping[str, Any]], bytes]] = {
+WRITERS: dict[str, Callable[[Mesh, Mapping[str, Any]], bytes]] = {
     "glb": _glb,
     "obj": _obj,
     "ply": _ply,
@@ -64,6 +70,7 @@ def write_mesh(
     *,
     joints: np.ndarray | None = None,
     pose: Mapping[str, Any] | None = None,
+    clothes: Clothes | None = None,
 ) -> None:
     """Write a mesh in the format that the file's ending names; the file appears whole or not at all.
 
@@ -73,6 +80,7 @@ def write_mesh(
         faces: (F, 3) vertex indices, counter-clockwise seen from outside.
         joints: (J, 3) in the same axes; kept by .npz only.
         pose: further arrays, of the body that is laid on the mesh (``BodyPose.arrays``); alike.
+        clothes: what is worn, as colours of the vertices in .glb and .ply.
 
     Raises:
         InputError: the ending is no known format, or the folder cannot be written.
@@ -85,7 +93,7 @@ def write_mesh(
         )
     vertices, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
     further = ({} if joints is None else {"joints": np.asarray(joints, np.float32)}) | dict(pose or {})
-    write_whole(path, writer(vertices, faces, further), ADVICE)
+    write_whole(path, writer(Mesh(vertices, faces, clothes), further), ADVICE)
 
 
 def known_formats() -> str:

@@ -1,7 +1,7 @@
 """Where the floor is under the people of a photo, and the axes of a world in which they stand on it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,13 @@ class World:
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """(..., 3) camera axes -> the world's."""
         return points @ self.rotation.T + self.shift
+
+    def between(self, feet: np.ndarray, skin: np.ndarray) -> "World":
+        """The same with its origin between somebody's feet, points (N, 3), at the height of their lowest
+        skin, (V, 3); both in camera axes.
+        """
+        x, _, z = self(feet).mean(0)
+        return replace(self, shift=self.shift - [x, self(skin)[:, 1].min(), z])
 
 
 def world_of(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from mpt.errors import InputError
+from mpt.quiet import quiet
 
 FocalFrom = Literal["given", "exif", "assumed"]
 """Who says a focal length: the user, the photo's file, or nobody."""
@@ -127,7 +128,7 @@ def focal_mm_of(photo: Image.Image, name: str) -> float | None:
     note says so.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of damaged tags, which are then left out
+        with quiet(module=r"PIL\."):  # of damaged tags, which are then left out
             whole = photo.getexif()
             exif = whole.get_ifd(PRIVATE)
         focal = _equivalent(exif)

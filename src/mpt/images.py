@@ -8,7 +8,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.request import url2pathname
@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mpt.bit_depth import MAX_AREA, rare_tiff, shallow, to_eight_bits
 from mpt.errors import InputError
 from mpt.focal_lengths import focal_mm_of
+from mpt.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -73,22 +74,32 @@ def _named(source: "Photo") -> tuple[str, Picture]:
             with _broken_is_said("the PIL image"):
                 return "the PIL image", _to_rgb(source, "the PIL image", lambda: _file_of(source))
         case bytes() | bytearray() | memoryview():
-            return "the picture given as bytes", _decoded(io.BytesIO(source), "the picture given as bytes")
+            name = getattr(source, "name", "the picture given as bytes")
+            return name, _decoded(io.BytesIO(source), name)
         case str() | os.PathLike():
             path = located(source)
             return str(path), _from_file(path)
         case list() | tuple():
             raise InputError(
-                f"a {type(source).__name__} of {len(source)} was given: give one photo at a time"
+                f"a {type(source).__name__} of {len(source)} was given: give one photo at a time, or all of "
+                "them to mpt.reconstruct"
             )
     if torch is not None and isinstance(source, torch.Tensor):
         return "the tensor", Picture(_from_array(_array_of(source)))
     if callable(getattr(source, "read", None)):
-        return _from_open_file(source)
+        return _named(_content_of(source))
     raise InputError(
         f"a {type(source).__name__} is no photo: give a path, bytes, an open file, a PIL image, an array or "
         "a tensor"
     )
+
+
+def kept(source: "Photo") -> "Photo":
+    """A photo that can be read more than once: of an open file its content, of a buffer what it holds now."""
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
+    is_file = callable(getattr(source, "read", None)) and not isinstance(source, str | os.PathLike)
+    return _content_of(source) if is_file else source
 
 
 def located(name: str | os.PathLike) -> Path:
@@ -157,7 +168,13 @@ def _from_file(path: Path) -> Picture:
         ) from None
 
 
-def _from_open_file(file: Any) -> tuple[str, Picture]:
+class _Content(bytes):
+    """Of an open file."""
+
+    name: str
+
+
+def _content_of(file: Any) -> _Content:
     name = str(getattr(file, "name", "the open file"))
     try:
         content = file.read()
@@ -165,7 +182,9 @@ def _from_open_file(file: Any) -> tuple[str, Picture]:
         raise InputError(f"{name} cannot be read ({error}): open it by open(path, 'rb')") from None
     if not isinstance(content, bytes):
         raise InputError(f"{name} is open as text: open it by open(path, 'rb')")
-    return name, _decoded(io.BytesIO(content), name)
+    kept = _Content(content)
+    kept.name = name
+    return kept
 
 
 def _file_of(picture: Image.Image) -> bytes:
@@ -207,8 +226,7 @@ def _decoded(file: BinaryIO, name: str) -> Picture:
 
 def _opened(file: BinaryIO) -> Image.Image:
     """The picture in a file, not loaded yet; of a large one Pillow warns as if it were an attack."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with quiet(Image.DecompressionBombWarning):
         return Image.open(file)
 
 
@@ -291,8 +309,8 @@ KINDS = {
 
 def _to_rgb(picture: Image.Image, name: str, content: Callable[[], bytes]) -> Picture:
     given = picture
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    large = 2 * given.width * given.height > MAX_AREA
+    with quiet(Image.DecompressionBombWarning) if large else nullcontext():
         picture = shallow(picture, name, content)
     focal_mm = focal_mm_of(given, name)  # only now: of a PNG it decodes the pixels, to 8 bits
     picture = ImageOps.exif_transpose(picture)
@@ -347,7 +365,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
 def _advice_on(array: np.ndarray) -> str:
     """What to do with an array that is no picture yet."""
     if array.ndim == 4:
-        return ": give one photo at a time, image[0]"
+        return ": give one photo at a time, image[0], or all of them to mpt.reconstruct"
     if array.ndim == 3 and array.shape[0] in CHANNELS and array.shape[2] not in CHANNELS:
         return ": give image.transpose(1, 2, 0)"
     if array.ndim == 3 and array.dtype.kind == "f":

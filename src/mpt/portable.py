@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mpt.checkpoint import Model
 from mpt.errors import InputError
-from mpt.heatmaps import blobs, render
+from mpt.heatmaps import PAPER_STD_PX, blobs, render
 from mpt.modeling.upsampling import SparseUpsampler
 from mpt.skeletons import core
 from mpt.writing import check_output, write_whole
@@ -119,6 +119,7 @@ def about(model: Model, looks: int) -> dict[str, str]:
         "joint_names: of an upright square crop whose side is 1.25 times the longer side of the box of "
         f"{'the ' if skeleton == framed else f'the first {len(framed)} '}joints; of a joint that "
         "nobody draws a map of zeros",
+        "blob_std_cells": f"{PAPER_STD_PX * size / 224:.4f}",  # of maps that are drawn about known points
         "joints": f"(N, {len(skeleton)}, 3) metres about {root}, by the body's regressor from the mesh",
         "vertices": "(N, V, 3) metres about the same point",
         "axes": "x right, y down, z forward, of a camera that looks at the person: turn them by the rotation "
@@ -191,7 +192,7 @@ def _onnx(portable: Portable, maps: Tensor, notes: dict[str, str]) -> tuple[byte
     if lacking:
         raise InputError(
             f"writing ONNX needs {', '.join(lacking)}, not installed here: run "
-            "`pip install mesh-pretraining[onnx]`"
+            "`pip install 'mesh-pretraining[onnx]'`"
         )
     import onnxruntime
 

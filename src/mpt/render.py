@@ -5,7 +5,7 @@ Pictures are HWC uint8 RGB. Nothing here needs a display or a graphics driver.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from mpt.clothes import NONE_M, Clothes, dyed, skin_beside
 from mpt.skeletons import COCO17, Skeleton, of_count
 
 # One soft colour for each person (sRGB in [0, 1]), taken in turn.
@@ -28,6 +29,7 @@ PALETTE = np.array(
     np.float32,
 )
 NEAR_M = 0.05
+LEAST_PERSON_M, LEAST_HAND_M = 1.2, 0.2  # what a view from the side has room for from top to bottom, at least
 MAX_RAYS = 1_500_000
 # Four samples inside a pixel, no two in one row or column.
 SUBPIXELS = np.array([[-0.375, -0.125], [0.125, -0.375], [0.375, 0.125], [-0.125, 0.375]], np.float32)
@@ -97,15 +99,21 @@ class Hits:
     face: np.ndarray  # (M,) row of Meshes.faces
     weights: np.ndarray  # (M, 3) barycentric weights of the face's corners
 
+    def some(self, rows: np.ndarray) -> "Hits":
+        """These of them."""
+        return Hits(self.ray[rows], self.distance[rows], self.face[rows], self.weights[rows])
+
 
 class Meshes:
     """Several meshes in one space, ready for ray casting.
 
-    ``parts`` holds (vertices (V, 3), faces (F, 3)) pairs; ``owner`` (F,) tells the part of each face.
+    ``parts`` holds (vertices (V, 3), faces (F, 3)) pairs; ``owner`` (F,) tells the part of each face,
+    ``counts`` how many vertices each part has.
     """
 
     def __init__(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]):
-        starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts])
+        self.counts = [len(vertices) for vertices, _ in parts]
+        starts = np.cumsum([0, *self.counts])
         self.vertices = np.concatenate([np.asarray(v, np.float32) for v, _ in parts])
         self.faces = np.concatenate([np.asarray(f, np.int32) + start for (_, f), start in zip(parts, starts)])
         self.owner = np.repeat(np.arange(len(parts)), [len(f) for _, f in parts])
@@ -267,6 +275,10 @@ class Figure:
     vertices: np.ndarray  # (V, 3) metres
     faces: np.ndarray  # (F, 3)
     colour: np.ndarray | None = None  # (3,) sRGB in [0, 1]; None: the next of PALETTE
+    clothes: Clothes | None = None  # of that colour, then; None: the whole surface is
+
+
+HEM_M = 0.004  # width of a hem's edge
 
 
 def render_mesh(figures: Sequence[Figure], view: View, size_wh: tuple[int, int]) -> Layer:
@@ -275,15 +287,42 @@ def render_mesh(figures: Sequence[Figure], view: View, size_wh: tuple[int, int])
     Colours of the layer are sRGB in [0, 1].
     """
     meshes = Meshes([(f.vertices, f.faces) for f in figures])
-    albedo = np.stack([_colour(f, i) for i, f in enumerate(figures)]) ** np.float32(2.2)
+    colours = np.stack([_colour(f, i) for i, f in enumerate(figures)])
+    hems = dress(meshes, [figure.clothes for figure in figures]) / np.float32(HEM_M)
     open_sky = meshes.openness(sphere_directions(20))[:, None]
     values = np.concatenate([meshes.normals, open_sky], -1)
+    skins = np.stack([skin_beside(colour) if f.clothes else colour for f, colour in zip(figures, colours)])
+    hemmed = has_hem(hems, meshes.faces)
+    plain = dyed(hems[meshes.faces[:, 0]], skins[meshes.owner], colours[meshes.owner]) ** np.float32(2.2)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        value = meshes.at(hits, values)
-        return _clay(value[:, :3], _unit(directions), albedo[meshes.owner[hits.face]], value[:, 3:])
+        value, albedo = meshes.at(hits, values), plain[hits.face]
+        rows = np.flatnonzero(hemmed[hits.face])
+        near, owner = hits.some(rows), meshes.owner[hits.face[rows]]
+        albedo[rows] = dyed(meshes.at(near, hems), skins[owner], colours[owner]) ** np.float32(2.2)
+        return _clay(value[:, :3], _unit(directions), albedo, value[:, 3:])
 
     return rasterize(meshes, view, size_wh, shade)
+
+
+def dress(meshes: Meshes, clothes: Sequence[Clothes | None]) -> np.ndarray:
+    """(V, 2) how far all vertices are inside tops and shorts, metres; normals become those of cloth.
+
+    clothes: of each of the meshes.
+    """
+    inside, start = np.full((len(meshes.vertices), 2), NONE_M, np.float32), 0
+    for worn, count in zip(clothes, meshes.counts):
+        if worn is not None:
+            part = slice(start, start + count)
+            inside[part], meshes.normals[part] = worn.inside_m, worn.smoothed(meshes.normals[part])
+        start += count
+    return inside
+
+
+def has_hem(hems: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) True of faces on which a hem is: vertices are (V, 2) of its widths inside top and shorts."""
+    corners = hems[faces]
+    return ((corners.min(1) < 0.5) & (corners.max(1) > -0.5)).any(1)
 
 
 def _colour(figure: Figure, index: int) -> np.ndarray:
@@ -333,34 +372,38 @@ def side_view(
     height_px: int,
     max_width_px: int | None = None,
     level: np.ndarray | None = None,
+    standing: bool = True,
 ) -> np.ndarray:
     """The figures, each turned 90 degrees about its own vertical axis, in a row on a light floor.
 
     They stand from left to right as in the photo, all at one scale, seen from a little above: what was at
     the camera's right comes to the front. ``level`` (3, 3) turns camera axes to a level camera's before.
+    ``standing``: these are people on a floor; else hands in the air, in the middle.
     Returns (height_px, W, 3) uint8.
     """
+    least_m = LEAST_PERSON_M if standing else LEAST_HAND_M
     bearing = [np.median(f.vertices[:, 0]) / np.median(f.vertices[:, 2]) for f in figures]
     row, right_edge = [], 0.0
     for i in np.argsort(bearing):
         turned = _turned(figures[i].vertices if level is None else figures[i].vertices @ level.T)
         turned[:, 0] += right_edge - turned[:, 0].min()
-        right_edge = turned[:, 0].max() + 0.25
-        row.append(Figure(turned, figures[i].faces, _colour(figures[i], i)))
+        right_edge = turned[:, 0].max() + least_m / 5
+        row.append(replace(figures[i], vertices=turned, colour=_colour(figures[i], i)))
     points = np.concatenate([f.vertices for f in row])
     low, high = points.min(0), points.max(0)
 
-    px_per_m = 0.80 * height_px / max(high[1] - low[1], 1.2)
+    px_per_m = 0.80 * height_px / max(high[1] - low[1], least_m)
     margin_px = 0.10 * height_px
     width_px = round(max((high[0] - low[0]) * px_per_m + 2 * margin_px, 0.45 * height_px))
     if max_width_px is not None and width_px > max_width_px:
         width_px = max_width_px
         px_per_m = min(px_per_m, 0.84 * width_px / (high[0] - low[0]))
-    centre = (width_px / 2 - px_per_m * (low[0] + high[0]) / 2, 0.91 * height_px - px_per_m * high[1])
+    lowest, middle = 0.91 * height_px - px_per_m * high[1], (height_px - px_per_m * (low[1] + high[1])) / 2
+    centre = (width_px / 2 - px_per_m * (low[0] + high[0]) / 2, lowest if standing else middle)
     view = Orthographic(px_per_m, centre)
 
-    picture = _studio(row, view, (width_px, height_px))
-    seen = [Figure(f.vertices @ _FROM_ABOVE.T, f.faces, f.colour) for f in row]
+    picture = _studio(row if standing else [], view, (width_px, height_px))
+    seen = [replace(figure, vertices=figure.vertices @ _FROM_ABOVE.T) for figure in row]
     return render_mesh(seen, view, (width_px, height_px)).over(picture)
 
 

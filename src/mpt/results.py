@@ -17,8 +17,7 @@ from mpt.result_folders import EVERYBODY, OVERLAY, RESULT
 
 if TYPE_CHECKING:
     from mpt.floor import World
-    from mpt.reconstruct import Reconstruction  # with it comes torch, which no refused photo should wait for
-    from mpt.saving import Saving
+    from mpt.saving import Found, Saving  # with it comes torch, which no refused photo should wait for
 
 OVERLAY_PX = 1600  # the longer side of the drawn photo, at most
 
@@ -35,7 +34,7 @@ class Seconds:
 def write_files(
     folder: Path,
     image: np.ndarray,
-    people: "Sequence[Reconstruction]",
+    people: "Sequence[Found]",
     formats: Sequence[str],
     how: "Saving | None" = None,
     overlay: bool = True,
@@ -50,7 +49,7 @@ def write_files(
     standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
     placed = bool(standing) and any(person.pose for person in people)
     if overlay:
-        write_picture(folder / OVERLAY, draw(image, people, placed))
+        write_picture(folder / OVERLAY, draw(image, people, placed, bare=how.bare))
     if not people:
         return []
     world, turn = world_of_people(people), level_of(people)
@@ -62,7 +61,11 @@ def write_files(
             "camera, so that the GLB files have none; result.json has it".format(*people[0].principal_px),
             stacklevel=2,
         )
-    if world.above_floor_m is not None and world.up_from == "assumed" and (placed or how.world):
+    if (
+        world.above_floor_m is not None
+        and world.up_from == "assumed"
+        and (placed or how.world or how.up or how.origin)
+    ):
         warnings.warn(
             "the model does not say which way is up: the camera is taken to have been held level, and the "
             "floor to lie so",
@@ -84,7 +87,7 @@ def _together(meshes: Sequence[dict[str, str]]) -> bool:
     return len(meshes) > 1 and all("glb" in names for names in meshes)
 
 
-def world_of_people(people: "Sequence[Reconstruction]") -> "World":
+def world_of_people(people: "Sequence[Found]") -> "World":
     """The world in which the people of a photo stand on its floor, apart as they were photographed."""
     from mpt.floor import world_of  # with it comes torch
     from mpt.saving import standing_mesh
@@ -96,9 +99,10 @@ def world_of_people(people: "Sequence[Reconstruction]") -> "World":
 
 def draw(
     image: np.ndarray,
-    people: "Sequence[Reconstruction]",
+    people: "Sequence[Found]",
     as_rigs: bool = True,
     *,
+    bare: bool = False,
     shown: Collection[int] | None = None,
     joints: bool = False,
     beside: bool = True,
@@ -106,10 +110,10 @@ def draw(
     """The people over the photo, made smaller where it is large, and a view from the side.
 
     as_rigs: the bodies that are laid on their meshes, which rigged files hold; else the meshes, as others do.
-    shown: only these, by their numbers. joints: with what the 2D network saw. beside: with the view from the
-    side.
+    bare: without clothes. shown: only these, by their numbers. joints: with what the 2D network saw. beside:
+    with the view from the side.
     """
-    from mpt.saving import standing_mesh  # with it comes torch
+    from mpt.saving import clothes_on, standing_mesh  # with it comes torch
 
     small = _shrunk(image, OVERLAY_PX)
     some = [(n, person) for n, person in enumerate(people) if shown is None or n in shown]
@@ -121,7 +125,8 @@ def draw(
     figures = []
     for number, person in some:
         placed = standing_mesh(person) if as_rigs else person.vertices + person.translation_m
-        figures.append(Figure(placed, person.faces, PALETTE[number % len(PALETTE)]))
+        clothes = None if bare else clothes_on(person)
+        figures.append(Figure(placed, person.faces, PALETTE[number % len(PALETTE)], clothes))
     picture = overlay(small, figures, view)
     for _, person in some if joints else ():
         points = person.joints2d_px.copy()
@@ -130,11 +135,12 @@ def draw(
     if not beside:
         return picture
     height, width = small.shape[:2]
-    side = side_view(figures, height, max(width, height // 2), level_of(people))
+    standing = people[0].skeleton.two_sided
+    side = side_view(figures, height, max(width, height // 2), level_of(people), standing)
     return np.concatenate([picture, side], 1)
 
 
-def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
+def level_of(people: "Sequence[Found]") -> np.ndarray | None:
     """(3, 3) from camera axes to a level camera's, by where the people's model says that up is, the surer the
     more; None where it says nothing, is too unsure, or says opposite things of different people.
     """
@@ -144,7 +150,7 @@ def level_of(people: "Sequence[Reconstruction]") -> np.ndarray | None:
     return None if up is None else level(up)
 
 
-def _up_of(people: "Sequence[Reconstruction]") -> tuple[np.ndarray | None, float | None]:
+def _up_of(people: "Sequence[Found]") -> tuple[np.ndarray | None, float | None]:
     """(3,) unit vector against gravity as the people's model tells it, and its standard deviation in degrees;
     None where nothing is known.
     """
@@ -176,7 +182,7 @@ def as_json(
     photo: Path | str,
     model: str,
     seconds: Seconds,
-    people: "Sequence[Reconstruction]",
+    people: "Sequence[Found]",
     meshes: Sequence[dict[str, str]],
     *,
     size_wh: tuple[int, int],
@@ -213,7 +219,7 @@ def world_as_json(world: "World") -> dict:
     }
 
 
-def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
+def _person(person: "Found", files: dict[str, str]) -> dict:
     s, tx, ty = rounded(person.camera, 6)
     joints = person.skeleton.joints
     side = {} if person.skeleton.two_sided else {"side": "left" if person.mirrored else "right"}
@@ -224,6 +230,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
             joint: [*rounded(xy, 2), round(float(score), 4)]
             for joint, (*xy, score) in zip(joints, person.joints2d_px)
         },
+        "guessed_joints": list(person.guessed_joints),
         "joints3d_m": {joint: rounded(xyz, 5) for joint, xyz in zip(joints, person.joints3d)},
         **_sureness(person),
         "camera": {
@@ -241,7 +248,7 @@ def _person(person: "Reconstruction", files: dict[str, str]) -> dict:
     }
 
 
-def _pose(person: "Reconstruction") -> dict:
+def _pose(person: "Found") -> dict:
     """The body that is laid on the mesh: the bones that move, by name; the others rest."""
     pose = person.pose
     if pose is None:
@@ -270,7 +277,7 @@ def plain(told: dict) -> dict:
     }
 
 
-def _sureness(person: "Reconstruction") -> dict:
+def _sureness(person: "Found") -> dict:
     """What a model says of that which it cannot see; nothing, where it says nothing."""
     said = {}
     if person.joints3d_std_m is not None:

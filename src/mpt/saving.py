@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -12,19 +12,31 @@ from mpt.biomechanics.table import csv
 from mpt.biomechanics.trc import trc
 from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
+from mpt.clothes import Clothes, clothes_of
+from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.export import ADVICE, WRITERS, write_mesh
 from mpt.floor import World
+from mpt.focal_lengths import FocalFrom
 from mpt.rigs.bvh import UNITS, Scale, bvh
 from mpt.rigs.fbx import check_bpy, fbx
-from mpt.rigs.gltf import FACING, Lens, rigged
+from mpt.rigs.gltf import FACING, Lens, Mesh, baked, rigged
 from mpt.rigs.names import Names
 from mpt.rigs.rig import Place, Rest, Rig, rig_of
+from mpt.skeletons import Skeleton
+from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
+Up = Literal["y", "z"]
+Origin = Literal["feet"]
+Z_UP = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
+"""From y up, z towards the viewer, to z up, y away from the viewer, as Blender has it."""
 TABLES = ("trc", "c3d", "csv")
 PLACED = ("glb", "bvh", "fbx", *TABLES)
 """Formats that stand in the world and need the body's pose, but for a GLB without bones."""
+UPRIGHT = ("obj", "ply")
+"""Formats whose axis up can be chosen."""
+FEET = ("ankle", "heel", "toe")
 FORMATS = (*WRITERS, "bvh", "fbx", *TABLES)
 
 
@@ -37,7 +49,11 @@ class Saving:
         rest: the rest pose of rigs; without it a T-pose in BVH, and the body's own in GLB and FBX.
         names: what bones are called.
         scale: the unit of BVH.
+        bare: without clothes, where the body has some: the top and shorts of GLB and PLY.
         world: whether meshes without bones stand in the world, too: GLB, OBJ and PLY; rigs always do.
+        up: the axis of OBJ and PLY that points up; they stand in the world then.
+        origin: "feet": what stands in the world has its origin between each person's own feet; meshes without
+            bones stand there, too.
     """
 
     static: bool = False
@@ -45,11 +61,21 @@ class Saving:
     names: Names = "anny"
     scale: Scale = "m"
     world: bool = False
+    bare: bool = False
+    up: Up | None = None
+    origin: Origin | None = None
+
+    def stands(self, ending: str) -> bool:
+        """Whether a mesh without bones stands in the world in a file of this ending."""
+        turned = self.up is not None and ending in UPRIGHT
+        return ending != "npz" and (self.world or self.origin == "feet" or turned)
 
 
 class Person(Protocol):
     """What is saved, as ``mpt.Reconstruction`` has it."""
 
+    @property
+    def skeleton(self) -> Skeleton: ...
     @property
     def vertices(self) -> np.ndarray: ...
     @property
@@ -64,10 +90,46 @@ class Person(Protocol):
     def pose(self) -> BodyPose | None: ...
 
 
+class Found(Person, Protocol):
+    """What is drawn, and told in result.json, as ``mpt.Reconstruction`` has it."""
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def mirrored(self) -> bool: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def bbox_xywh(self) -> tuple[float, float, float, float]: ...
+    @property
+    def joints2d_px(self) -> np.ndarray: ...
+    @property
+    def crop(self) -> Crop: ...
+    @property
+    def camera(self) -> tuple[float, float, float]: ...
+    @property
+    def focal_px(self) -> float: ...
+    @property
+    def focal_assumed(self) -> bool: ...
+    @property
+    def focal_from(self) -> FocalFrom: ...
+    @property
+    def principal_px(self) -> tuple[float, float]: ...
+    @property
+    def up(self) -> np.ndarray | None: ...
+    @property
+    def up_std_deg(self) -> float | None: ...
+
+
 def standing_mesh(person: Person) -> np.ndarray:
     """(V, 3) where somebody was photographed, in camera axes: the body of their rig, else the mesh."""
     vertices = person.vertices if person.pose is None else person.pose.posed().vertices
     return vertices + person.translation_m
+
+
+def clothes_on(person: Person) -> Clothes | None:
+    """What somebody's mesh wears; None where its body has no clothes, or is not known here."""
+    return None if person.pose is None else clothes_of(person.pose.body)
 
 
 def check_format(ending: str, how: Saving) -> None:
@@ -76,12 +138,17 @@ def check_format(ending: str, how: Saving) -> None:
         raise InputError(f"'{ending}' is no format that can be written; use {', '.join(FORMATS)}")
     if how.scale not in UNITS:
         raise InputError(f"the scale is {how.scale!r}: take m or cm")
+    if how.up not in (None, "y", "z"):
+        raise InputError(f"up is {how.up!r}: take y or z, or leave it out for camera axes, y down")
+    if how.origin not in (None, "feet"):
+        raise InputError(f"the origin is {how.origin!r}: take feet, or leave it out")
     if ending == "fbx":
         check_bpy()
     if ending == "c3d":
         check_ezc3d()
 
 
+@torch_threads(1)
 def save(
     path: Path,
     person: Person,
@@ -94,7 +161,7 @@ def save(
     """Write somebody in the format that the file's ending names, whole or not at all.
 
     world: in which rigs and tables stand, and where ``how`` says so meshes; without it (None) all are about
-        the root, in camera axes.
+        the root, in camera axes. Its origin is moved where ``how`` wants another one.
     level: (3, 3) turns camera axes to a level camera's, for a static GLB.
     lens: the photo's camera, which a rigged GLB then holds.
 
@@ -105,6 +172,7 @@ def save(
     check_format(ending, how)
     if ending in PLACED and not _is_baked(ending, person, how):
         assert person.pose is not None
+        world = world and _from(how, world, person, standing_mesh(person))
         place = _place(person, world)
         if ending in TABLES:
             std = None if person.joints3d_std_m is None else person.joints3d_std_m[None]
@@ -113,25 +181,38 @@ def save(
             _write_rig(path, _rig(person.pose, place, how, ending), how, world, lens)
         return
     vertices = person.vertices
-    if how.world and world is not None and ending != "npz":
-        vertices = world(vertices + person.translation_m)
-        vertices = vertices * FACING if ending == "glb" else vertices  # which its writer turns back
+    if how.stands(ending) and world is not None:
+        vertices = vertices + person.translation_m
+        vertices = _from(how, world, person, vertices)(vertices)
+        if ending == "glb":
+            vertices = vertices * FACING  # which its writer turns back
+        elif how.up == "z":
+            vertices = vertices @ Z_UP.T
     elif level is not None and ending == "glb":
         vertices = vertices @ level.T
     pose = person.pose and person.pose.arrays()
-    write_mesh(path, vertices, person.faces, joints=person.joints3d, pose=pose)
+    clothes = None if how.bare else clothes_on(person)
+    write_mesh(path, vertices, person.faces, joints=person.joints3d, pose=pose, clothes=clothes)
 
 
+@torch_threads(1)
 def save_together(
     path: Path, people: Sequence[Person], how: Saving, world: World, lens: Lens | None = None
 ) -> None:
-    """Write everybody as one GLB, in the world: rigs by the names person0, person1, ..., or one mesh.
+    """Write everybody as one GLB, in the world: rigs by the names person0, person1, ..., or their meshes.
 
     Raises InputError where the folder cannot be written.
     """
     if any(_is_baked("glb", person, how) for person in people):
-        vertices, faces = one_mesh(people, world)
-        write_mesh(path, vertices * FACING, faces)
+        meshes = {
+            f"person{number}": Mesh(
+                world(person.vertices + person.translation_m).astype(np.float32),
+                person.faces,
+                None if how.bare else clothes_on(person),
+            )
+            for number, person in enumerate(people)
+        }
+        write_whole(path, baked(meshes), ADVICE)
         return
     rigs = {
         f"person{number}": _rig(person.pose, _place(person, world), how, "glb")
@@ -141,6 +222,7 @@ def save_together(
     write_whole(path, rigged(rigs, Place(world.rotation, world.shift), lens), ADVICE)
 
 
+@torch_threads(1)
 def save_motion(
     path: Path,
     motion: BodyMotion,
@@ -171,6 +253,7 @@ def save_motion(
     _write_rig(path, _rig(motion, _axes(world), how, ending), how, world, lens)
 
 
+@torch_threads(1)
 def save_motions_together(
     path: Path, motions: Mapping[str, BodyMotion], how: Saving, world: World, lens: Lens | None = None
 ) -> None:
@@ -182,11 +265,23 @@ def save_motions_together(
     write_whole(path, rigged(rigs, _axes(world), lens), ADVICE)
 
 
-def one_mesh(people: Sequence[Person], world: World) -> tuple[np.ndarray, np.ndarray]:
-    """Everybody's meshes as one, in the world: vertices (V, 3), faces (F, 3)."""
-    before = np.cumsum([0, *(len(person.vertices) for person in people[:-1])])
-    vertices = np.concatenate([world(person.vertices + person.translation_m) for person in people])
-    return vertices, np.concatenate([person.faces + first for person, first in zip(people, before)])
+def _from(how: Saving, world: World, person: Person, skin: np.ndarray) -> World:
+    """The world with the origin that is wanted of it; ``skin`` (V, 3) in camera axes."""
+    if how.origin is None:
+        return world
+    return at_feet(world, person.skeleton, person.joints3d + person.translation_m, skin)
+
+
+def at_feet(world: World, skeleton: Skeleton, joints: np.ndarray, skin: np.ndarray) -> World:
+    """The world with its origin between somebody's feet: joints (J, 3) and skin (V, 3) in camera axes."""
+    check_feet("feet", skeleton)
+    return world.between(joints[[joint.endswith(FEET) for joint in skeleton.joints]], skin)
+
+
+def check_feet(origin: Origin | None, skeleton: Skeleton) -> None:
+    """Raises InputError where those of a skeleton have no feet between which an origin can be."""
+    if origin == "feet" and not skeleton.two_sided:
+        raise InputError("the origin is to be between the feet, and hands have none: leave the origin out")
 
 
 def _is_baked(ending: str, person: Person, how: Saving) -> bool:
@@ -204,7 +299,7 @@ def _is_baked(ending: str, person: Person, how: Saving) -> bool:
 def _rig(moving: BodyPose | BodyMotion, place: Place, how: Saving, ending: str) -> Rig:
     is_bvh, of_people = ending == "bvh", "left_hip" in moving.body.roles
     rest = how.rest or ("t-pose" if is_bvh and of_people else "a-pose")
-    return rig_of(moving, place, names=how.names, rest=rest, all_bones=not is_bvh)
+    return rig_of(moving, place, names=how.names, rest=rest, all_bones=not is_bvh, bare=how.bare)
 
 
 def _write_rig(path: Path, rig: Rig, how: Saving, world: World | None, lens: Lens | None) -> None:

@@ -133,7 +133,7 @@ def test_impossible_people_are_refused_in_a_sentence(body):
 
 def test_building_without_the_library_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "anny", None)
-    with pytest.raises(InputError, match=r"pip install mesh-pretraining\[anny\]"):
+    with pytest.raises(InputError, match=r"pip install 'mesh-pretraining\[anny\]'"):
         anny.build(tmp_path / "body.safetensors")
 
 

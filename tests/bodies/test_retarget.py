@@ -11,7 +11,7 @@ from rigs import LIMBS, NAMES, random_rotvec, role_index, skeleton, t_posed
 
 import mpt.bodies
 import mpt.mocap
-from mpt.bodies.retarget import read_rig, retarget
+from mpt.bodies.retarget import hips_path, laid_on, read_rig, retarget
 from mpt.errors import InputError
 from mpt.mocap import Motion
 
@@ -55,6 +55,18 @@ def test_the_bodys_own_motion_comes_back_unchanged(body):
     named, found = retarget(body_motion(body, bones, rotvec), body)
     assert named == bones
     np.testing.assert_allclose(found, rotvec, atol=1e-9)
+
+
+def test_a_laid_motion_has_its_hips_where_the_capture_has_them(body):
+    trans = np.cumsum(np.full((4, 3), 0.1), 0)
+    motion = t_posed(random_rotvec(4, JOINTS), trans=trans)
+    moving = laid_on(motion, body)
+    assert (len(moving), moving.fps) == (4, motion.fps)
+    hips = body.skeleton.indices("left_hip", "right_hip")
+    found = np.stack([moving[frame].posed().joints[hips].mean(0) for frame in range(4)])
+    np.testing.assert_allclose(found, hips_path(motion, body), atol=1e-5)
+    bones, rotvec = retarget(motion, body)
+    np.testing.assert_allclose(moving.rotvec[:, [body.bones.index(b) for b in bones]], rotvec, atol=1e-6)
 
 
 @pytest.mark.parametrize("rig", NAMES)

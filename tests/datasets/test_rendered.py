@@ -16,7 +16,7 @@ from mpt.datasets.loading import PhotoDataset
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.errors import InputError
 from mpt.recipes.conventions import conventions
-from mpt.recipes.predictions import Predicted
+from mpt.recipes.predicting import Predicted
 from mpt.scenes import Outfit, casting
 from mpt.skeletons import COCO17, COCO29
 

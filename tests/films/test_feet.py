@@ -100,6 +100,16 @@ def test_resting_feet_rest(body):
     assert step < 0.02  # the body does not jump
 
 
+def test_bodies_stay_in_their_pictures(body):
+    motion = walking(body)
+    contact = np.zeros((FRAMES, 4))
+    contact[3:20, :2] = contact[22:38, 2:] = 0.9
+    shift = planted(motion, contact).translation_m.astype(float) - motion.translation_m
+    ahead = motion.translation_m / np.linalg.norm(motion.translation_m, axis=1, keepdims=True)
+    assert np.linalg.norm(shift, axis=1).max() > 0.002  # nearer and farther it moves, ...
+    assert np.linalg.norm(np.cross(shift, ahead), axis=1).max() < 1e-6  # and nowhere else
+
+
 def test_what_rests_before_a_panning_camera_moves_evenly(body):
     motion = walking(body)
     pan = np.zeros((FRAMES, 3), np.float32)

@@ -23,7 +23,7 @@ from mpt.films.encoding import Writer
 from mpt.films.people import people_in
 from mpt.films.store import Records
 from mpt.mocap import read as read_motion
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import COCO17
 
 COUNT = 20

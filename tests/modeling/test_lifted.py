@@ -8,7 +8,7 @@ from mpt import checkpoint
 from mpt.crops import Crop
 from mpt.modeling.lifted import Lifted, bridged, lift, place
 from mpt.pose2d.base import Person2D
-from mpt.reconstruct import Reconstructor, _place
+from mpt.reconstructor import Reconstructor, _place
 from mpt.views import Pinhole
 
 
@@ -43,7 +43,7 @@ def test_a_batch_is_what_photos_give(model, monkeypatch):
     transformer, size = model.transformer, model.transformer.config.heatmap_size
     people = [person(seed, size) for seed in range(5)]
     monkeypatch.setattr(
-        "mpt.reconstruct.look_upright",
+        "mpt.reconstructor.look_upright",
         lambda transformer, maps, skeleton, rows=None: transformer(transformer.prepare(maps), rows=rows),
     )
     photos = Reconstructor(model).lift(people, (640, 480), pose=False)

@@ -13,6 +13,7 @@ from mpt.heatmaps import decode
 from mpt.images import read_image
 from mpt.pose2d import blazepalm
 from mpt.pose2d.base import Person2D
+from mpt.pose2d.blaze import direction
 from mpt.pose2d.blazepalm import BlazePalm
 from mpt.scenes import Actor, Outfit, Shot, photograph
 from mpt.scenes.backdrops import PLACES
@@ -78,7 +79,7 @@ def test_a_region_is_turned_and_moved_as_the_hand_points():
     for angle in (0, 0.4, np.pi / 2, 3, -2):
         up = np.array([np.sin(angle), -np.cos(angle)])
         wrist = np.array([50.0, 60.0])
-        assert blazepalm._direction(wrist, wrist + 30 * up) == pytest.approx(angle)
+        assert direction(wrist, wrist + 30 * up) == pytest.approx(angle)
         region = blazepalm._region(wrist, np.array([20.0, 30.0]), angle, shift=0.5, factor=2.6)
         assert region.side_px == pytest.approx(78) and region.rotation == angle
         np.testing.assert_allclose(region.center_px, wrist + 15 * up)

@@ -10,8 +10,9 @@ from mpt import assets
 from mpt.crops import Crop, apply
 from mpt.errors import InputError
 from mpt.images import read_image
-from mpt.pose2d import blazepose
+from mpt.pose2d import blazepose, figures
 from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
+from mpt.pose2d.single_shot import anchor_centers
 from mpt.skeletons import BLAZEPOSE33, COCO17, COCO29
 
 
@@ -46,7 +47,7 @@ def _annotations(shared_data) -> dict[str, list]:
 
 
 def test_the_detector_has_an_anchor_for_each_output():
-    anchors = blazepose._Detector(None)._anchors
+    anchors = anchor_centers(blazepose.DETECTOR_GRIDS)
     assert anchors.shape == (2254, 2)
     np.testing.assert_allclose(anchors.mean(0), 0.5)
     np.testing.assert_allclose(anchors[[0, 2, -1]], [[0.5 / 28] * 2, [1.5 / 28, 0.5 / 28], [6.5 / 7] * 2])
@@ -54,17 +55,17 @@ def test_the_detector_has_an_anchor_for_each_output():
 
 def test_each_joint_is_the_landmark_that_mediapipe_publishes_for_it():
     toe, small_toe, heel, thumb, index, pinky = ((31, 32), (-1, -1), (29, 30), (21, 22), (19, 20), (17, 18))
-    assert blazepose.LANDMARKS[17:].reshape(6, 2).tolist() == [
+    assert figures.LANDMARKS[17:].reshape(6, 2).tolist() == [
         *map(list, (toe, small_toe, heel, thumb, index, pinky))
     ]
-    assert [BLAZEPOSE33.joints[k] for k in blazepose.LANDMARKS[:17]] == list(COCO17.joints)
+    assert [BLAZEPOSE33.joints[k] for k in figures.LANDMARKS[:17]] == list(COCO17.joints)
 
 
 def test_the_region_turns_with_the_person():
     center, head = np.array([50.0, 60.0]), np.array([0.0, -20.0])
     for angle in (0, 0.4, np.pi / 2, 3, -2):
         c, s = np.cos(angle), np.sin(angle)
-        region = blazepose._region(center, center + np.array([[c, -s], [s, c]]) @ head)
+        region = figures.region(center, center + np.array([[c, -s], [s, c]]) @ head)
         assert region.rotation == pytest.approx(angle)
         assert region.side_px == pytest.approx(50)
 
@@ -73,7 +74,7 @@ def test_peaks_are_found_between_cells():
     true = np.array([[20.3, 11.8], [40.0, 50.5], [0.2, 30.1]])
     y, x = np.mgrid[:64, :64]
     maps = 0.8 * np.exp(-((x[..., None] - true[:, 0]) ** 2 + (y[..., None] - true[:, 1]) ** 2) / (2 * 1.5**2))
-    cells, heights = blazepose._peaks(maps)
+    cells, heights = figures.peaks_of(maps)
     np.testing.assert_allclose(cells[:2], true[:2], atol=0.1)
     np.testing.assert_allclose(cells[2], true[2], atol=1)  # cut by the border
     np.testing.assert_allclose(heights, 0.8, atol=0.08)
@@ -81,7 +82,7 @@ def test_peaks_are_found_between_cells():
 
 def test_a_look_mirrored_twice_is_itself():
     rng = np.random.default_rng(0)
-    look = blazepose._Look(rng.normal(size=(35, 2)), 0.9, rng.random((64, 64, 29)), rng.normal(size=(33, 3)))
+    look = figures.Look(rng.normal(size=(35, 2)), 0.9, rng.random((64, 64, 29)), rng.normal(size=(33, 3)))
     again = look.mirrored().mirrored()
     np.testing.assert_array_equal(again.maps[:, 1:], look.maps[:, 1:])  # the first column has no other
     np.testing.assert_array_equal(again.points, look.points)
@@ -98,7 +99,7 @@ def test_with_a_mirrored_look_a_region_and_its_mirror_image_say_the_same(network
         other = network._landmarker(mirrored, there, 1.0, mirrored_look=True)
         back = other.joints_px[COCO29.flip] * [-1, 1, 1] + [width - 1, 0, 0]
         off = np.linalg.norm(back - one.joints_px, axis=1)
-        assert off[blazepose.DRAWN].max() < 0.02 * roi.side_px / 64
+        assert off[figures.DRAWN].max() < 0.02 * roi.side_px / 64
         np.testing.assert_allclose(other.maps[:, :0:-1][..., COCO29.flip], one.maps[:, 1:], atol=0.02)
         np.testing.assert_allclose(other.world[BLAZEPOSE33.flip] * [-1, 1, 1], one.world, atol=0.005)
 
@@ -139,7 +140,7 @@ def test_each_map_peaks_at_its_joint(network, skier):
     assert person.heatmaps.min() >= 0 and person.heatmaps.max() <= 1
     crop_px = apply(person.crop.crop_from_image(224), person.joints2d_px[:, :2])
     for joint, point in enumerate(crop_px):
-        if not blazepose.MAPPED[joint]:
+        if not figures.MAPPED[joint]:
             continue
         y, x = np.unravel_index(person.heatmaps[joint].argmax(), (224, 224))
         assert np.linalg.norm([x, y] - point) < 5

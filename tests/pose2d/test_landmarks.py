@@ -7,7 +7,7 @@ import torch
 from mpt import assets, bodies
 from mpt.crops import Crop, Squares, applied, apply, inverse
 from mpt.errors import InputError
-from mpt.pose2d import blazepose, landmarks
+from mpt.pose2d import figures, landmarks
 from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
 from mpt.pose2d.landmarks import Landmarker
 from mpt.pose2d.litert import Network
@@ -31,12 +31,12 @@ def image() -> np.ndarray:
     return next(iter(demo_scenes(bodies.load()))).image
 
 
-def figure_of(name: str, image: np.ndarray) -> blazepose.Figure:
+def figure_of(name: str, image: np.ndarray) -> figures.Figure:
     """The one person, as the LiteRT networks see them at their second look."""
     finder = {"blazepose": BlazePose, "blazepose-heavy": BlazePoseHeavy}[name](heatmap_size=SIZE)
     [person] = finder(image)
     low, high = np.reshape(person.bbox_xywh, (2, 2))
-    roi = blazepose._region(low + high / 2, low + high * [0.5, -0.05])
+    roi = figures.region(low + high / 2, low + high * [0.5, -0.05])
     return finder._landmarker(image, roi, 1.0, mirrored_look=finder.mirrored_look)
 
 
@@ -55,7 +55,7 @@ def test_a_look_gives_the_joints_crop_and_maps_of_litert(name, image):
     found = landmarks.found(look, squares)
     maps = landmarks.maps_in(look, squares, found.crop, SIZE)[0]
 
-    drawn = blazepose.DRAWN
+    drawn = figures.DRAWN
     np.testing.assert_allclose(found.joints[0, drawn], person.joints2d_px[drawn], atol=2e-3)
     np.testing.assert_allclose(found.crop.center[0], person.crop.center_px, atol=2e-3)
     np.testing.assert_allclose(found.crop.side[0], person.crop.side_px, atol=4e-3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpt.crops import Crop
-from mpt.pose2d import blazepose
+from mpt.pose2d import figures
 from mpt.pose2d.blazepose import BlazePose, BlazePoseHeavy
 
 PICTURE = np.zeros((480, 640, 3), np.uint8)
@@ -26,14 +26,14 @@ class World:
     squares: list[Crop] = field(default_factory=list)
     looks: list[Crop] = field(default_factory=list)
 
-    def detect(self, image, tile):
+    def detect(self, photo, tile):
         self.squares.append(tile)
         for x, y, size in self.people + self.ghosts:
             inside = np.abs(np.subtract((x, y), tile.center_px)).max() < tile.side_px / 2
             share = size / tile.side_px
             if inside and 1 / 6 < share < 1.2:
                 score = 0.9 if share > 1 / 3 else 0.1
-                yield blazepose._Detection(score, Crop((x + self.off * size, y), size * 1.25))
+                yield figures.Detection(score, Crop((x + self.off * size, y), size * 1.25))
 
     def land(self, image, roi, score, *, mirrored_look=False):
         self.looks.append(roi)
@@ -42,17 +42,17 @@ class World:
         )
         joints = np.zeros((29, 3))
         joints[:, :2] = (x, y) + size / 2 * np.random.default_rng(0).uniform(-1, 1, (29, 2))
-        joints[blazepose.HIPS, :2] = x, y
+        joints[figures.HIPS, :2] = x, y
         joints[:, 2] = 0.9
         presence = 1.0 if (x, y, size) in self.people else 0.1
         maps, world = np.zeros((64, 64, 29), np.float32), np.zeros((33, 3))
-        return blazepose.Figure(score, presence, roi, Crop((x, y), size * 1.25), joints, maps, world)
+        return figures.Figure(score, presence, roi, Crop((x, y), size * 1.25), joints, maps, world)
 
     def searched_by(self, finder: BlazePose) -> list[float]:
         """The x of everybody found."""
-        finder.__dict__.update(_detector=self.detect, _scout=self.land)
+        finder.__dict__.update(_detections=self.detect, _scout=self.land)
         found = finder(PICTURE)
-        return sorted(round(float(person.joints2d_px[blazepose.HIPS, 0].mean())) for person in found)
+        return sorted(round(float(person.joints2d_px[figures.HIPS, 0].mean())) for person in found)
 
 
 def test_somebody_large_is_found_by_one_call_and_two_looks():

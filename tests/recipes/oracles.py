@@ -17,7 +17,8 @@ from mpt.datasets.loading import Example, PhotoDataset
 from mpt.datasets.sample import Sample, Samples
 from mpt.modeling.mesh_transformer import MeshPrediction, MeshTransformer
 from mpt.recipes.eyes import Seen
-from mpt.recipes.predictions import Predicted, Predictions
+from mpt.recipes.predicting import Predicted
+from mpt.recipes.predictions import Predictions
 from mpt.recipes.truth import truth_of
 
 

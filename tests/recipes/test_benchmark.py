@@ -20,8 +20,7 @@ from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import ImageToMesh
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.pose2d.adapters import normalise
-from mpt.recipes import networks
-from mpt.recipes import predictions as keeping
+from mpt.recipes import networks, predicting
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions
 from mpt.recipes.eyes import DrawnEye
@@ -34,7 +33,7 @@ pytest_plugins = ["benchmark_sets"]
 def test_freihand_with_and_without_averaging_and_for_the_server(freihand_folder, hand, tmp_path, monkeypatch):
     samples = read_samples("freihand", freihand_folder[0])
     model = checkpoint.load(write_ignorant_model(hand, tmp_path / "hand.safetensors"))
-    monkeypatch.setattr(keeping, "AVERAGED_TURNS_DEG", (-90, 0, 90))
+    monkeypatch.setattr(predicting, "AVERAGED_TURNS_DEG", (-90, 0, 90))
     out = tmp_path / "out"
     eye = DrawnEye(HAND21, 56)
     [rule], _ = conventions("freihand", hand)

@@ -344,7 +344,9 @@ def test_a_run_s_samples_are_shared_out_evenly_or_not_at_all(folder):
 
 def test_zero_without_deepspeed_is_refused(folder, monkeypatch):
     monkeypatch.setattr(parallel.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"zero2 needs DeepSpeed.*pip install mesh-pretraining\[deepspeed\]"):
+    with pytest.raises(
+        InputError, match=r"zero2 needs DeepSpeed.*pip install 'mesh-pretraining\[deepspeed\]'"
+    ):
         begin(replace(POSES, parallel="zero2"), folder, "refused")
     assert not (folder / "refused").exists()
     parallel.check_installed("fsdp2")

@@ -1,6 +1,7 @@
 """The loop on a toy: schedule, metrics, and a run that breaks off anywhere goes on as if it had not."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -52,13 +53,13 @@ class Toy:
     def save_model(self, model) -> None:
         self.saved.append({name: weight.detach().clone() for name, weight in model.named_parameters()})
 
-    def run(self, *, resume: bool = False) -> nn.Module:
+    def run(self, *, resume: bool = False, threads: int | None = None) -> nn.Module:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
         run = Run(self.folder) if resume else Run.begin(self.folder, self.config)
         return train(
             run, self.config, model, self.draw, self.losses_of, self.validate, self.save_model,
-            accelerator=Accelerator(cpu=True), resume=resume,
+            accelerator=Accelerator(cpu=True), resume=resume, threads=threads,
         )  # fmt: skip
 
     @property
@@ -313,3 +314,46 @@ def test_a_record_that_is_none_is_not_cut(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nsomething else\n')
     assert "is no record of a run" in refusal(lambda: Run(tmp_path).forget_after(3))
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\nsomething else\n'
+
+
+def test_the_steps_have_the_threads_that_were_asked_for_and_the_caller_keeps_its_own(tmp_path):
+    seen = []
+
+    class Asked(Toy):
+        def losses_of(self, model, batch, generator):
+            seen.append(torch.get_num_threads())
+            return super().losses_of(model, batch, generator)
+
+        def validate(self, model):
+            seen.append(torch.get_num_threads())
+            return super().validate(model)
+
+    count, before = os.cpu_count(), torch.get_num_threads()
+    toy = Asked(tmp_path / "run")
+    toy.run(threads=count)
+    assert seen == [count] * 14
+    assert torch.get_num_threads() == before
+    assert Run(toy.folder).threads == count
+
+
+def test_a_number_of_threads_that_cannot_be_begins_no_step(tmp_path):
+    toy = Toy(tmp_path / "run")
+    with pytest.raises(InputError, match="--threads is 0, and this computer has"):
+        toy.run(threads=0)
+    assert toy.draws == 0
+
+
+def test_the_first_steps_are_tried_and_a_resumed_run_goes_on_with_what_they_told(tmp_path, capsys):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        toy = Toy(tmp_path / "run", config=replace(CONFIG, steps=8), stop_at_draw=8)
+        with pytest.raises(KeyboardInterrupt):
+            toy.run()
+        assert "from here on; --threads says otherwise" in " ".join(capsys.readouterr().err.split())
+        settled = Run(toy.folder).threads
+        assert settled in (1, 2)
+        toy.run(resume=True)
+        assert f"a step goes on by {settled} of 2 threads" in capsys.readouterr().err
+    finally:
+        torch.set_num_threads(before)

@@ -19,8 +19,8 @@ from mpt.datasets.sample import BodyParameters, Joints3D, Keypoints, Sample, pro
 from mpt.pose2d.base import Person2D
 from mpt.recipes.benchmark import benchmark, read_samples
 from mpt.recipes.conventions import conventions
-from mpt.recipes.predictions import Network
-from mpt.reconstruct import Reconstructor
+from mpt.recipes.predicting import Network
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import H36M17, SMPL24
 from mpt.views import MIRROR, camera_from_network
 

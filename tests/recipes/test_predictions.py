@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import kept, oracle, write_ignorant_model
 
-from mpt import checkpoint, reconstruct
+from mpt import checkpoint
 from mpt.crops import Crop, apply
 from mpt.datasets.sample import Sample
 from mpt.errors import InputError
@@ -19,7 +19,9 @@ from mpt.recipes import predictions as keeping
 from mpt.recipes.benchmark import measure, read_samples
 from mpt.recipes.conventions import conventions
 from mpt.recipes.eyes import CropEye, DrawnEye, FinderEye
-from mpt.recipes.predictions import Network, Predictions
+from mpt.recipes.predicting import Network
+from mpt.recipes.predictions import Predictions
+from mpt.reconstructor import load
 from mpt.skeletons import COCO17, HAND21
 
 pytest_plugins = ["benchmark_sets"]
@@ -129,7 +131,7 @@ def test_a_turned_crop_gives_the_same_mesh_before_the_camera(freihand_folder, ha
 def test_a_benchmark_places_people_as_a_reconstruction_does(photos):
     folder, model = photos
     sample = read_samples("folder", folder)[0]
-    reconstructor = reconstruct.load(model, device="cpu")
+    reconstructor = load(model, device="cpu")
     points = np.column_stack([sample.keypoints.xy_px, sample.keypoints.confidence])
     [person] = reconstructor(sample.image, keypoints=points[None])
     network = Network(reconstructor.model, DrawnEye(COCO17, 56), looks=2)

@@ -23,7 +23,7 @@ from mpt.bodies.pose import BodyPose
 from mpt.cli import main
 from mpt.crops import Crop
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstruction
+from mpt.reconstruction import Reconstruction
 from mpt.results import Seconds, as_json, write_files, write_json
 from mpt.saving import FORMATS, Saving, save_together
 from mpt.skeletons import SKELETONS

@@ -16,7 +16,7 @@ from PIL import Image
 from mpt import checkpoint
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.keypoints import Keypoints
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.skeletons import HAND21
 from mpt.web.examples import Gallery
 from mpt.web.uploads import Limits

@@ -42,6 +42,7 @@ class BatchReconstructor:
     out: a folder for results, which all processes see; without it nothing is written.
     root: the folder that paths are below; the results' folders keep what follows it.
     format, overlay: of each person's files; whether the photo is drawn with the bodies.
+    bare: bodies without clothes.
     device: as ``mpt.load`` takes it.
     """
 
@@ -53,12 +54,13 @@ class BatchReconstructor:
         root: str | os.PathLike | None = None,
         format: Sequence[str] = ("glb",),
         overlay: bool = False,
+        bare: bool = False,
         device: str = "auto",
     ) -> None:
         self.model, self.device = os.fspath(model), device
         self.out = None if out is None else Path(out)
         self.root = None if root is None else Path(os.path.abspath(root))
-        self.format, self.overlay = tuple(format), overlay
+        self.format, self.overlay, self.bare = tuple(format), overlay, bare
         self._forget()
 
     def _forget(self) -> None:
@@ -116,6 +118,7 @@ class BatchReconstructor:
         from mpt.batches.photo import Written, reconstruct_photo
         from mpt.batches.resuming import kept, made_of
         from mpt.images import read_picture
+        from mpt.saving import Saving
 
         content = _content(photo)
         made = folder = None
@@ -127,7 +130,7 @@ class BatchReconstructor:
             if result is not None:
                 return result, folder
         picture = read_picture(photo)
-        written = Written(self.format, overlay=self.overlay)
+        written = Written(self.format, Saving(bare=self.bare), self.overlay)
         result, _ = reconstruct_photo(
             name or "", picture, self._load(), folder, written, focal_px=focal_px, made_of=made
         )
@@ -139,6 +142,7 @@ class BatchReconstructor:
             from mpt.recipes.networks import reconstructor
 
             options = {"model": Path(self.model), "format": self.format, "overlay": self.overlay}
+            options |= {"bare": self.bare}
             self._options_hash = options_hash(options)
             self._reconstructor = reconstructor(self.model, device=self.device)
         return self._reconstructor

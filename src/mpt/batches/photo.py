@@ -1,14 +1,17 @@
 """A photo -> its people and its folder of results."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mpt import results
+from mpt.guessed import in_words
 from mpt.images import Picture
 from mpt.pose2d.base import Pose2D
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.reconstruction import Reconstruction
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import replacing
 from mpt.saving import Saving
 from mpt.writing import Identities
@@ -59,6 +62,9 @@ def reconstruct_photo(
         found, size_wh, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, exif_mm=picture.focal_mm
     )
     lifted_at = time.perf_counter()
+    for number, person in enumerate(people):
+        if said := in_words(f"person {number}", person.guessed_joints, person.skeleton):
+            warnings.warn(f"{photo}: {said}", stacklevel=2)
 
     def result_of(meshes: Sequence[dict[str, str]], overlay: bool) -> dict:
         seconds = results.Seconds(found_at - start, lifted_at - found_at, time.perf_counter() - start)

@@ -1,6 +1,8 @@
 """Bodies: pose and shape -> vertices and joints."""
 
 import os
+from collections.abc import Callable
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +31,31 @@ def located(body: str) -> str:
     """What to call that body in any folder: its name in the package, or the whole path of its file."""
     file = Path(body)
     return str(file.resolve()) if file.is_file() and not _packaged(body).is_file() else body
+
+
+def found_as(body: Body) -> tuple[Callable[..., Body], tuple] | None:
+    """What finds a body again in any process, and what to call it with, where it is one of the package as it
+    was read, or in a mirror, with joints of some name; None of another.
+    """
+    name, skeleton = body.name, body.skeleton.name
+    if skeleton in SKELETONS and _packaged(name).is_file():
+        for mirrored in (False, True):
+            if _in_package(name, skeleton, mirrored) == body:
+                return _found_again, (name, body.hash, skeleton, mirrored)
+    return None
+
+
+def _found_again(name: str, known: str, skeleton: str, mirrored: bool) -> Body:
+    found = _in_package(name, skeleton, mirrored)
+    if found.hash != known:
+        raise InputError(f"the body {name} of this mpt is another than that of the mpt that wrote this")
+    return found
+
+
+@lru_cache(8)
+def _in_package(name: str, skeleton: str, mirrored: bool) -> Body:
+    body = load(name, skeleton)
+    return body.mirrored() if mirrored else body
 
 
 def _packaged(body: str | os.PathLike) -> Path:

@@ -138,7 +138,7 @@ def build(path: str | os.PathLike) -> None:
     except ImportError as error:
         raise InputError(
             "the anny package, which the Anny body is made from, is not installed; "
-            "run `pip install mesh-pretraining[anny]`, or use the body file that ships with mpt"
+            "run `pip install 'mesh-pretraining[anny]'`, or use the body file that ships with mpt"
         ) from error
     model = anny.Anny()
     shapes = _principal_components(*_corners(model))

@@ -33,7 +33,7 @@ class BodyOutput(NamedTuple):
     joints: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Body:
     """A posable, shapeable human surface. Differentiable, batched, on any device and in any float type."""
 
@@ -60,6 +60,39 @@ class Body:
     coarse: tuple[Coarse, ...] = ()  # from few vertices to many
     parts: dict[str, Tensor] = field(default_factory=dict)  # name -> vertex indices
     metadata: dict = field(default_factory=dict)  # provenance and licence, as they stand in the file
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same body, wherever it was read: by its file, and what was taken of that."""
+        if not isinstance(other, Body):
+            return NotImplemented
+        return self is other or (
+            self._told == other._told
+            and self.template.shape == other.template.shape
+            and bool((self.template == other.template.to(self.template)).all())
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._told)
+
+    @property
+    def _told(self) -> tuple:
+        return self.name, self.hash, self.bones, self.skeleton, self.template.dtype, self.template.device
+
+    def __reduce__(self) -> tuple:
+        """A copy names a body of the package, for people are sent about by the thousand; of another it holds
+        all but what follows from the rest.
+        """
+        from mpt.bodies import found_as
+
+        if (place := found_as(self)) is not None:
+            return place
+        return _copied, ({f.name: getattr(self, f.name) for f in fields(self)},)
+
+    def __repr__(self) -> str:
+        sizes = (
+            f"{len(self.template):,} vertices, {len(self.bones)} bones, {self.shape_count} shape components"
+        )
+        return f"<body {self.name}: {sizes}, the joints of {self.skeleton.name}>"
 
     @property
     def moving_bones(self) -> tuple[str, ...]:
@@ -406,3 +439,7 @@ def make_body(
         joint_moments_basis=moments_basis.contiguous(),
         **rest,
     )
+
+
+def _copied(state: dict) -> Body:
+    return Body(**state)

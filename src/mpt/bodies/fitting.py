@@ -28,6 +28,7 @@ from mpt.bodies.joint_limits import MIRROR, JointLimits, free_limits, limits_of
 from mpt.bodies.motion import BodyMotion
 from mpt.bodies.pose import BodyPose
 from mpt.errors import InputError
+from mpt.threads import torch_threads
 
 OWN = 6  # power of the weights: skin that moves with one bone alone tells its turn, other skin misleads
 STEPS = 30
@@ -298,6 +299,7 @@ class BodyFitter:
         """int64, the rows of a mesh that are compared, some hundreds: callers may keep those alone."""
         return self._fitter.seen.numpy()
 
+    @torch_threads(1)
     @torch.no_grad()
     def __call__(
         self,

@@ -8,10 +8,11 @@ import torch
 
 from mpt.bodies.body import Body
 from mpt.bodies.pose import BodyPose
+from mpt.values import Values
 
 
-@dataclass(frozen=True, eq=False)
-class BodyMotion:
+@dataclass(frozen=True, eq=False, repr=False)
+class BodyMotion(Values):
     """F poses of one body whose shape stays, in the axes and about the origin that its owner names.
 
     Attributes:
@@ -33,6 +34,10 @@ class BodyMotion:
     def __len__(self) -> int:
         return len(self.times_s)
 
+    def __repr__(self) -> str:
+        seconds = self.times_s[-1] - self.times_s[0] if len(self) else 0.0
+        return f"<a motion of {self.body.name}: {len(self)} frames, {seconds:.2f} s>"
+
     def __getitem__(self, frame: int) -> BodyPose:
         return BodyPose(self.body, self.rotvec[frame], self.shape, self.translation_m[frame])
 
@@ -46,6 +51,14 @@ def turned(motion: BodyMotion, rotations: np.ndarray) -> BodyMotion:
     rotvec[:, 0] = rotvec_of(rotations @ root)
     place = (rotations @ (motion.translation_m + head)[..., None])[..., 0] - head
     return replace(motion, rotvec=rotvec, translation_m=np.float32(place))
+
+
+def middle_of_hips(motion: BodyMotion) -> np.ndarray:
+    """(F, 3) float64 where the middle of the hips is, metres, before the translation is added."""
+    hardly_any = motion.body.subset(torch.arange(1)).to(dtype=torch.float64)  # joints need no skin
+    turns = roma.rotvec_to_rotmat(torch.from_numpy(np.asarray(motion.rotvec, float)))
+    joints = hardly_any(turns, torch.from_numpy(np.asarray(motion.shape, float))[None]).joints
+    return joints[:, hardly_any.skeleton.root].mean(1).numpy()
 
 
 def rotvec_of(rotations: np.ndarray) -> np.ndarray:

@@ -91,7 +91,8 @@ class Phenotypes:
     def _regression(self) -> Tensor:  # (S + 1, 6)
         known = self.sample_phenotypes(GUESSED_FROM, torch.Generator(self.grid.device).manual_seed(0))
         shapes = self.shape(known)
-        return torch.linalg.lstsq(torch.cat([shapes, torch.ones_like(shapes[:, :1])], 1), known).solution
+        one = torch.cat([shapes, torch.ones_like(shapes[:, :1])], 1)
+        return torch.linalg.lstsq(one, known, driver=None if one.is_cuda else "gelsd").solution
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, S) shapes of a random population."""

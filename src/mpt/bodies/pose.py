@@ -12,6 +12,8 @@ from torch import Tensor
 from mpt.bodies.body import Body
 from mpt.bodies.phenotypes import ANCHORS, in_words
 from mpt.errors import InputError
+from mpt.threads import torch_threads
+from mpt.values import Values
 
 
 class Posed(NamedTuple):
@@ -22,8 +24,8 @@ class Posed(NamedTuple):
     joints: np.ndarray  # (K, 3) of the body's skeleton
 
 
-@dataclass(frozen=True, eq=False)
-class BodyPose:
+@dataclass(frozen=True, eq=False, repr=False)
+class BodyPose(Values):
     """Pose, shape and place of one body, in the axes and about the origin that its owner names.
 
     The body rests y up, facing +z. The root's rotation turns it into the owner's axes, about the root's head;
@@ -76,6 +78,7 @@ class BodyPose:
             rotvec[bones.index(bone)] = _rotation(name, turn)
         return replace(self, rotvec=rotvec)
 
+    @torch_threads(1)
     def build(self) -> dict[str, Any]:
         """What the shape tells of the person: ``stature_m`` from sole to crown; ``guessed``, of a body with
         phenotypes, what they mostly are in people of this shape: numbers as Anny has them, and ``words``.
@@ -109,6 +112,10 @@ class BodyPose:
             "translation_m": self.translation_m,
         }
 
+    def __repr__(self) -> str:
+        return f"<a pose of {self.body.name}: {len(self.rotvec)} bones, {len(self.shape)} shape components>"
+
+    @torch_threads(1)
     def _at(self, rotvec: np.ndarray, translation_m: np.ndarray) -> Posed:
         rotations = roma.rotvec_to_rotmat(_batch(rotvec))
         shape, translation = _batch(self.shape), _batch(translation_m)

@@ -17,10 +17,12 @@ import roma
 import torch
 
 from mpt.bodies.body import Body
+from mpt.bodies.motion import BodyMotion, middle_of_hips
 from mpt.errors import InputError
 from mpt.mocap.limbs import NAMES, SIDES, find_limbs, hangs_wrong, limbs_by_name
 from mpt.mocap.motion import Motion
 from mpt.mocap.tree import fork, rest_positions, way_to
+from mpt.quiet import quiet
 
 # CMU's skeleton is not drawn as anybody stands. Neck and skull form one upright line, and most people walk
 # with the head bone 7 to 35 degrees forward of that. The legs are splayed by 20 degrees with the feet
@@ -67,6 +69,20 @@ def _laid(motion: Motion, body: Body) -> np.ndarray:
     return roma.rotmat_to_rotvec(torch.from_numpy(np.stack(local, 1))).numpy()
 
 
+def laid_on(motion: Motion, body: Body) -> BodyMotion:
+    """Motion capture as the motion of a body of mean shape: metres, y up, where the motion was captured.
+
+    Warns and raises InputError as :func:`retarget` does.
+    """
+    bones, turns = retarget(motion, body)
+    rotvec = np.zeros((len(motion), len(body.bones), 3), np.float32)
+    rotvec[:, [body.bones.index(bone) for bone in bones]] = turns
+    times_s = np.arange(len(motion)) / motion.fps
+    still = np.zeros((len(motion), 3), np.float32)
+    moving = BodyMotion(body, rotvec, np.zeros(body.shape_count, np.float32), still, times_s, motion.fps)
+    return replace(moving, translation_m=np.float32(hips_path(motion, body) - middle_of_hips(moving)))
+
+
 def hips_path(motion: Motion, body: Body) -> np.ndarray:
     """(T, 3) where the middle of the hips is when the body, in its mean shape, moves so: metres, y up.
 
@@ -75,8 +91,7 @@ def hips_path(motion: Motion, body: Body) -> np.ndarray:
     if is_own(motion, body):
         source = replace(_body_rig(body), rest=rest_positions(motion.parents.tolist(), motion.offsets))
     else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # retargeting says it
+        with quiet():  # retargeting says it
             source = read_rig(motion.joints, motion.parents.tolist(), motion.offsets, motion.joint_map)
     hips = [source.roles[f"{side}_hip"] for side in SIDES]
     return motion.positions()[:, hips].mean(1) * (_body_rig(body).leg_m / max(source.leg_m, SHORTEST_M))
@@ -140,7 +155,8 @@ class Rig:
     def up(self) -> np.ndarray:
         """(3,) from between the hips to between the shoulders."""
         hips, shoulders = (
-            sum(self.rest[self.roles[f"{side}_{limb}"]] for side in SIDES) for limb in ("hip", "shoulder")
+            np.sum([self.rest[self.roles[f"{side}_{limb}"]] for side in SIDES], 0)
+            for limb in ("hip", "shoulder")
         )
         return shoulders - hips
 

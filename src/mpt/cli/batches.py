@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mpt.films.frames import Film
     from mpt.images import Picture
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
     from mpt.writing import Identities
 
 STDIN = Path("stdin")
@@ -396,7 +396,8 @@ def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
 def _saving(options: "Reconstruct") -> "Any":
     from mpt.saving import Saving
 
-    return Saving(options.static, options.rest, options.names, options.scale, options.world)
+    o = options
+    return Saving(o.static, o.rest, o.names, o.scale, o.world, bare=o.bare, up=o.up, origin=o.origin)
 
 
 def _standard_input() -> BinaryIO:

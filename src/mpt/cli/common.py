@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
 from mpt.errors import InputError
 
@@ -24,6 +24,15 @@ OutFile = Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
 AsJson = Annotated[bool, arg(name="json")]
 ModelName = Annotated[str, arg(metavar="NAME|FILE")]
 Device = Annotated[str, arg(metavar="auto|cpu|cuda")]
+Bare = Annotated[
+    bool,
+    FlagCreatePairsOff,
+    arg(
+        help="Show the naked surface. Without it people wear a top and shorts, in pictures and as colours of "
+        "the vertices in GLB and PLY; each person has a colour of their own. Hands, and SMPL's bodies, wear "
+        "nothing."
+    ),
+]
 
 
 def check_folder(out: Path) -> None:

@@ -51,14 +51,15 @@ class EvaluateMocap:
     """Where it runs."""
 
     def __call__(self) -> int:
-        from mpt import heatmaps, reconstruct
+        from mpt import heatmaps
         from mpt.mocap import read_joint_map
         from mpt.recipes.evaluate import evaluate_poses
+        from mpt.reconstructor import load
 
         if self.samples < 1:
             raise InputError(f"--samples is {self.samples}: give a number above 0")
         joint_map = read_joint_map(self.joint_map) if self.joint_map else None
-        model = reconstruct.load(self.model, device=self.device).model
+        model = load(self.model, device=self.device).model
         body = _body_of(model)
         reading = {"scale": self.scale, "joint_map": joint_map, "up": self.up}
         bones, rotvec = _poses(self.path, body, self.samples, reading, straight=self.straighten)
@@ -247,13 +248,14 @@ def _evaluate(
 ) -> int:
     from rich.console import Console
 
-    from mpt import checkpoint, reconstruct
+    from mpt import checkpoint
     from mpt.pose2d.finders import finder_for
     from mpt.recipes import networks
     from mpt.recipes.benchmark import benchmark, check_no_others, read_samples
     from mpt.recipes.conventions import conventions
     from mpt.recipes.eyes import eye_of
-    from mpt.recipes.predictions import digest, process
+    from mpt.recipes.predictions import process
+    from mpt.reconstructor import device_named
 
     for option in ("samples", "input_size"):
         if (value := getattr(command, option)) is not None and value < 1:
@@ -261,7 +263,7 @@ def _evaluate(
     if command.worst < 0:
         raise InputError(f"--worst is {command.worst}: give 0 or more")
     rank, ranks, wait = process(command.device)
-    device = reconstruct.device_named(command.device)
+    device = device_named(command.device)
     model = checkpoint.load(command.model, device)
     out = command.out or Path("runs") / f"{name}-{Path(model.name).stem}"
     check_folder(out)
@@ -273,8 +275,8 @@ def _evaluate(
     elif pose2d == "auto":
         pose2d = finder_for(model.skeleton, model.name)
     about = {
-        "weights": digest(checkpoint.find(command.model)),
-        "pose2d_weights": network and digest(network),
+        "weights": checkpoint.digest(checkpoint.find(command.model)),
+        "pose2d_weights": network and checkpoint.digest(network),
         "input_size": command.input_size,
     }
     body = _body_of(model, command.body)

@@ -80,6 +80,9 @@ class ExperimentsRun:
     """Processes that read photos."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Of torch in training on a CPU. Default: one, or all where a run's first steps show that these are
+    faster."""
 
     def __call__(self) -> int:
         from mpt import experiments
@@ -98,7 +101,14 @@ class ExperimentsRun:
             raise InputError("no table or cell was named: `mpt experiments list` shows them")
         cells = [cell for name in self.names for cell in experiments.cells(name, self.scale)]
         given = Given(
-            self.store, self.body, self._folders(), self.weights, self.samples, self.workers, self.device
+            self.store,
+            self.body,
+            self._folders(),
+            self.weights,
+            self.samples,
+            self.workers,
+            self.device,
+            self.threads,
         )
         check(cells, given)
         for seed in self.seed:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from mpt.cli.common import OK, Out, OutFile, check_folder
+from mpt.cli.common import OK, Out, OutFile, check_folder, to_stderr
 from mpt.errors import InputError
 
 
@@ -252,19 +252,17 @@ class PrepareRendered:
     out: Out
     """The folder to write."""
     count: Annotated[int, arg(metavar="N")] = 1000
-    """Pictures of training poses."""
+    """Pictures of training poses; --validation more are made beside them."""
     validation: Annotated[int, arg(metavar="N")] = 100
     """Pictures of validation poses, whose people and motions are in none of the others."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Of every draw."""
 
     def __call__(self) -> int:
-        from rich.console import Console
-        from rich.progress import track
-
         from mpt import bodies
         from mpt.datasets import rendered
         from mpt.datasets.store import PoseStore
+        from mpt.progress import tracked
 
         for name in ("count", "validation"):
             if getattr(self, name) < 1:
@@ -272,9 +270,13 @@ class PrepareRendered:
         check_folder(self.out)
         body = bodies.load()
         store = PoseStore(self.store, body=body)
+        to_stderr(
+            f"making {self.count + self.validation:,} pictures, about a second each: {self.count:,} to train "
+            f"on, and of other people {self.validation:,} to validate (--validation)"
+        )
         for split, count in (("train", self.count), ("validation", self.validation)):
             made = rendered.make(self.out, store, body, count, split=split, seed=self.seed)
-            for _ in track(made, split, total=count, console=Console(stderr=True), transient=True):
+            for _ in tracked(made, f"pictures ({split})", count):
                 pass
         print(f"{self.out}: {self.count:,} pictures to train on, {self.validation:,} to validate")
         return OK
@@ -311,17 +313,15 @@ class PrepareSightings:
     """Where they are drawn and looked at."""
 
     def __call__(self) -> int:
-        from rich.console import Console
-        from rich.progress import Progress
+        from mpt.progress import counted
 
         count = self.count or (20_000 if self.frames is None else 500)
         if self.count is not None and self.count < 1:
             raise InputError(f"--count is {self.count}: give a number above 0")
         made = self._people(count) if self.frames is None else self._clips(count, self.frames)
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("sightings", total=count)
+        with counted("sightings", count) as tell:
             for done in made:
-                bar.update(task, completed=done)
+                tell(done)
         of = "" if self.frames is None else f" of people over {self.frames} frames"
         print(f"{self.out}: {count:,} sightings{of}")
         return OK

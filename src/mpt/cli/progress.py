@@ -47,29 +47,28 @@ def film_progress(name: str, *, alone: bool) -> Iterator["Progress"]:
 
 
 class _Lines:
-    """Progress as lines, the first after some seconds."""
+    """Progress as lines, the first after some seconds, later one a minute."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._told = name, time.perf_counter()
-        self._doing, self._since = "", self._told
+        from mpt.progress import Pace
+
+        self._name, self._pace = name, Pace()
+        self._doing, self._since = "", time.perf_counter()
 
     def __call__(self, doing: str, done: int, total: int | None) -> None:
+        from mpt.progress import duration
+
         now = time.perf_counter()
         if doing != self._doing:
             self._doing, self._since = doing, now
-        if now - self._told < LINE_S or not done:
+        if not done or not self._pace.due():
             return
-        self._told = now
         rate = done / max(now - self._since, 1e-3)
         of, left = "", ""
         if total is not None:
             of = f" of {total:,}"
-            left = f", {max(total - done, 0) / rate:.0f} s left"
+            left = f", {duration(max(total - done, 0) / rate)} left"
         to_stderr(f"{self._name}: {doing}, {done:,}{of} frames, {rate:.1f} a second{left}")
-
-
-LINE_S = 5.0
-"""Between two lines of progress."""
 
 
 def tracked(items: Iterable[Any], count: Callable[[], int]) -> Iterator[Any]:
@@ -78,10 +77,6 @@ def tracked(items: Iterable[Any], count: Callable[[], int]) -> Iterator[Any]:
     if total < 2:
         yield from items
         return
-    from rich.console import Console
-    from rich.progress import Progress
+    from mpt import progress
 
-    # What is printed meanwhile passes above the bar, but only where it goes to the terminal as well.
-    redirected = sys.stdout.isatty()
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=redirected) as progress:
-        yield from progress.track(items, total=total, description="photos")
+    yield from progress.tracked(items, "photos", total)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from mpt.cli.batches import reconstruct_all, summary_of
-from mpt.cli.common import OK, AsJson, Device, ModelName, Out, check_folder
+from mpt.cli.common import OK, AsJson, Bare, Device, ModelName, Out, check_folder
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
     from mpt.pose2d.keypoints import KeypointFile
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
 
 Formats = tuple[Literal["glb", "bvh", "fbx", "obj", "ply", "npz", "trc", "c3d", "csv"], ...]
 
@@ -72,6 +72,15 @@ class Reconstruct:
     floor is the plane that their feet share."""
     rest: Annotated[Literal["t-pose", "a-pose"] | None, arg(metavar="t-pose|a-pose")] = None
     """The rest pose of bones: a T-pose, or the body's own. Default: t-pose in BVH, a-pose in GLB and FBX."""
+    up: Annotated[Literal["y", "z"] | None, arg(metavar="y|z")] = None
+    """The axis of OBJ and PLY that points up; they stand on the floor then, as with --world, else they are in
+    camera axes, y down. Blender's importers take OBJ as y up and PLY as z up where nothing is said. All
+    other files are y up."""
+    origin: Annotated[Literal["feet"] | None, arg(metavar="feet")] = None
+    """feet: in each person's files the origin is on the floor between their own feet (of a film, of their
+    first frame), in static GLB, OBJ and PLY as well; else it is below the middle of all people. They are no
+    longer apart as they were photographed, but for everybody.glb."""
+    bare: Bare = False
     names: Literal["anny", "mixamo"] = "anny"
     """What bones are called: the body's own names, or Mixamo's (with the bones that Mixamo has)."""
     scale: Literal["m", "cm"] = "m"
@@ -135,6 +144,11 @@ class Reconstruct:
                 "--camera 0"
             )
         _check_pose2d(self)
+        if self.up and not {"obj", "ply"} & set(self.format):
+            raise InputError(
+                f"--up {self.up} is of OBJ and PLY, and none is written: name one, as in --format glb "
+                f"{'obj' if self.up == 'y' else 'ply'}, or leave --up out (GLB is always y up)"
+            )
         lenses = {"--focal": self.focal, "--focal-mm": self.focal_mm, "--fov": self.fov}
         given = [f"{name} {value:g}" for name, value in lenses.items() if value is not None]
         if len(given) > 1:
@@ -184,12 +198,14 @@ def _check_pose2d(options: Reconstruct) -> None:
 def _loaded(options: Reconstruct, search: bool) -> "Reconstructor":
     """As the options ask for; search: whether it is to find people itself."""
     from mpt.rigs.names import check_names
+    from mpt.saving import check_feet
 
     reconstructor = _load(
         options.model, options.device, search=search, pose2d=options.pose2d, weights=options.weights
     )
     model = reconstructor.model
     check_names(options.names, two_sided=model.skeleton.two_sided, model=model.name)
+    check_feet(options.origin, model.skeleton)
     return reconstructor
 
 
@@ -201,13 +217,13 @@ def _load(
     pose2d: str = "auto",
     weights: Path | None = None,
 ) -> "Reconstructor":
-    from mpt import assets, reconstruct
+    from mpt import assets
     from mpt.pose2d.finders import FINDERS, finder_for
     from mpt.recipes import networks
+    from mpt.reconstructor import load
     from mpt.skeletons import begin_alike
 
-    load = networks.reconstructor if search and pose2d == "auto" else reconstruct.load
-    reconstructor = load(model, device=device)
+    reconstructor = (networks.reconstructor if search and pose2d == "auto" else load)(model, device=device)
     finder = finder_for(reconstructor.model.skeleton, reconstructor.model.name)
     if pose2d in FINDERS and not begin_alike(FINDERS[pose2d].skeleton, FINDERS[finder].skeleton):
         raise InputError(
@@ -242,6 +258,7 @@ class Demo:
     """Where the pictures and the results go."""
     model: ModelName = "mpt-small"
     """A model that comes with mpt, a model file, or a run folder."""
+    bare: Bare = False
 
     def __call__(self) -> int:
         from rich.console import Console
@@ -251,6 +268,7 @@ class Demo:
         from mpt.demo import compare, scenes
         from mpt.export import is_our_png, write_picture
         from mpt.images import read_picture
+        from mpt.saving import Saving
         from mpt.writing import check_output
 
         check_folder(self.out)
@@ -262,12 +280,13 @@ class Demo:
             table.add_column(heading, justify="right")
         _make_folder(self.out)
         print(f"drawing made-up photographs and reconstructing the {several} in them ...", file=sys.stderr)
+        written = Written(how=Saving(bare=self.bare))
         for scene in scenes(skeleton):
             photo = self.out / f"{scene.name}.png"
             check_output(photo, "picture", is_our_png)
             write_picture(photo, scene.image)
             folder = self.out / scene.name
-            result, people = reconstruct_photo(photo, read_picture(photo), reconstructor, folder, Written())
+            result, people = reconstruct_photo(photo, read_picture(photo), reconstructor, folder, written)
             print(summary_of(result, folder, skeleton.of))
             for number, errors in enumerate(compare(people, scene.people)):
                 cells = ["not found"] if errors is None else [f"{mm:.0f}" for mm in vars(errors).values()]

@@ -10,14 +10,14 @@ from mpt.cli.common import OK, Device, ModelName
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
 
 
 @dataclass(frozen=True)
 class Serve:
     """Open a page in the browser where photos and films become 3D bodies; it runs on this computer alone.
 
-    Needs gradio: pip install mesh-pretraining[web]. Ctrl-C ends it.
+    Needs gradio: pip install 'mesh-pretraining[web]'. Ctrl-C ends it.
 
     Example: mpt serve --port 8000
     """

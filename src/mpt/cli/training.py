@@ -80,14 +80,18 @@ class Pretrain:
     for a third of the time; 0 reads all, to the letter of the paper."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Of torch, on a CPU. Default: one, or all where the first steps show that these are faster, as they are
+    not where other programs use the cores; a resumed run goes on with its own. Another number adds up in
+    another order: a run's numbers differ in their last digits."""
 
     def __call__(self) -> int:
         if self.store is None:
             raise InputError("no poses were named: give --store STORE, which `mpt prepare mocap` makes")
         changes = {name: value for name in OF_PRETRAINING if (value := getattr(self, name)) is not None}
         if self.resume is not None:
-            _check_resume(self, changes)
             out, config = self.resume, _run_config(self.resume)
+            _check_resume(self, out, config, changes)
             if self.sightings and not config.sightings_share:
                 raise InputError(f"{self.resume}: this run began without sightings; leave --sightings out")
         else:
@@ -97,7 +101,7 @@ class Pretrain:
             config = _changed(config, {"parallel": self.parallel})
         start = {"resume": self.resume is not None, "start_from": self.start_from}
         start["sightings_path"] = self.sightings
-        return runpretraining(config, self.store, out, device=self.device, **start)
+        return runpretraining(config, self.store, out, device=self.device, threads=self.threads, **start)
 
 
 def runpretraining(config: "PretrainConfig | VideoConfig", store: Path, out: Path, **how: Any) -> int:
@@ -196,6 +200,10 @@ class Finetune:
     """Processes that read photos."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Of torch, on a CPU. Default: one, or all where the first steps show that these are faster, as they are
+    not where other programs use the cores; a resumed run goes on with its own. Another number adds up in
+    another order: a run's numbers differ in their last digits."""
 
     def __call__(self) -> int:
         from mpt.recipes.configs import read_config
@@ -206,15 +214,15 @@ class Finetune:
         if self.workers < 0:
             raise InputError(f"--workers is {self.workers}: give 0 or more")
         if self.resume is not None:
-            _check_resume(self, changes | ({} if self.weights is None else {"weights": self.weights}))
             out, config = self.resume, read_config(self.resume, FinetuneConfig)
+            _check_resume(self, out, config, changes)
         else:
             config = _changed(_finetuning(self.experiment or DEFAULT_FINETUNING), changes)
             out = self.out or new_run(config.name)
         if self.parallel is not None:
             config = replace(config, parallel=self.parallel)
         how = {"resume": self.resume is not None, "pose2d_weights": self.weights, "workers": self.workers}
-        return run_finetuning(config, self.data, out, device=self.device, **how)
+        return run_finetuning(config, self.data, out, device=self.device, threads=self.threads, **how)
 
 
 def run_finetuning(config: "FinetuneConfig", data: tuple[str, ...], out: Path, **how: Any) -> int:
@@ -253,12 +261,23 @@ def _folders(config: "FinetuneConfig", data: tuple[str, ...]) -> dict[str, str]:
     return folders
 
 
-def _check_resume(command: "Pretrain | Finetune", changes: dict) -> None:
-    beside = [command.experiment, command.out and "--out", command.start_from and "--start-from"]
-    beside += [f"--{name.replace('_', '-')}" for name in changes]
+def _check_resume(command: "Pretrain | Finetune", run: Path, config: Any, changes: dict) -> None:
+    """Refuse what a run that goes on could not become; what only says again what it is may stand there."""
+    elsewhere = command.out is not None and command.out.resolve() != run.resolve()
+    beside = [
+        command.experiment != config.name and command.experiment,
+        elsewhere and "--out",
+        command.start_from and not hasattr(config, "start_from") and "--start-from",
+        getattr(command, "weights", None) and "--weights",
+    ]
+    beside += [
+        f"--{name.replace('_', '-')}"
+        for name, value in changes.items()
+        if _changed(config, {name: value}) != config
+    ]
     if given := next(filter(None, beside), None):
         raise InputError(
-            f"{given} was given beside --resume {command.resume}, but a resumed run keeps its own "
+            f"{given} was given beside --resume {run}, but a resumed run keeps its own "
             "configuration and folder: leave it out, or start a new run"
         )
 

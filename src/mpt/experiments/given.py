@@ -27,6 +27,8 @@ class Given:
     """Of every stage, instead of the experiment's."""
     workers: int = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    """Of torch in training; where it says nothing, the first steps tell."""
 
     def about(self, evaluation: Evaluation) -> dict[str, str]:
         """What is measured on, by name, and of rendered pictures how many."""

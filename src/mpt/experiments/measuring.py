@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mpt import bodies, checkpoint, reconstruct
+from mpt import bodies, checkpoint
 from mpt.bodies import Body
 from mpt.checkpoint import Model
 from mpt.crops import Crop
@@ -31,8 +31,9 @@ from mpt.recipes.conventions import conventions
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.eyes import Eye, Seen, eye_of
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Network, digest
+from mpt.recipes.predicting import BATCH, Network
 from mpt.recipes.pretrain import PretrainConfig
+from mpt.reconstructor import device_named
 from mpt.writing import write_whole
 
 Measured = dict[str, dict[str, float]]
@@ -86,7 +87,7 @@ def kept_maps(folder: Path, samples: Samples, name: str, size: int, eye: Callabl
 
 def measure(cell: Cell, run: Path, root: Path, given: Given) -> Measured:
     """What the cell asks of the model in a run folder; the name of a benchmark ends in its convention."""
-    model = checkpoint.load(run, reconstruct.device_named(given.device))
+    model = checkpoint.load(run, device_named(given.device))
     body = bodies.load(given.body or json.loads((run / "config.json").read_text())["body"])
     body = body.with_joints(model.skeleton)
     evaluation, pretrained = cell.evaluation, isinstance(cell.stage.config, PretrainConfig)
@@ -135,7 +136,7 @@ def on_benchmark(cell: Cell, run: Path, model: Model, body: Body, root: Path, gi
             features_for=transformer if transformer.config.inputs == "features" else None,
         ),
         pose2d=evaluation.pose2d,
-        about={"weights": digest(checkpoint.find(run))},
+        about={"weights": checkpoint.digest(checkpoint.find(run))},
         notes=notes,
     )
     tables = {table.convention: table for table in report.tables}

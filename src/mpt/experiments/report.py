@@ -170,7 +170,7 @@ def drawn(root: Path, out: Path) -> list[Path]:
     except ImportError:
         raise InputError(
             "pictures of Figure 4 are drawn with matplotlib, which is not installed: "
-            "pip install mesh-pretraining[plots]"
+            "pip install 'mesh-pretraining[plots]'"
         ) from None
     for path, draw, rows, scale in todo:
         figure, axes = pyplot.subplots(figsize=(6.4, 3.6), dpi=150)

@@ -40,7 +40,7 @@ def run_cell(cell: Cell, scale: Scale, seed: int, root: Path, given: Given) -> d
     last = cell.stage.name
     about = {
         "seed": seed,
-        "run": stages[last] | {"stage": last, "weights": digest(folders[last])},
+        "run": stages[last] | {"stage": last, "weights": run_digest(folders[last])},
         "evaluation": asdict(cell.evaluation),
         "given": given.about(cell.evaluation),
     }
@@ -81,7 +81,8 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
     if stage.start_from:
         config = replace(config, start_from=str(stage_folder(root, stage.start_from.name, seed)))
     begun = (folder / "state.safetensors").exists()
-    first = {s.name: digest(stage_folder(root, s.name, seed)) for s in (stage.start_from, stage.pose2d) if s}
+    before = [s.name for s in (stage.start_from, stage.pose2d) if s]
+    first = {name: run_digest(stage_folder(root, name, seed)) for name in before}
     if begun:
         _check_same(folder, config)
         _check_first(folder, first)
@@ -93,7 +94,7 @@ def run_stage(stage: Stage, seed: int, root: Path, given: Given) -> Path:
         write_whole(folder / FIRST, json.dumps(first).encode())
     if isinstance(config, PretrainConfig):
         assert given.store is not None  # ``check`` has seen to it
-        pretrain(config, given.store, folder, resume=begun, device=given.device)
+        pretrain(config, given.store, folder, resume=begun, device=given.device, threads=given.threads)
     else:
         _finetune(config, stage, folder, seed, root, given, resume=begun)
     return folder
@@ -107,7 +108,12 @@ def _finetune(
     weights = stage_folder(root, stage.pose2d.name, seed) if stage.pose2d else None
     if _needs_weights(stage):
         weights = given.weights
-    how = {"workers": given.workers, "device": given.device, "pose2d_weights": weights}
+    how = {
+        "workers": given.workers,
+        "device": given.device,
+        "threads": given.threads,
+        "pose2d_weights": weights,
+    }
     finetune(config, given.data, folder, resume=resume, **how)
 
 
@@ -227,7 +233,7 @@ def _check_first(folder: Path, first: dict[str, str]) -> None:
             )
 
 
-def digest(run: Path) -> str:
+def run_digest(run: Path) -> str:
     """What tells the weights of a run from others."""
     digests = (
         hashlib.sha256(path.read_bytes())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # with them comes torch
     from mpt.films.filming import Progress
     from mpt.films.people import FilmPerson
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
 
 
 def film(
@@ -20,6 +20,8 @@ def film(
     smooth: Literal["auto", "model", "causal", "filter", "none"] = "auto",
     feet: Literal["planted", "free"] = "planted",
     temporal: str | os.PathLike = "mpt-video",
+    bare: bool = False,
+    origin: Literal["feet"] | None = None,
     character: str | os.PathLike | None = None,
     overlay: bool = True,
     focal_px: float | None = None,
@@ -39,6 +41,8 @@ def film(
         it is. "auto" is the model, or the filter where that is not one for these meshes.
     feet: "planted": feet that the network takes to rest stay where they are; "free": they may slide.
     temporal: that network, by name, its file or its run folder.
+    bare: bodies without clothes.
+    origin: "feet" puts the origin of each person's rigged files between their feet in their first frame.
     character: a skinned GLB, VRM or glTF of your own, of which each person gets a copy that moves as they do.
     overlay: whether overlay.mp4 is drawn, which takes a third of the time.
     focal_px, focal_mm, fov_deg: as ``Reconstructor`` takes them; else what the file tells, else assumed.
@@ -52,14 +56,16 @@ def film(
     from mpt.films.folder import reconstruct_film
     from mpt.films.people import people_in
     from mpt.recipes.networks import reconstructor
-    from mpt.reconstruct import Reconstructor
+    from mpt.reconstructor import Reconstructor
     from mpt.result_folders import folder_names
+    from mpt.saving import Saving
 
     opened = opening.open_film(source, fps=fps, seconds=seconds)
     lifter = model if isinstance(model, Reconstructor) else reconstructor(model)
     folder = Path(out) / folder_names([Path(source)])[0]
     _, interrupt = reconstruct_film(
-        opened, folder, lifter, formats=format, smooth=smooth, feet=feet, temporal=temporal,
+        opened, folder, lifter, formats=format, how=Saving(bare=bare, origin=origin), smooth=smooth,
+        feet=feet, temporal=temporal,
         character=character, overlay=overlay, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg,
         progress=progress or silent,
     )  # fmt: skip

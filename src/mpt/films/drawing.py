@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from mpt.clothes import NONE_M, SHADE, skin_beside
 from mpt.render import (
+    HEM_M,
     PALETTE,
     Hits,
     Layer,
@@ -18,6 +20,7 @@ from mpt.render import (
     Perspective,
     View,
     draw_joints,
+    has_hem,
     rasterize,
     soft_clay,
 )
@@ -39,7 +42,8 @@ class Body:
         vertices: (V, 3) where they stand, in the axes of the film's first camera.
         faces: (F, 3).
         turn: (3, 3) how the frame's camera is turned from the first.
-        colours: (V, 3) sRGB in [0, 1], where they are not of one colour.
+        inside_m: (V, 2) how far inside top and shorts vertices are, where any are worn (``mpt.clothes``).
+        colours: (V, 3) sRGB in [0, 1], where they tell something; nothing is worn then.
         skeleton, joints2d_px: (J, 3) x, y, score of 2D joints to be drawn, in pixels of the film.
     """
 
@@ -47,6 +51,7 @@ class Body:
     vertices: np.ndarray
     faces: np.ndarray
     turn: np.ndarray = field(default_factory=lambda: np.eye(3, dtype=np.float32))
+    inside_m: np.ndarray | None = None
     colours: np.ndarray | None = None
     skeleton: Skeleton | None = None
     joints2d_px: np.ndarray | None = None
@@ -59,8 +64,11 @@ class Body:
     @property
     def albedo(self) -> np.ndarray:
         """(V, 3) in linear light."""
-        colours = PALETTE[self.id % len(PALETTE)] if self.colours is None else self.colours
-        return np.broadcast_to(colours, self.vertices.shape).astype(np.float32) ** np.float32(2.2)
+        if self.colours is not None:
+            return linear(self.colours)
+        own = PALETTE[self.id % len(PALETTE)]
+        one = own if self.inside_m is None else skin_beside(own)
+        return np.broadcast_to(linear(one), self.vertices.shape)
 
 
 @dataclass(frozen=True)
@@ -135,16 +143,38 @@ class Stage:
         return picture
 
 
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """Colours in [0, 1] -> in linear light, nearly."""
+    return np.asarray(srgb, np.float32) ** np.float32(2.2)
+
+
 def _layer(bodies: Sequence[Body], view: View, size_wh: tuple[int, int]) -> Layer:
     """Lit at the vertices, and interpolated between: there are far fewer of them than pixels."""
     meshes = Meshes([(body.vertices, body.faces) for body in bodies])
     albedo = np.concatenate([body.albedo for body in bodies])
     ahead = np.array([[0, 0, 1]], np.float32)
     gaze = meshes.vertices if isinstance(view, Perspective) else ahead
-    colours = soft_clay(meshes.normals, gaze, albedo)
+    skin = soft_clay(meshes.normals, gaze, albedo)
+    if all(body.inside_m is None for body in bodies):
+        return rasterize(meshes, view, size_wh, lambda hits, directions: meshes.at(hits, skin))
+    owner = np.repeat(np.arange(len(bodies)), meshes.counts)
+    cloth = PALETTE[[body.id % len(PALETTE) for body in bodies]][owner]
+    inside = [
+        np.full((n, 2), NONE_M) if b.inside_m is None else b.inside_m for b, n in zip(bodies, meshes.counts)
+    ]
+    hems = np.concatenate(inside).astype(np.float32) / np.float32(HEM_M)
+    top, shorts = (soft_clay(meshes.normals, gaze, linear(one)) for one in (cloth, SHADE * cloth))
+    plain = np.where(hems[:, 1:] > 0, shorts, np.where(hems[:, :1] > 0, top, skin))
+    layers, hemmed = np.concatenate([skin, top, shorts, hems], 1), has_hem(hems, meshes.faces)
 
     def shade(hits: Hits, directions: np.ndarray) -> np.ndarray:
-        return meshes.at(hits, colours)
+        found = meshes.at(hits, plain)
+        rows = np.flatnonzero(hemmed[hits.face])
+        near = meshes.at(hits.some(rows), layers)
+        of_top, of_shorts = np.clip(near[:, 9:] + np.float32(0.5), 0, 1).T[:, :, None]
+        dressed = near[:, :3] + of_top * (near[:, 3:6] - near[:, :3])
+        found[rows] = dressed + of_shorts * (near[:, 6:9] - dressed)
+        return found
 
     return rasterize(meshes, view, size_wh, shade)
 

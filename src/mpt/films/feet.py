@@ -1,8 +1,9 @@
 """Feet that rest stay where they are: the way through the room is corrected, and the legs reach for the rest.
 
 While a foot is said to rest, where its heel or toe is on the whole is where it stays. What both feet ask for
-moves the whole body, spread over the time between; what one of them asks for beyond that, its leg does, by
-hip and knee alone (two bones); the foot keeps its direction. Everything happens in camera axes: where the
+moves the whole body nearer or farther, where pictures hardly tell, spread over the time between; the rest, to
+the sides above all, where bodies would leave their pictures, legs do by hip and knee alone (two bones); the
+foot keeps its direction. Everything happens in camera axes: where the
 camera pans, what rests moves evenly.
 
 Letters: F frames, B bones.
@@ -73,7 +74,9 @@ def planted(motion: BodyMotion, contact: np.ndarray) -> BodyMotion:
         weight[rest.start : rest.stop, rest.side] += 1
     wanted /= np.maximum(weight, 1)[..., None]
     eased = _eased(np.minimum(weight, 1), SPREAD_S * rate)
+    ahead = motion.translation_m / np.linalg.norm(motion.translation_m, axis=1, keepdims=True).clip(1e-9)
     shift = _body_shift(wanted, np.minimum(weight, 1), SPREAD_S * rate)
+    shift = (shift * ahead).sum(1, keepdims=True) * ahead
     rest_of = _filled(wanted - shift[:, None], weight) * eased[..., None]
     moved = replace(motion, translation_m=np.float32(motion.translation_m + shift))
     return reached(moved, rest_of)

@@ -35,7 +35,7 @@ from mpt.films.webcam import Recorded, is_live
 from mpt.focal_lengths import FocalFrom
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.modeling.upsampling import SparseUpsampler
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.views import Pinhole
 
 BATCH = 8  # people in frames that are lifted together; each has a megabyte of maps

@@ -17,9 +17,9 @@ from mpt.films.filming import Feet, Progress, Smooth, Watched, embodied, silent,
 from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, world_of_film
 from mpt.films.pipes import give_back
-from mpt.films.showing import write_overlay
+from mpt.films.showing import Look, write_overlay
 from mpt.floor import World
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM, replacing
 from mpt.results import plain, rounded, world_as_json, write_json
 from mpt.rigs.characters import Character, read_character
@@ -27,7 +27,8 @@ from mpt.rigs.gltf import Lens
 from mpt.rigs.names import check_names
 from mpt.rigs.performances import read_performance
 from mpt.rigs.performing import animated
-from mpt.saving import PLACED, Saving, check_format, save_motion, save_motions_together
+from mpt.saving import PLACED, Saving, at_feet, check_format, save_motion, save_motions_together
+from mpt.threads import torch_threads
 from mpt.writing import Identities, write_whole
 
 CHARACTER = "-character"
@@ -37,6 +38,7 @@ LAST = 65_536  # bytes that result.json may take
 BALLAST = 16_000_000  # bytes that are kept free for finishing when the disk is full
 
 
+@torch_threads(1)
 def reconstruct_film(
     film: Film,
     folder: Path,
@@ -110,6 +112,12 @@ def _check_formats(formats: Sequence[str], how: Saving, reconstructor: Reconstru
                 "an npz is always written"
             )
     check_names(how.names, two_sided=True, model=reconstructor.model.name)
+
+
+def _at_first_feet(world: World, person: FilmPerson) -> World:
+    """The world with its origin between somebody's feet in their first frame."""
+    first = person.motion_of(slice(1))[0].posed()
+    return at_feet(world, person.body.skeleton, first.joints, first.vertices)
 
 
 def _performer(path: Path, folder: Path) -> Character:
@@ -218,10 +226,9 @@ class _Writing:
             self._try(name, self._one_motion, person, rows, files)
 
     def _one_motion(self, path: Path, person: FilmPerson, rows: slice, files: dict[str, Any]) -> None:
+        world = self.world if self.how.origin is None else _at_first_feet(self.world, person)
         std = person.records["joints3d_std_m"][rows] if "joints3d_std_m" in person.names else None
-        save_motion(
-            path, person.motion_of(rows), self.how, world=self.world, lens=self.lens, joints3d_std_m=std
-        )
+        save_motion(path, person.motion_of(rows), self.how, world=world, lens=self.lens, joints3d_std_m=std)
         ending = path.suffix[1:]
         if ending in files:
             files.setdefault("further", []).append(path.name)
@@ -245,7 +252,10 @@ class _Writing:
             self.progress(doing, done, total)
 
         watched = self.watched
-        write_overlay(path, watched.film, self.people, watched.camera, self.world, watched.times_s, told)
+        write_overlay(
+            path, watched.film, self.people, watched.camera, self.world, watched.times_s, told,
+            Look(bare=self.how.bare),
+        )  # fmt: skip
 
     def as_json(self, model: str, smooth: Smooth, feet: Feet, seconds: dict[str, float]) -> dict[str, Any]:
         watched, film = self.watched, self.watched.film

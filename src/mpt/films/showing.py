@@ -1,6 +1,5 @@
 """A film's people drawn over its frames, read a second time."""
 
-import warnings
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import roma
 import torch
 
 from mpt import sureness
+from mpt.clothes import clothes_of
 from mpt.films.drawing import MOST_BESIDE, TALLEST_M, Body, Stage
 from mpt.films.encoding import written
 from mpt.films.filming import Progress, silent
@@ -19,6 +19,8 @@ from mpt.films.frames import Film
 from mpt.films.people import FilmPerson, turns_of
 from mpt.films.pipes import ahead, mapped
 from mpt.floor import World
+from mpt.quiet import all_quiet
+from mpt.threads import torch_threads
 from mpt.views import Pinhole
 
 LONGEST_PX = 1280  # the longer side of the drawn film, at most
@@ -33,12 +35,14 @@ class Look:
     """How a film's people are drawn.
 
     Attributes:
+        bare: without clothes, where bodies have some.
         joints: with what the 2D network saw.
         beside: with the view from the side.
         shares: (V, J) what each joint says of each vertex (``sureness.skin_shares``), if bodies are coloured
             by how sure the model is.
     """
 
+    bare: bool = False
     joints: bool = False
     beside: bool = True
     shares: np.ndarray | None = None
@@ -86,8 +90,7 @@ def write_overlay(
 def _pictures(film: Film, people: Sequence[FilmPerson], count: int, look: Look) -> Iterator[_Picture]:
     """Frames with those who are in them; of a broken one the picture before it."""
     poser, pixels, posed = _Poser(people, look), None, {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is to be said of the film was said when it was watched
+    with all_quiet():  # what is to be said of the film was said when it was watched
         for frame in ahead(film):
             if frame.number >= count:
                 return
@@ -109,9 +112,13 @@ class _Poser:
             whole = people[0].body
             self._body = whole if coarse is None else whole.subset(coarse.index)
             self._faces = (whole.faces if coarse is None else coarse.faces).numpy()
+            clothes = None if look.bare or look.shares is not None else clothes_of(whole)
+            drawn = slice(None) if coarse is None else coarse.index.numpy()
+            self._inside_m = None if clothes is None else clothes.inside_m[drawn]
             if coarse is not None and look.shares is not None:
                 self._shares = look.shares[coarse.index]
 
+    @torch_threads(1)
     @torch.no_grad()
     def __call__(self, first: int, beyond: int) -> dict[int, list[Body]]:
         """By the number of the frame."""
@@ -132,6 +139,7 @@ class _Poser:
                             vertices,
                             self._faces,
                             camera,
+                            self._inside_m,
                             self._colours(person, record),
                             person.skeleton,
                             record["joints2d_px"] if self._look.joints else None,

@@ -20,7 +20,8 @@ from scipy.optimize import linear_sum_assignment
 from mpt.crops import Crop
 from mpt.films.frames import Frame
 from mpt.pose2d.base import Person2D, Pose2D
-from mpt.pose2d.blazepose import MIN_LIKENESS, MIN_PRESENCE, MIN_SCORE, BlazePose, Figure
+from mpt.pose2d.blazepose import MIN_LIKENESS, MIN_PRESENCE, MIN_SCORE, BlazePose
+from mpt.pose2d.figures import Figure
 from mpt.skeletons import COCO17, Skeleton, core
 
 SEARCH_S, THOROUGH_S = 0.3, 1.0  # how often somebody new is looked for in the whole picture, and in its parts

@@ -1,6 +1,6 @@
 """What the mesh transformer says of a film's frames, each by itself, in the axes of the film's camera.
 
-It is what ``mpt.reconstruct`` does with a photo, batched: answers are turned by the ray through the person
+It is what ``mpt.reconstructor`` does with a photo, batched: answers are turned by the ray through the person
 (``mpt.views``) and placed where they best project onto the 2D joints.
 
 Letters: N clips, F frames, M people in single frames, K joints, C coarse vertices. Lengths in the picture are

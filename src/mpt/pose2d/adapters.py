@@ -7,6 +7,7 @@ to the maps (N, J, h, w) of the joints, by default COCO's 17.
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from mpt.errors import InputError
 from mpt.pose2d.base import Person2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.skeletons import COCO17, Skeleton, core
+from mpt.threads import torch_threads
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -93,6 +95,7 @@ class TopDown:
         """
         return self.look(image, self.detector(image))
 
+    @torch_threads(1)
     @torch.inference_mode()
     def look(self, image: np.ndarray, regions: Sequence[Region]) -> list[Person2D]:
         """The people of these regions of a photo, the surest first."""
@@ -148,6 +151,7 @@ class OnnxNetwork:
             ) from error
         if not Path(path).is_file():
             raise InputError(f"{path} does not exist: give an ONNX file")
+        self.path, self.num_threads = path, num_threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = 4
@@ -169,6 +173,9 @@ class OnnxNetwork:
         self.input_size = sides.pop() if sides else None
         self._input = first.name
         self._one_by_one = batch == 1
+
+    def __reduce__(self) -> tuple:
+        return partial(OnnxNetwork, num_threads=self.num_threads), (self.path,)  # a copy reads the file again
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) -> the network's first output."""

@@ -14,12 +14,13 @@ import numpy as np
 
 from mpt.crops import Crop
 from mpt.skeletons import COCO17, Skeleton, arranged
+from mpt.values import Values
 
 CROP_FACTOR = 1.25  # crop side over the longer side of the joints' box, at training as at test time
 
 
-@dataclass(frozen=True)
-class Person2D:
+@dataclass(frozen=True, eq=False, repr=False)
+class Person2D(Values):
     """One person in a photo.
 
     Attributes:
@@ -43,6 +44,11 @@ class Person2D:
     world_landmarks: np.ndarray | None = None
     mirrored: bool = False
     skeleton: Skeleton = COCO17
+
+    def __repr__(self) -> str:
+        seen, size = int((self.joints2d_px[:, 2] > 0).sum()), self.heatmaps.shape[-1]
+        joints = f"{seen} of {len(self.skeleton)} joints"
+        return f"<a {self.skeleton.of[0]} in 2D: score {self.score:.2f}, {joints}, maps of {size} px>"
 
     def on(self, skeleton: Skeleton) -> "Person2D":
         """The same person with the joints of a skeleton, by name: what is not drawn has an empty map and the

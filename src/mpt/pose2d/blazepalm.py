@@ -16,20 +16,21 @@ The networks are the Apache-2.0 files of the mediapipe wheel (``mpt.assets``), r
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
-from mpt import assets
 from mpt.crops import Crop, apply
 from mpt.pose2d.base import CROP_FACTOR, Person2D
-from mpt.pose2d.blazepose import SEARCH_SIZE, BlazePose
+from mpt.pose2d.blaze import Blaze, direction, upright
+from mpt.pose2d.blazepose import BlazePose
 from mpt.pose2d.keypoints import draw
-from mpt.pose2d.litert import Network, anchor_centers, decode_boxes, merge_overlapping, sigmoid, upright
-from mpt.pose2d.tiles import shrunk, tiles
+from mpt.pose2d.litert import Network
+from mpt.pose2d.single_shot import SingleShot
+from mpt.pose2d.tiles import Searched
 from mpt.skeletons import COCO17, HAND21
 
 DETECTOR_SIZE = 192
+DETECTOR_GRIDS = [(24, 2), (12, 6)]  # 2016 anchors
 LANDMARK_SIZE = 224
 MIN_DETECTION = 0.5  # detector score from which a palm is looked at
 MIN_FIRST_PRESENCE = 0.1  # landmark network's score from which it is looked at once more
@@ -51,7 +52,7 @@ STD_PX = np.sqrt(40 / PEAKS)  # pixels of a 224 px crop
 ERROR_PX = (1.11 - 0.9 * PEAKS) * STD_PX  # standard deviation, along an axis, of errors with such a peak
 
 
-class BlazePalm:
+class BlazePalm(Blaze):
     """Finds the hands in a photo and their joint heatmaps; ``mpt.pose2d.base.Pose2D``.
 
     The detector was made for hands near the camera. Others are looked for where BlazePose finds people's
@@ -60,50 +61,29 @@ class BlazePalm:
 
     The heatmaps of a left hand are mirrored (``Person2D.mirrored``).
 
-    Attributes:
-        search: "all", or "foreground" for those alone whom the whole photo shows (a twentieth of the time).
-        heatmap_size: side of the maps, pixels.
-        num_threads: threads of each network.
-
-    The networks are loaded, and at the very first time fetched, at the first call.
+    Its settings are those of every :class:`Blaze`; "foreground" takes a twentieth of the time.
     """
 
     skeleton = HAND21
     assets = ("blazepalm", "blazepose")
 
-    def __init__(
-        self,
-        *,
-        search: Literal["all", "foreground"] = "all",
-        heatmap_size: int = 224,
-        num_threads: int = 1,
-    ):
-        self.search = search
-        self.heatmap_size = heatmap_size
-        self.num_threads = num_threads
-
-    def __call__(self, image: np.ndarray) -> list[Person2D]:
-        """(H, W, 3) uint8 RGB -> hands, the surest first.
-
-        Raises:
-            InputError: the network files are not there and cannot be fetched.
-        """
-        found = self._hands_in(image, 1)
+    def find(self, image: np.ndarray) -> "list[_Hand]":
+        """The hands that a picture shows."""
+        photo = Searched.of(image)
+        found = self._hands_in(photo, 1)
         if self.search == "all":
             people = [p for p in self._body(image) if not any(hand.is_taken_for(p) for hand in found)]
             arms = [hand for person in people for hand in self._hands_of(image, person, found)]
             found = _distinct(arms + _without_feet(found, people))
             for parts in (2, 3):
-                found = found or _without_feet(self._hands_in(image, parts), people)
-        return sorted((hand.person(self.heatmap_size) for hand in found), key=lambda hand: -hand.score)
+                found = found or _without_feet(self._hands_in(photo, parts), people)
+        return found
 
-    def _hands_in(self, image: np.ndarray, parts: int) -> "list[_Hand]":
+    def _hands_in(self, photo: Searched, parts: int) -> "list[_Hand]":
         """The hands that squares show whose side is this part of the photo's longer one, the surest first."""
-        step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
-        small = shrunk(image, step)
-        squares = tiles(small, max(small.shape[:2]) / parts)
-        palms = [roi.resized(step) for square in squares for roi in self._detector(small, square)]
-        hands = [hand for palm in palms if (hand := self._hand(image, palm))]
+        squares = photo.parts(1 / parts)
+        palms = [photo.in_full(roi) for square in squares for roi in self._palms(photo.small, square)]
+        hands = [hand for palm in palms if (hand := self._hand(photo.image, palm))]
         return _distinct(sorted(hands, key=lambda hand: -hand.look.presence))
 
     def _hand(self, image: np.ndarray, roi: Crop) -> "_Hand | None":
@@ -138,7 +118,7 @@ class BlazePalm:
 
     def _hand_of(self, image: np.ndarray, arm: "_Forearm", known: "list[_Hand]") -> "_Hand | None":
         """The hand at the end of a forearm: a known one or a palm there, or else what the arm points at."""
-        palms = [self._hand(image, roi) for roi in self._detector(image, arm.square(3))]
+        palms = [self._hand(image, roi) for roi in self._palms(image, arm.square(3))]
         if there := [hand for hand in known + palms if hand and arm.ends_in(hand)]:
             return min(there, key=lambda hand: hand.moved_px.mean())  # tells more than presence
         look = self._landmarker(image, arm.square(1.4, turned=True))
@@ -149,13 +129,23 @@ class BlazePalm:
     def _body(self) -> BlazePose:
         return BlazePose(heatmap_size=8, num_threads=self.num_threads)  # its maps are not used
 
+    def _palms(self, image: np.ndarray, square: Crop) -> Iterator[Crop]:
+        """Where to look for hands in a square part of a picture."""
+        for _, points_px in self._detector(image, square, MIN_DETECTION):
+            low, high, wrist, middle_knuckle = points_px[[0, 1, 2, 4]]
+            rotation = direction(wrist, middle_knuckle)
+            yield _region((low + high) / 2, high - low, rotation, shift=0.5, factor=2.6)
+
     @cached_property
-    def _detector(self) -> "_Detector":
-        return _Detector(Network(assets.get("blazepalm") / "palm_detection_full.tflite", self.num_threads))
+    def _detector(self) -> SingleShot:
+        """Gives of each hand the palm's box and seven points."""
+        return SingleShot(
+            self._network("blazepalm", "palm_detection_full.tflite"), DETECTOR_SIZE, DETECTOR_GRIDS
+        )
 
     @cached_property
     def _landmarker(self) -> "_Landmarker":
-        return _Landmarker(Network(assets.get("blazepalm") / "hand_landmark_full.tflite", self.num_threads))
+        return _Landmarker(self._network("blazepalm", "hand_landmark_full.tflite"))
 
 
 @dataclass(frozen=True)
@@ -171,7 +161,7 @@ class _Look:
     def next_roi(self) -> Crop:
         """The region to look at next: a square around wrist, thumb and knuckles, turned as the palm is."""
         index, middle, ring = self.points_px[HAND21.indices("index1", "middle1", "ring1")]
-        rotation = _direction(self.points_px[0], (index + ring) / 4 + middle / 2)
+        rotation = direction(self.points_px[0], (index + ring) / 4 + middle / 2)
         c, s = np.cos(rotation), np.sin(rotation)
         image_from_turned = np.array([[c, -s], [s, c]])
         turned = self.points_px[PALM] @ image_from_turned
@@ -252,32 +242,12 @@ class _Forearm:
 
     def square(self, factor: float, *, turned: bool = False) -> Crop:
         """Where the hand is sought: so many forearms wide, turned until the forearm points up or not."""
-        rotation = _direction(self.elbow, self.wrist)
+        rotation = direction(self.elbow, self.wrist)
         x, y = self.wrist + 0.3 * self.length_px * np.array([np.sin(rotation), -np.cos(rotation)])
         return Crop((float(x), float(y)), factor * self.length_px, rotation if turned else 0.0)
 
     def ends_in(self, hand: _Hand) -> bool:
         return bool(np.linalg.norm(hand.joints_px[0] - self.wrist) < REACH * self.length_px)
-
-
-class _Detector:
-    """A single-shot detector: at each of 2016 anchors a score, a palm's box and seven points."""
-
-    def __init__(self, network: Network):
-        self._network = network
-        self._anchors = anchor_centers([(DETECTOR_SIZE // 8, 2), (DETECTOR_SIZE // 16, 6)])
-
-    def __call__(self, image: np.ndarray, tile: Crop) -> Iterator[Crop]:
-        """Where hands are in a square part of the photo: regions of interest, overlapping palms merged."""
-        raw, logits = self._network(tile.warp(image, DETECTOR_SIZE).astype(np.float32) / 255)
-        scores = sigmoid(logits[:, 0])
-        sure = np.flatnonzero(scores >= MIN_DETECTION)
-        points = decode_boxes(raw[sure], self._anchors[sure], DETECTOR_SIZE)
-        points_px = apply(tile.image_from_ndc, points * 2 - 1)
-        for _, merged in merge_overlapping(scores[sure], points_px):
-            low, high, wrist, middle_knuckle = merged[[0, 1, 2, 4]]
-            rotation = _direction(wrist, middle_knuckle)
-            yield _region((low + high) / 2, high - low, rotation, shift=0.5, factor=2.6)
 
 
 class _Landmarker:
@@ -298,12 +268,6 @@ class _Landmarker:
             points_px=apply(roi.image_from_ndc, points),
             world=upright(world - world[0], roi.rotation),
         )
-
-
-def _direction(start: np.ndarray, end: np.ndarray) -> float:
-    """The rotation of a region in which ``end`` is right above ``start``."""
-    x, y = end - start
-    return float(np.arctan2(x, -y))
 
 
 def _region(center: np.ndarray, size: np.ndarray, rotation: float, *, shift: float, factor: float) -> Crop:

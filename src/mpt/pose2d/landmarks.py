@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mpt import assets
 from mpt.crops import Squares, applied, inverse, pixel_grid, then
 from mpt.pose2d.base import CROP_FACTOR
-from mpt.pose2d.blazepose import (
+from mpt.pose2d.figures import (
     BODY,
     DRAWN,
     LANDMARK_SIZE,

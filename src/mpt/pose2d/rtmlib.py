@@ -6,6 +6,7 @@ contained here or checked. What it gives are keypoints with scores; they are dra
 
 import contextlib
 import sys
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
@@ -42,8 +43,12 @@ class RtmLib:
     assets = ()
 
     def __init__(self, solution: Solution | None = None, *, heatmap_size: int = 224):
+        self._given = solution
         self.solution: Any = _wholebody() if solution is None else solution
         self.heatmap_size = heatmap_size
+
+    def __reduce__(self) -> tuple:
+        return partial(RtmLib, heatmap_size=self.heatmap_size), (self._given,)  # its weights are read again
 
     def __call__(self, image: np.ndarray) -> list[Person2D]:
         """(H, W, 3) uint8 RGB -> people, the surest first."""

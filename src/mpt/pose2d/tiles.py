@@ -1,9 +1,38 @@
 """Squares of a photo in which a detector looks for what the whole photo shows too small."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from mpt.crops import Crop
+
+SEARCH_SIZE = 700  # a picture is shrunk to no less than this: 224 pixels for each third
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A photo, and the ``step`` times smaller one that is searched."""
+
+    image: np.ndarray
+    small: np.ndarray
+    step: int
+
+    @staticmethod
+    def of(image: np.ndarray) -> "Searched":
+        step = max(max(image.shape[:2]) // SEARCH_SIZE, 1)
+        return Searched(image, shrunk(image, step), step)
+
+    def parts(self, share: float, overlap: float = 0.5) -> list[Crop]:
+        """Squares of the small one, their side this share of its longer one."""
+        return tiles(self.small, share * max(self.small.shape[:2]), overlap)
+
+    def in_full(self, square: Crop) -> Crop:
+        """A square of the small one, where it lies in the photo."""
+        return square.resized(self.step)
+
+    def in_small(self, square: Crop) -> Crop:
+        return square.resized(1 / self.step)
 
 
 def shrunk(image: np.ndarray, step: int) -> np.ndarray:

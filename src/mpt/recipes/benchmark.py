@@ -29,7 +29,8 @@ from mpt.recipes.conventions import TITLES, Convention, Name
 from mpt.recipes.evaluate import PoseErrors, spread
 from mpt.recipes.eyes import Eye
 from mpt.recipes.loop import batches
-from mpt.recipes.predictions import BATCH, Network, Predicted, Predictions, Predictor
+from mpt.recipes.predicting import BATCH, Network, Predicted, Predictor
+from mpt.recipes.predictions import Predictions
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17, begin_alike
 from mpt.writing import write_whole

@@ -21,7 +21,7 @@ from mpt.datasets import freihand, human36m, tdpw
 from mpt.datasets.sample import BOX_FACTOR, Joints3D, Sample, Samples
 from mpt.errors import InputError
 from mpt.metrics import auc, f_score, mpjpe, pa_mpjpe, pck
-from mpt.recipes.predictions import Predicted
+from mpt.recipes.predicting import Predicted
 from mpt.skeletons import COCO17, H36M17, HAND21, SMPL24, begin_alike, core, remap
 
 Name = Literal["h36m", "3dpw", "emdb", "freihand", "folder", "rendered"]

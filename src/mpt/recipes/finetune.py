@@ -36,10 +36,11 @@ from mpt.recipes.conventions import Convention, convention_of
 from mpt.recipes.evaluate import spread
 from mpt.recipes.eyes import Seen, eye_on
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, console, train
+from mpt.recipes.pace import check_threads
 from mpt.recipes.networks import NetworkConfig
 from mpt.recipes.parallel import Parallel
 from mpt.recipes.photos import loader, next_batch, read_set, step_order
-from mpt.recipes.predictions import BATCH, Network
+from mpt.recipes.predicting import BATCH, Network
 from mpt.recipes.pretrain import LossWeights, body_for, start, take_weights
 from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
 from mpt.skeletons import H36M17, Skeleton, remap
@@ -121,13 +122,15 @@ def finetune(
     pose2d_weights: str | os.PathLike | None = None,
     workers: int = 2,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
 ) -> Path:
     """Run a fine-tuning; the run folder, which ``mpt.load`` and ``mpt reconstruct --model`` take.
 
     data: the folder of each data set that the configuration names. pose2d_weights: what the 2D network starts
     from, an official HigherHRNet file or a run of fine-tuning. workers: processes that read photos; they
-    change no number.
+    change no number. threads: as ``mpt.recipes.loop.train`` takes them.
     """
+    check_threads(threads)
     if not resume:
         check_new(Path(out), config)
     body = body_for(config.body, config.skeleton, config.start_from)
@@ -228,6 +231,7 @@ def finetune(
         resume=resume,
         lr_factor=lambda name: factors[name.split(".")[0]],
         fed=[name for name in LOSSES if getattr(config.weights, name)],
+        threads=threads,
     )
     return Path(out)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import mpt.mocap
 from mpt.bodies import Body
@@ -21,6 +20,7 @@ from mpt.datasets import store
 from mpt.datasets.store import PoseStoreWriter
 from mpt.errors import InputError
 from mpt.mocap.straighten import LimbLengths, straighten
+from mpt.progress import tracked
 from mpt.recipes.poses import changed_frames, pose_kind, repair
 
 
@@ -56,9 +56,9 @@ def limb_lengths(
 ) -> LimbLengths:
     """How long people's legs and arms are, as all files show it; what is wrong with a file is told later."""
     lengths = LimbLengths()
-    with warnings.catch_warnings(), progress_on(console) as progress:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for path, _ in progress.track(files, description="measuring"):
+        for path, _ in tracked(files, "measuring", console=console):
             with contextlib.suppress(InputError):
                 lengths.see(_read(path, fps, reading))
     return lengths
@@ -80,8 +80,8 @@ def lay(
 ) -> Laid:
     """Lay each file's motion on the body and write the poses that differ."""
     laid = Laid()
-    with _each_note_once(), progress_on(console) as progress:
-        for path, source in progress.track(files, description="retargeting"):
+    with _each_note_once():
+        for path, source in tracked(files, "retargeting", console=console):
             try:
                 motion = _read(path, fps, reading)
                 if lengths is not None and not is_own(motion, body) and (scales := lengths.scales(motion)):
@@ -142,8 +142,3 @@ def _each_note_once() -> Iterator[None]:
         if count > 1:
             name, _, said = firsts[kind].partition(": ")
             warnings.warn(f"{count - 1:,} more files as {name}: {said}", stacklevel=4)
-
-
-def progress_on(console: Console) -> contextlib.AbstractContextManager[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)

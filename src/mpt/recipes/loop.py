@@ -12,7 +12,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,20 +20,15 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from mpt.checkpoint import UNFIT, read_whole
 from mpt.errors import InputError
+from mpt.progress import Tell, counted
+from mpt.recipes.pace import Pace, check_threads
 from mpt.recipes.parallel import Moments, Parallel, Statistics, Team, learner
+from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
 try:
@@ -148,7 +143,7 @@ class Run:
             write_whole(path, "".join(kept).encode())
 
     def save_state(self, model: nn.Module, moments: Moments, **about: int) -> None:
-        """``about``: step, and the step's ``batch_size`` and ``micro_batches``, over all processes."""
+        """``about``: step, its ``batch_size`` and ``micro_batches`` over all processes, and ``threads``."""
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         for name, of_weight in moments.items():
             tensors |= {f"optimizer.{key}.{name}": tensor for key, tensor in of_weight.items()}
@@ -161,13 +156,18 @@ class Run:
         """Steps behind the saved state; raises InputError where there is none."""
         return self._read_state()[1]["step"]
 
+    @property
+    def threads(self) -> int:
+        """Of torch, that the saved state's steps had settled on; 0 where they had not."""
+        return self._read_state()[1].get("threads", 0)
+
     def _read_state(self) -> tuple[dict[str, Tensor], dict]:
         if not self._state.exists():
             raise InputError(
                 f"{self.folder}: holds no run to resume (no {self._state.name}); give a run folder"
             )
         tensors, header = read_whole(self._state, FORMAT)
-        for name, least in (("step", 0), ("batch_size", 1), ("micro_batches", 1)):
+        for name, least in (("step", 0), ("batch_size", 1), ("micro_batches", 1), ("threads", 0)):
             number = header.get(name, least if name != "step" else None)  # older states tell the step alone
             if not isinstance(number, int) or number < least:
                 raise InputError(
@@ -228,6 +228,7 @@ def train(
     compile_model: bool = False,
     lr_factor: Callable[[str], float] = lambda name: 1.0,
     fed: Collection[str] = (),
+    threads: int | None = None,
 ) -> nn.Module:
     """Evaluate, save, step, log. Returns the trained model, with its average weights where these are kept.
 
@@ -237,6 +238,8 @@ def train(
     validate(model): called by all processes together; what the main one says is logged.
     lr_factor(name): of the learning rate of a parameter; those that need no gradient are left alone.
     fed: terms of the loss to which some sample of the first FED_BY steps must give something.
+    threads: of torch, on a CPU; without it the first steps tell (``mpt.recipes.pace``), or as many as a
+        resumed run has had. Another number adds up in another order: last digits differ.
     Raises InputError where none did; FloatingPointError at a non-finite loss, with the step;
     KeyboardInterrupt after saving.
     """
@@ -264,6 +267,7 @@ def train(
     generator = torch.Generator(accelerator.device)
     sums: dict[str, Tensor] = {}
     hungry = set(fed) if done < FED_BY else set()
+    pace = pace_of(threads, accelerator, run.threads if resume else 0)
     if main:
         run.claim()
         run.forget_after(done)
@@ -277,48 +281,55 @@ def train(
         whole, moments = finite(learning.whole(), step), learning.moments()  # never over a good state
         if main:
             run.save_state(
-                whole, moments, step=step, batch_size=config.batch_size, micro_batches=micro_batches
+                whole,
+                moments,
+                step=step,
+                batch_size=config.batch_size,
+                micro_batches=micro_batches,
+                threads=pace.settled,
             )
         useful = learning.averaged()
         if main:
             save_model(useful)
 
     def check(step: int, lr: float) -> None:
-        errors = validate(finite(learning.averaged(), step))
+        with torch_threads(pace.settled or 1):
+            errors = validate(finite(learning.averaged(), step))
         if main:
             run.log(step=step, samples=step * config.batch_size * micro_batches, lr=lr, **errors)
             shown = "  ".join(f"{name} {value:.1f}" for name, value in errors.items())
             console.print(f"[dim]step {step:>8,}[/dim]  {shown}", highlight=False)
 
-    with closing(run), _progress(main) as progress, team.interrupted_together():
-        task = progress.add_task("training", total=config.steps, completed=done, rate="", loss="")
+    with closing(run), _progress(main, done, config.steps) as tell, team.interrupted_together():
         saved = logged = time.monotonic()
+        shown = ""
         taken = summed_from = step = done
         try:
             for step in range(done, config.steps):
                 lr = config.optim.at(step, config.steps)
                 for group in learning.optimizer.param_groups:
                     group["lr"] = lr * group["factor"]
-                learning.called.train()
-                statistics.begin_step()
-                for i in range(config.accumulate):
-                    number = team.rank * config.accumulate + i
-                    seed_micro_batch(config.seed, step, number, generator)
-                    with torch.no_grad():
-                        batch = draw(generator, step, number)
-                    last = i == config.accumulate - 1
-                    with statistics.of_micro_batch(), learning.micro_batch(last):
-                        with accelerator.autocast():
-                            losses = losses_of(called, batch, generator)
-                        loss = torch.stack(list(losses.values())).sum()
-                        learning.backward(loss, last)
-                    for name, value in (losses | {"loss": loss}).items():
-                        sums[name] = sums.get(name, 0.0) + value.detach() / config.accumulate
-                statistics.end_step(team)
-                learning.step()
-                learning.follow(config.optim.decay(step))
-                taken = step + 1
-                learning.optimizer.zero_grad(set_to_none=True)
+                with pace.step(step):
+                    learning.called.train()
+                    statistics.begin_step()
+                    for i in range(config.accumulate):
+                        number = team.rank * config.accumulate + i
+                        seed_micro_batch(config.seed, step, number, generator)
+                        with torch.no_grad():
+                            batch = draw(generator, step, number)
+                        last = i == config.accumulate - 1
+                        with statistics.of_micro_batch(), learning.micro_batch(last):
+                            with accelerator.autocast():
+                                losses = losses_of(called, batch, generator)
+                            loss = torch.stack(list(losses.values())).sum()
+                            learning.backward(loss, last)
+                        for name, value in (losses | {"loss": loss}).items():
+                            sums[name] = sums.get(name, 0.0) + value.detach() / config.accumulate
+                    statistics.end_step(team)
+                    learning.step()
+                    learning.follow(config.optim.decay(step))
+                    taken = step + 1
+                    learning.optimizer.zero_grad(set_to_none=True)
 
                 if taken % config.log_every == 0 or taken == config.steps:
                     since, summed_from = taken - summed_from, taken
@@ -333,8 +344,8 @@ def train(
                     logged = now
                     if main:
                         run.log(step=taken, lr=lr, samples_per_s=round(rate, 1), **means)
-                    progress.update(task, rate=f"{rate:,.0f} samples/s", loss=f"loss {means['loss']:.4f}")
-                progress.update(task, completed=taken)
+                    shown = f"{rate:,.0f} samples/s, loss {means['loss']:.4f}"
+                tell(taken, shown)
                 if taken % config.validate_every == 0 or taken == config.steps:
                     check(taken, lr)
                     logged = time.monotonic()
@@ -355,6 +366,20 @@ def train(
     save(config.steps)
     accelerator.wait_for_everyone()
     return learning.averaged()
+
+
+def pace_of(threads: int | None, accelerator: Accelerator, begun_with: int) -> Pace:
+    """Of one process on a CPU its steps are tried; others take what is asked for, or torch's own number.
+
+    Raises InputError for a number of threads that cannot be.
+    """
+    check_threads(threads)
+    most = torch.get_num_threads()
+    if accelerator.device.type != "cpu" or accelerator.num_processes > 1:
+        threads = threads or most
+    return Pace(
+        threads, most, begun_with=begun_with, tell=lambda words: console.print(words, highlight=False)
+    )
 
 
 def check_new(folder: Path, config: Any) -> None:
@@ -412,19 +437,10 @@ def _refuse_unfed(hungry: Collection[str], step: int) -> None:
         )
 
 
-def _progress(shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}  {task.fields[loss]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not shown,
-        refresh_per_second=2,
-    )
+def _progress(shown: bool, done: int, steps: int) -> AbstractContextManager[Tell]:
+    if not shown:  # the first of several processes tells
+        return nullcontext(lambda done, more="": None)
+    return counted("training, step", steps, done=done, console=console, stays=True)
 
 
 def batches(count: int, size: int) -> Iterator[slice]:

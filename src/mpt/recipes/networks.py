@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from mpt import reconstruct
 from mpt.checkpoint import UNFIT, read_whole, unfit
 from mpt.errors import InputError
 from mpt.modeling.image_to_mesh import merge
@@ -19,7 +18,8 @@ from mpt.pose2d.adapters import Detector, TopDown
 from mpt.pose2d.base import Pose2D
 from mpt.pose2d.higher_hrnet import HigherHRNet
 from mpt.pose2d.small import SmallHeatmapNet
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
+from mpt.reconstructor import load as load_reconstructor
 from mpt.skeletons import COCO17, COCO29, HAND21, Skeleton
 from mpt.writing import write_whole
 
@@ -120,18 +120,25 @@ def as_pose2d(
     device: torch.device | str = "cpu",
 ) -> TopDown:
     """A network as it is now, on ``device``, as a ``Pose2D``."""
-
-    def maps(images: Tensor) -> Tensor:
-        return merge([branch[:, : config.joints] for branch in network(images)])
-
     return TopDown(
-        maps,
+        _Maps(network, config.joints),
         detector=detector,
         skeleton=config.skeleton,
         input_size=config.input_size,
         heatmap_size=heatmap_size,
         device=device,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """The maps of the first joints, of all of a network's branches."""
+
+    network: nn.Module
+    joints: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return merge([branch[:, : self.joints] for branch in self.network(images)])
 
 
 def reconstructor(
@@ -146,7 +153,7 @@ def reconstructor(
     Raises:
         InputError: no such model, a broken one, one of image features, no such device.
     """
-    made = reconstruct.load(model, device=device, pose2d=pose2d)
+    made = load_reconstructor(model, device=device, pose2d=pose2d)
     if pose2d is None and tuned_here(model):
         where = made.model.transformer.template_joints.device
         made.pose2d = tuned_pose2d(model, made.heatmap_size, device=where)

@@ -39,7 +39,7 @@ def check_installed(parallel: Parallel) -> None:
     if parallel.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
         raise InputError(
             f"--parallel {parallel} needs DeepSpeed, which is not installed: "
-            "`pip install mesh-pretraining[deepspeed]`, or choose ddp or fsdp2"
+            "`pip install 'mesh-pretraining[deepspeed]'`, or choose ddp or fsdp2"
         )
 
 

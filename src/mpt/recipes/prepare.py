@@ -21,7 +21,8 @@ from mpt.bodies.hand_poses import sample_hand_poses
 from mpt.datasets import meshes, store
 from mpt.datasets.store import PoseStore, PoseStoreWriter
 from mpt.errors import InputError
-from mpt.recipes.laying import Skipped, lay, limb_lengths, progress_on, with_sources
+from mpt.progress import counted, tracked
+from mpt.recipes.laying import Skipped, lay, limb_lengths, with_sources
 from mpt.recipes.poses import evenly_over_time, pose_kind
 from mpt.writing import begins_with, check_output, hidden_in, landing
 
@@ -259,17 +260,15 @@ def prepare_meshes(
         console.print(f"skipped {reason}", style="yellow", markup=False, highlight=False)
 
     with PoseStore.create(out, body=body, sampling={"distinct_metres": meshes.SAME_M}) as writer:
-        with progress_on(console) as progress:
-            signatures: dict[Path, np.ndarray] = {}
-            for path in progress.track(found_meshes, description="reading"):
-                try:
-                    signatures[path] = meshes.signature(meshes.read(path, vertices))
-                except InputError as error:
-                    skip(path, str(error))
-            rows_of = _distinct_rows(signatures)
-            count = sum(map(len, rows_of.values()))
-            task = progress.add_task("fitting", total=count)
-            poses = [np.empty((0, len(moving.bones), 3))]
+        signatures: dict[Path, np.ndarray] = {}
+        for path in tracked(found_meshes, "reading", console=console):
+            try:
+                signatures[path] = meshes.signature(meshes.read(path, vertices))
+            except InputError as error:
+                skip(path, str(error))
+        rows_of, done = _distinct_rows(signatures), 0
+        poses = [np.empty((0, len(moving.bones), 3))]
+        with counted("fitting", sum(map(len, rows_of.values())), console=console) as tell:
             for some, sources in meshes.batches(rows_of, vertices, FITTED_AT_ONCE):
                 found = fit(moving, torch.from_numpy(some))
                 near = found.distance < FAR_M
@@ -281,7 +280,8 @@ def prepare_meshes(
                         sources[mesh], f"{sources[mesh]}: {far}; name the body that it was made of, in metres"
                     )
                 poses.append(roma.rotmat_to_rotvec(found.rotations[near]).numpy())
-                progress.advance(task, len(some))
+                done += len(some)
+                tell(done)
         rotvec = np.concatenate(poses)
         if not len(rotvec):
             raise InputError(f"none of the {len(skipped)} meshes could be taken; {skipped[0].reason}")

@@ -26,6 +26,7 @@ from mpt.recipes.calibration import calibrated
 from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, joined, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
+from mpt.recipes.pace import check_threads
 from mpt.recipes.parallel import Parallel, check_installed, leave
 
 SIGHTINGS_SHARE = 0.15
@@ -98,12 +99,15 @@ def pretrain(
     start_from: str | os.PathLike | None = None,
     sightings_path: str | os.PathLike | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
 ) -> Path:
     """Run a pre-training; the run folder.
 
     ``resume`` continues the run that ``out`` holds; ``start_from`` begins a new one with a model's weights.
-    ``sightings_path``: what a 2D network saw of drawn people, to learn from as well.
+    ``sightings_path``: what a 2D network saw of drawn people, to learn from as well. ``threads``: as
+    ``mpt.recipes.loop.train`` takes them.
     """
+    check_threads(threads)
     if not resume:
         check_new(Path(out), config)
     body = body_for(config.body, config.skeleton, start_from)
@@ -215,6 +219,7 @@ def pretrain(
         accelerator=accelerator,
         resume=resume,
         compile_model=config.compile == "yes" or (config.compile == "auto" and device.type == "cuda"),
+        threads=threads,
     )
     return Path(out)
 

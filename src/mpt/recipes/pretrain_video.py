@@ -29,6 +29,7 @@ from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.modeling.lifted import Lifted, bridged, lift
 from mpt.modeling.temporal import Refined, TemporalConfig, TemporalTransformer
 from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
+from mpt.recipes.pace import check_threads
 from mpt.recipes.pretrain import body_for, start
 
 
@@ -117,9 +118,11 @@ def pretrain_video(
     start_from: str | os.PathLike | None = None,
     sightings_path: str | os.PathLike | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
 ) -> Path:
     """Run a pre-training of a temporal transformer; the run folder. As ``mpt.recipes.pretrain.pretrain``."""
     out = Path(out)
+    check_threads(threads)
     if not resume:
         check_new(out, config)
     accelerator = start(config.precision, device)
@@ -204,7 +207,18 @@ def pretrain_video(
     loop = LoopConfig(
         steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
     )
-    train(run, loop, model, draw, losses_of, validate, save_model, accelerator=accelerator, resume=resume)
+    train(
+        run,
+        loop,
+        model,
+        draw,
+        losses_of,
+        validate,
+        save_model,
+        accelerator=accelerator,
+        resume=resume,
+        threads=threads,
+    )
     return out
 
 

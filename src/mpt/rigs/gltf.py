@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mpt.clothes import Clothes
 from mpt.render import PALETTE, vertex_normals
 from mpt.rigs.aim import aimed
 from mpt.rigs.timing import keys
@@ -25,6 +26,7 @@ SHAPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 FACING = np.array([1, -1, -1], np.float32)
 """Camera axes (y down, z forward) -> y up, facing the viewer: a half turn about x."""
 BLUE = (0.31, 0.5, 0.76, 1.0)
+WHITE = (1.0, 1.0, 1.0, 1.0)  # of vertices that have colours, by which it is multiplied
 
 
 class Lens(NamedTuple):
@@ -34,11 +36,22 @@ class Lens(NamedTuple):
     size_wh: tuple[int, int]
 
 
-def baked(vertices: np.ndarray, faces: np.ndarray) -> bytes:
-    """A mesh (V, 3), (F, 3) as it stands."""
-    file = _File()
-    file.nodes.append({"mesh": file.mesh(vertices, faces), "name": "person"})
-    return file.content([0])
+class Mesh(NamedTuple):
+    """A mesh (V, 3), (F, 3), and what it wears."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    clothes: Clothes | None = None
+
+
+def baked(meshes: Mapping[str, Mesh]) -> bytes:
+    """Meshes by their names, as they stand; without clothes each is of one colour."""
+    file = _File(_shades([mesh.clothes for mesh in meshes.values()]))
+    for number, (name, (vertices, faces, clothes)) in enumerate(meshes.items()):
+        worn = _worn(clothes, number, vertices, faces)
+        mesh = file.mesh(vertices, faces, material=number, **worn)
+        file.nodes.append({"mesh": mesh, "name": name})
+    return file.content(list(range(len(meshes))))
 
 
 class Painted(NamedTuple):
@@ -51,7 +64,7 @@ class Painted(NamedTuple):
 
 def painted(meshes: Mapping[str, Painted]) -> bytes:
     """Meshes by their names, as they stand, in the colours of their vertices."""
-    file = _File(colours=[(1.0, 1.0, 1.0, 1.0)])  # by which they are multiplied
+    file = _File([WHITE])
     for name, (vertices, faces, colours) in meshes.items():
         mesh = file.mesh(vertices, faces, COLOR_0=_linear(colours))
         file.nodes.append({"mesh": mesh, "name": name})
@@ -74,8 +87,7 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
     An armature's own node stands on y = 0 below its root's first place. ``lens`` adds the photo's camera,
     where ``camera`` puts the origin of camera axes (x right, y down, z forward).
     """
-    # One alone is as blue as any mesh; of several each has the colour that overlays give them.
-    file, scene = _File(_palette(len(rigs)) if len(rigs) > 1 else [BLUE]), []
+    file, scene = _File(_shades([rig.clothes for rig in rigs.values()])), []
     for number, (name, rig) in enumerate(rigs.items()):
         axes = aimed(rig.parents, rig.heads, rig.end)
         ground = rig.root_m[0] * [1, 0, 1]
@@ -92,6 +104,7 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
             rig.vertices,
             rig.faces,
             material=number,
+            **_worn(rig.clothes, number, rig.vertices, rig.faces),
             JOINTS_0=rig.skin_index.astype(np.uint16),
             WEIGHTS_0=rig.skin_weight.astype(np.float32),
         )
@@ -105,6 +118,16 @@ def rigged(rigs: "Mapping[str, Rig]", camera: "Place | None" = None, lens: Lens 
             {"camera": 0, "name": "camera", "translation": _plain(camera.shift), "rotation": _plain(turn)}
         )
     return file.content(scene)
+
+
+def _worn(
+    clothes: Clothes | None, number: int, vertices: np.ndarray, faces: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The attributes by which the vertices of person ``number`` are dressed, in the colour of overlays."""
+    if clothes is None:
+        return {}
+    colours = clothes.colours(PALETTE[number % len(PALETTE)])
+    return {"NORMAL": clothes.smoothed(vertex_normals(vertices, faces)), "COLOR_0": _linear(colours)}
 
 
 def _in_axes(rig: "Rig", axes: np.ndarray, frames: slice, joints: Sequence[int]) -> np.ndarray:
@@ -176,10 +199,9 @@ class _File:
     ) -> int:
         """The number of a mesh with smooth normals, and these attributes of its vertices besides."""
         vertices = vertices.astype(np.float32)
-        own = {
-            "POSITION": self.accessor(vertices, ARRAY_BUFFER, bounds=True),
-            "NORMAL": self.accessor(vertex_normals(vertices, faces), ARRAY_BUFFER),
-        }
+        own = {"POSITION": self.accessor(vertices, ARRAY_BUFFER, bounds=True)}
+        if "NORMAL" not in attributes:
+            attributes = {"NORMAL": vertex_normals(vertices, faces), **attributes}
         own |= {name: self.accessor(array, ARRAY_BUFFER) for name, array in attributes.items()}
         indices = self.accessor(faces.astype(np.uint32).ravel(), ELEMENT_ARRAY_BUFFER)
         self.meshes.append({"primitives": [{"attributes": own, "indices": indices, "material": material}]})
@@ -250,9 +272,14 @@ def _chunks(header: Mapping, data: bytes) -> bytes:
     )
 
 
-def _palette(count: int) -> list[list[float]]:
-    """Linear RGBA of so many people, as overlays colour them."""
-    return [[*map(float, _linear(PALETTE[number % len(PALETTE)])), 1.0] for number in range(count)]
+def _shades(clothes: Sequence[Clothes | None]) -> list[Sequence[float]]:
+    """Linear RGBA of materials, by what each person wears: of who wears something the vertices have it. Of
+    the others one alone is blue; of several each has the colour that overlays give them.
+    """
+    if len(clothes) == 1:
+        return [WHITE if clothes[0] else BLUE]
+    palette = [[*map(float, _linear(PALETTE[number % len(PALETTE)])), 1.0] for number in range(len(clothes))]
+    return [WHITE if worn else colour for worn, colour in zip(clothes, palette)]
 
 
 def _linear(colours: np.ndarray) -> np.ndarray:

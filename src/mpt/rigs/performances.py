@@ -10,7 +10,7 @@ import torch
 
 from mpt import bodies, mocap
 from mpt.bodies.body import Body
-from mpt.bodies.motion import BodyMotion, turned
+from mpt.bodies.motion import BodyMotion, middle_of_hips, turned
 from mpt.errors import InputError
 from mpt.mocap.limbs import LIMBS
 from mpt.mocap.motion import Motion, check_numbers
@@ -107,7 +107,7 @@ def _person(path: Path, arrays: Mapping[str, np.ndarray]) -> Performance:
     times, fps = _times(arrays, count)
     placeless = BodyMotion(body, rotvec, shape, np.zeros((count, 3)), times, fps)
     # The file places the middle of the hips, a body's translation its root.
-    moving = replace(placeless, translation_m=middle - _middle_of_hips(placeless))
+    moving = replace(placeless, translation_m=middle - middle_of_hips(placeless))
     if "camera_rotvec" in arrays and not of_photo:  # which turns from frame to frame: all as the first saw it
         cameras = _numbers(arrays, "camera_rotvec", 2)
         if cameras.shape != (count, 3):
@@ -176,11 +176,3 @@ def _numbers(arrays: Mapping[str, np.ndarray], name: str, axes: int) -> np.ndarr
     value = value.astype(np.float64)
     check_numbers(name, value, "frame")
     return value
-
-
-def _middle_of_hips(moving: BodyMotion) -> np.ndarray:
-    """(F, 3) where it is, of a body without translation."""
-    hardly_any = moving.body.subset(torch.arange(1)).to(dtype=torch.float64)  # joints need no skin
-    turns = roma.rotvec_to_rotmat(torch.from_numpy(moving.rotvec))
-    joints = hardly_any(turns, torch.from_numpy(moving.shape)[None]).joints
-    return joints[:, hardly_any.skeleton.root].mean(1).numpy()

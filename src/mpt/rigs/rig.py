@@ -10,6 +10,7 @@ import torch
 from mpt.bodies.body import Body
 from mpt.bodies.motion import BodyMotion, still
 from mpt.bodies.pose import BodyPose
+from mpt.clothes import Clothes, clothes_of
 from mpt.errors import InputError
 from mpt.rigs.names import Names, check_names, mixamo
 from mpt.rigs.skin import fitted, four_bones, skinned
@@ -45,6 +46,7 @@ class Rig:
         times_s: (F,) when, ascending. fps: frames a second, for files that know no other times.
         vertices: (V, 3) at rest. faces: (T, 3).
         skin_index, skin_weight: (V, 4).
+        clothes: what is painted on the skin, if anything is.
     """
 
     joints: tuple[str, ...]
@@ -58,6 +60,7 @@ class Rig:
     faces: np.ndarray
     skin_index: np.ndarray
     skin_weight: np.ndarray
+    clothes: Clothes | None = None
 
     @property
     def offsets(self) -> np.ndarray:
@@ -82,6 +85,7 @@ def rig_of(
     names: Names = "anny",
     rest: Rest = "a-pose",
     all_bones: bool = True,
+    bare: bool = False,
 ) -> Rig:
     """The rig of a pose, whose skin in that pose is the body's; or of a motion, whose skin is as nearly the
     body's as four bones to a vertex allow.
@@ -91,6 +95,7 @@ def rig_of(
     all_bones: or only those that poses turn, without fingers, for files without skin, which is then as it
         rests. What this motion turns is always there; what begins where its parent does, and never turns, is
         a part of that.
+    bare: without clothes.
 
     Raises InputError for names or a rest that the body cannot have.
     """
@@ -141,6 +146,7 @@ def rig_of(
         faces=body.faces.cpu().numpy(),
         skin_index=index,
         skin_weight=weight,
+        clothes=None if bare else clothes_of(body),
     )
 
 

@@ -15,7 +15,7 @@ from mpt.films.opening import open_film
 from mpt.films.people import read_person, turns_of
 from mpt.films.showing import Look, write_overlay
 from mpt.floor import World
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM
 from mpt.views import Pinhole
 from mpt.web.framing import distance_m
@@ -151,7 +151,7 @@ def drawn(
         unfinished = path.with_stem(f"{path.stem}-unfinished")
         write_overlay(
             unfinished, film, people, found.camera, world, array("d", times), progress,
-            Look(joints, beside, shares),
+            Look(joints=joints, beside=beside, shares=shares),
         )  # fmt: skip
         unfinished.replace(path)
     return path

@@ -15,7 +15,7 @@ from mpt import sureness
 from mpt.errors import InputError
 from mpt.films.filming import Progress
 from mpt.films.pipes import give_back
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.web import examples, filmed, photos
 from mpt.web.apart import Apart
 from mpt.web.filmed import FilmAnswer
@@ -410,6 +410,6 @@ def gradio_or_advice() -> Any:
         import gradio
     except ImportError:
         raise InputError(
-            "the page needs gradio, which is not installed: run `pip install mesh-pretraining[web]`"
+            "the page needs gradio, which is not installed: run `pip install 'mesh-pretraining[web]'`"
         ) from None
     return gradio

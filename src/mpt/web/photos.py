@@ -10,7 +10,8 @@ from mpt import results, sureness
 from mpt.batches.photo import Written, reconstruct_photo
 from mpt.export import ADVICE, write_picture
 from mpt.images import read_picture
-from mpt.reconstruct import Reconstruction, Reconstructor
+from mpt.reconstruction import Reconstruction
+from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY
 from mpt.rigs.gltf import Painted, painted
 from mpt.saving import standing_mesh

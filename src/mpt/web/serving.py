@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mpt.errors import InputError
-from mpt.reconstruct import Reconstructor
+from mpt.reconstructor import Reconstructor
 from mpt.web.apart import Apart
 from mpt.web.page import FONT, STYLE, Desk, gradio_or_advice, page
 from mpt.web.uploads import MEGABYTE, USUAL, Limits

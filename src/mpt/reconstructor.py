@@ -6,10 +6,10 @@ the photo's camera (``mpt.views``), and then placed where they best project onto
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,133 +17,28 @@ import torch
 
 from mpt import bodies, checkpoint
 from mpt.bodies.fitting import BodyFitter
-from mpt.bodies.pose import BodyPose
 from mpt.cameras import fit_translation, weak_perspective
 from mpt.checkpoint import Model
 from mpt.crops import Crop, apply
 from mpt.errors import InputError
-from mpt.floor import UNSURE_DEG, world_of
 from mpt.focal_lengths import FocalFrom, focal_in_px, principal_in_px
-from mpt.images import read_picture
+from mpt.guessed import guessed_joints
+from mpt.images import kept, read_picture
 from mpt.modeling.lifted import FACTOR, MIN_DEPTH_M, MIN_JOINTS, MIN_SCORE
 from mpt.modeling.mesh_transformer import MeshPrediction
 from mpt.modeling.upright import look_upright
 from mpt.pose2d.base import Person2D, Pose2D
 from mpt.pose2d.finders import FINDERS, finder_for
 from mpt.pose2d.keypoints import Keypoints
-from mpt.rigs.bvh import Scale
-from mpt.rigs.names import Names
-from mpt.rigs.rig import Rest
-from mpt.saving import Saving, save, standing_mesh
-from mpt.skeletons import Skeleton
-from mpt.views import Pinhole, camera_from_network, level
+from mpt.reconstruction import Reconstruction, Result
+from mpt.results import Seconds
+from mpt.threads import torch_threads
+from mpt.views import Pinhole, camera_from_network
 
 if TYPE_CHECKING:
     from mpt.images import Photo
 
 NEAR_M = 0.1  # nobody's skin is nearer to the lens
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """One person, or hand. Camera axes (x right, y down, z forward), metres about the root: the middle of the
-    hips, or the wrist. Pixels of the photo. J joints.
-
-    Attributes:
-        skeleton: the names of the joints.
-        vertices: (V, 3) float32.
-        faces: (F, 3) int64 vertex indices, counter-clockwise seen from outside.
-        joints3d: (J, 3) float32, regressed from the mesh.
-        translation_m: (3,) to add to joints and vertices: where the root is.
-        focal_px: focal length in pixels, and whether it was assumed.
-        principal_px: (x, y) where the optical axis meets the picture: its middle, if nobody said otherwise.
-        camera: (s, tx, ty), the weak-perspective camera ``s * (xy + t)`` into the crop's [-1, 1] that comes
-            nearest to the perspective one.
-        crop: the upright square that the transformer saw.
-        joints2d_px: (J, 3) what the 2D network found: x, y, score; score 0 for joints that it does not draw.
-        score: how surely this is a person, 0-1.
-        bbox_xywh: (x, y, width, height) of the box around the 2D joints.
-        mirrored: a left hand: the mirror image of what the model knows, a right one.
-        joints3d_std_m: (J,) how sure ``joints3d`` are, where the model says it: the standard deviation along
-            any axis. 68 % of joints lie within 1.87 times this of the true ones.
-        up: (3,) unit vector against gravity, in camera axes, where the model says it; (0, -1, 0) in a photo
-            taken level.
-        up_std_deg: how sure that is: the standard deviation along either horizontal direction.
-        focal_from: who says the focal length: the caller, the photo's EXIF, or nobody ("assumed").
-        pose: the body that is laid on the mesh, in the same axes, about the same root; None where the model's
-            body is not here.
-    """
-
-    skeleton: Skeleton
-    vertices: np.ndarray
-    faces: np.ndarray
-    joints3d: np.ndarray
-    translation_m: np.ndarray
-    focal_px: float
-    focal_assumed: bool
-    principal_px: tuple[float, float]
-    camera: tuple[float, float, float]
-    crop: Crop
-    joints2d_px: np.ndarray
-    score: float
-    bbox_xywh: tuple[float, float, float, float]
-    mirrored: bool = False
-    joints3d_std_m: np.ndarray | None = None
-    up: np.ndarray | None = None
-    up_std_deg: float | None = None
-    focal_from: FocalFrom = "given"
-    pose: BodyPose | None = None
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) in the axes of ``vertices`` -> pixels (..., 2) of the photo."""
-        return Pinhole((self.focal_px,) * 2, self.principal_px).project(points + self.translation_m)
-
-    def save(
-        self,
-        path: str | os.PathLike,
-        *,
-        static: bool = False,
-        rest: Rest | None = None,
-        names: Names = "anny",
-        scale: Scale = "m",
-        world: bool | None = None,
-    ) -> None:
-        """Write this person in the format that the file's ending names: .glb, .bvh, .fbx, .obj, .ply, .npz;
-        .trc and .c3d (markers), .csv (joints and joint angles).
-
-        static: GLB without bones.
-        rest: the rest pose of bones, "t-pose" (in BVH where nothing is said) or "a-pose", the body's own.
-        names: of bones, the body's own ("anny") or "mixamo".
-        scale: the unit of BVH, "m" or "cm".
-        world: whether it stands on the floor y = 0 of a world that is y up, or is about the root; rigs,
-            markers and joints do where nothing is said, other meshes do not.
-
-        Raises InputError for an unknown ending or option, what this body cannot give, no Blender for FBX, no
-        ``ezc3d`` for C3D, and a folder that cannot be written. A file appears whole or not at all.
-        """
-        path = Path(path)
-        how = Saving(static, rest, names, scale, world is True)
-        sure = self.up is not None and self.up_std_deg is not None and self.up_std_deg < UNSURE_DEG
-        up, std = (self.up, self.up_std_deg) if sure else (None, None)
-        own = world_of([standing_mesh(self)], up, std, standing=self.skeleton.two_sided)
-        turn = None if up is None else level(up)
-        save(path, self, how, world=None if world is False else own, level=turn)
-
-    def posed(self, rotations: Mapping[str, np.ndarray] | np.ndarray) -> "Reconstruction":
-        """The same person in another pose: the body's own mesh, where its root is.
-
-        rotations: axis-angle in radians, of all bones (B, 3), or of some by name ("left_elbow", or as
-            ``pose.body.bones`` has it), the others as they are; ``{}`` gives the body as it was fitted.
-
-        Raises InputError for an unknown bone, what are no rotations, or where the model's body is not here.
-        """
-        if self.pose is None:
-            raise InputError(
-                "this person has no pose: the model's body is not here, or `pose=False` was asked for"
-            )
-        pose = self.pose.turned(rotations)
-        found = pose.posed()
-        return replace(self, pose=pose, vertices=found.vertices, joints3d=found.joints)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +73,8 @@ class Reconstructor:
                 "heatmaps"
             )
         self.model = model
+        # A copy: torch moves a tensor's memory, and frees what others saw of it, when it goes to a process.
+        self._faces = model.faces.numpy().copy()
         self.pose2d = pose2d or FINDERS[finder_for(model.skeleton, model.name)](
             heatmap_size=self.heatmap_size
         )
@@ -187,6 +84,7 @@ class Reconstructor:
         """Side in pixels of the heatmaps that the model reads."""
         return self.model.transformer.config.heatmap_size
 
+    @torch_threads(1)
     def __call__(
         self,
         image: "Photo",
@@ -198,8 +96,8 @@ class Reconstructor:
         fov_deg: float | None = None,
         principal_px: tuple[float, float] | None = None,
         pose: bool = True,
-    ) -> list[Reconstruction]:
-        """Everybody in a photo, the surest first; an empty list where nobody is.
+    ) -> Result:
+        """Everybody in a photo, the surest first; an empty list where nobody is. Threads may call it at once.
 
         image: a file by its path, its content as bytes, or open; a PIL image; an array (H, W, 3), uint8, RGB;
             a tensor (``mpt.images.read_image``). What OpenCV has read is BGR: give ``image[..., ::-1]``.
@@ -219,15 +117,18 @@ class Reconstructor:
             InputError: no picture, keypoints of another shape or picture, a focal length that no camera has,
                 or several, a principal point that is none.
         """
-        image, exif_mm = read_picture(image)
+        start = time.perf_counter()
+        photo = kept(image)
+        pixels, exif_mm = read_picture(photo)
         if keypoints is None:
-            people = self.pose2d(image)
+            seen = self.pose2d(pixels)
         else:
             skeleton, size = self.model.skeleton, self.heatmap_size
-            people = Keypoints(keypoints, skeleton=skeleton, mirrored=mirrored, heatmap_size=size)(image)
-        size_wh = image.shape[1], image.shape[0]
-        return self.lift(
-            people,
+            seen = Keypoints(keypoints, skeleton=skeleton, mirrored=mirrored, heatmap_size=size)(pixels)
+        seen_at = time.perf_counter()
+        size_wh = pixels.shape[1], pixels.shape[0]
+        people = self.lift(
+            seen,
             size_wh,
             focal_px=focal_px,
             focal_mm=focal_mm,
@@ -236,7 +137,19 @@ class Reconstructor:
             principal_px=principal_px,
             pose=pose,
         )
+        end = time.perf_counter()
+        seconds = Seconds(seen_at - start, end - seen_at, end - start)
+        return Result(people, photo=photo, size_wh=size_wh, model=self.model.name, seconds=seconds)
 
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "fitter"}  # made again
+
+    def __repr__(self) -> str:
+        one, _ = self.model.skeleton.of
+        finder = type(self.pose2d).__name__
+        return f"<mpt.Reconstructor {self.model.name}: photo -> each {one}, found by {finder}>"
+
+    @torch_threads(1)
     @torch.inference_mode()
     def lift(
         self,
@@ -269,7 +182,7 @@ class Reconstructor:
         if not people:
             return []
         people, prediction = self._read(people)
-        faces = self.model.faces.numpy()
+        faces = self._faces
         reconstructions = [
             Reconstruction(
                 skeleton=person.skeleton,
@@ -290,11 +203,13 @@ class Reconstructor:
                 up=placed.up,
                 up_std_deg=placed.up_std_deg,
                 focal_from=focal_from,
+                guessed_joints=guessed_joints(person.joints2d_px, person.score, person.skeleton, size_wh),
             )
             for person, placed in zip(people, self._placed(people, prediction, prediction.vertices, camera))
         ]
         return self._posed(reconstructions) if pose else reconstructions
 
+    @torch_threads(1)
     @torch.inference_mode()
     def lift_coarsely(self, people: list[Person2D], camera: Pinhole) -> list["Placed"]:
         """People found in pictures of one camera, whose coarse meshes alone are wanted, all in one batch."""

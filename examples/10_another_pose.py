@@ -1,6 +1,6 @@
 """Whoever is in a photo, in another pose: here everybody raises their left arm.
 
-python 06_another_pose.py photo.jpg
+python 10_another_pose.py photo.jpg
 
 Writes person0.glb, person1.glb ...: rigged, for Blender or a browser. Turns are axes times angles in radians,
 from the rest pose, in which people are y up, face +z and have their left at +x: about z goes from left to up.

@@ -1,6 +1,6 @@
 """Any network that draws COCO heatmaps can find the joints: here an ONNX file, behind BlazePose's detector.
 
-python 05_other_heatmap_network.py photo.jpg network.onnx
+python 05_another_detector.py photo.jpg network.onnx
 
 A torch module goes in the same way, ``TopDown(module.eval(), input_size=256)``; one whose output is not
 (N, 17, h, w) maps in [0, 1] goes in as a function that makes it so:
@@ -17,7 +17,7 @@ from mpt.skeletons import COCO17
 photo, network_file, *model = sys.argv[1:]
 reconstructor = mpt.load(*model)
 
-network = OnnxNetwork(network_file)  # pip install onnxruntime
+network = OnnxNetwork(network_file)  # pip install 'mesh-pretraining[onnx]'
 reconstructor.pose2d = TopDown(
     network,
     input_size=network.input_size or 256,
