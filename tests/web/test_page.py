@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,7 +125,14 @@ def test_no_file_but_the_visitor_s_own_is_served(served):
         assert refused.value.code in (403, 404)
 
 
-def test_sigterm_ends_the_page_and_leaves_no_file(served, client):
-    _, process, temporary = served
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0 and not list(temporary.iterdir())
+def test_sigterm_ends_the_page_and_leaves_no_file(served):
+    address, process, temporary = served
+    photo = Visit("good", "beach.png", encoded(picture(5, (1600, 1200)), "PNG"))
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(ask, address, photo) for _ in range(2)]
+        while len(list(next(temporary.iterdir()).rglob(".mpt-*"))) == 0 and not waiting[1].done():
+            time.sleep(0.01)  # until one of them is being worked on
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    time.sleep(0.5)
+    assert not list(temporary.iterdir())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mpt.films.filming import Progress
 from mpt.films.pipes import give_back
 from mpt.reconstructor import Reconstructor
 from mpt.web import examples, filmed, photos
-from mpt.web.apart import Apart
+from mpt.web.apart import CLOSED, Apart
 from mpt.web.filmed import FilmAnswer
 from mpt.web.photos import PhotoAnswer, says_how_sure
 from mpt.web.uploads import Limits, Shelf, Upload
@@ -60,13 +61,14 @@ class Desk:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        self._one_writes, self._closed = Lock(), False
         self.shelf = Shelf(self.folder)
         self.gallery = examples.Gallery(self.folder / "examples", self.reconstructor.model.skeleton)
 
     def photo(self, upload: Upload, **lens: float | None) -> tuple[Path, PhotoAnswer, list[str]]:
         """The answer, where it is kept, and the notes on it."""
-        place = self.shelf.new()
-        with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
+        place, noted = self.shelf.new(), warnings.catch_warnings
+        with self.writing(), noted(record=True, category=UserWarning, action="always") as notes:
             found = photos.answer(self.reconstructor, upload, place, limits=self.limits, **lens)
         self.shelf.keep(place, found)
         give_back()
@@ -84,6 +86,20 @@ class Desk:
     def drawn(self, found: FilmAnswer, shown: list[int], progress: Progress, **switches: bool) -> Path | None:
         """The film again, as switches say."""
         return self.films(filmed.drawn, found, shown, progress=progress, **switches)[0]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write to the folder, one at a time. Raises InputError when the page is closed."""
+        with self._one_writes:
+            if self._closed:
+                raise InputError(CLOSED)
+            yield
+
+    def close(self) -> None:
+        """Until nothing is written any more, nor will be."""
+        self.films.close()
+        with self._one_writes:
+            self._closed = True
 
 
 def page(desk: Desk) -> "gradio.Blocks":
@@ -125,7 +141,7 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
     def look(place: Path | None, shown: list[int], joints: bool, beside: bool, how_sure: bool):
         if place is None:
             return None, gr.update(), gr.update(visible=how_sure)
-        with _kept(gr, desk, place) as found:
+        with _kept(gr, desk, place) as found, desk.writing():
             return (
                 str(found.drawn(shown, joints=joints, beside=beside)),
                 gr.update(value=_path(found.body(shown, how_sure=how_sure)), **_seen_whole(found, shown)),
@@ -211,7 +227,7 @@ def _film_tab(gr: Any, desk: Desk) -> None:
     def turn(place: Path | None, shown: list[int]):
         if place is None:
             return gr.update()
-        with _kept(gr, desk, place) as found:
+        with _kept(gr, desk, place) as found, desk.writing():
             return gr.update(value=_path(found.body(shown)), **_seen_whole(found, shown))
 
     place = gr.State(None)  # of the answer

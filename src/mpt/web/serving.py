@@ -31,7 +31,8 @@ def serve(
     Raises InputError where gradio is not installed, or the port is taken.
     """
     with _ending_softly(), _own_temporary_folder() as folder, closing(Apart(make)) as films:
-        blocks = page(Desk(make(), films, folder, limits))
+        desk = Desk(make(), films, folder, limits)
+        blocks = page(desk)
         try:
             _, address, _ = blocks.launch(
                 server_name=host,
@@ -58,7 +59,7 @@ def serve(
         except KeyboardInterrupt:
             pass
         finally:
-            films.close()
+            desk.close()
             blocks.close(verbose=False)
 
 
