@@ -98,10 +98,8 @@ def _to_compare(name: "Benchmark") -> str:
     from mpt import experiments
 
     if name not in CELLS:
-        published = "figures that others publish under a convention of the same name, or "
-        return (
-            f"To compare with: {published if name == 'emdb' else ''}another --model or --pose2d on the same."
-        )
+        published = "figures that others publish under these conventions, or " if name == "emdb" else ""
+        return f"To compare with: {published}another --model or --pose2d on the same."
     [cell] = experiments.cells(CELLS[name], "full")
     figures = ", ".join(f"{metric} {value:g}" for metric, value in cell.paper.items())
     return f"To compare with: MPT's paper, whose model is fine-tuned on photos of this set, {figures}."
