@@ -55,6 +55,7 @@ class EvaluateMocap:
         from mpt.mocap import read_joint_map
         from mpt.recipes.evaluate import evaluate_poses
         from mpt.reconstructor import load
+        from mpt.threads import torch_threads
 
         if self.samples < 1:
             raise InputError(f"--samples is {self.samples}: give a number above 0")
@@ -64,7 +65,8 @@ class EvaluateMocap:
         reading = {"scale": self.scale, "joint_map": joint_map, "up": self.up}
         bones, rotvec = _poses(self.path, body, self.samples, reading, straight=self.straighten)
         noise = heatmaps.DETECTOR if self.noise == "detector" else None
-        means = evaluate_poses(model.transformer, body, bones, rotvec, noise=noise).means()
+        with torch_threads(1):
+            means = evaluate_poses(model.transformer, body, bones, rotvec, noise=noise).means()
         errors = {f"{name}_mm": round(mm, 3) for name, mm in means.items()} | {"samples": len(rotvec)}
         if self.as_json:
             print(json.dumps(errors))
