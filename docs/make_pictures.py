@@ -58,17 +58,9 @@ def hands() -> None:
         figures = [Figure(standing_mesh(person), person.faces) for person in found]
         view = Perspective(scene.K[0, 0], (scene.K[0, 2], scene.K[1, 2]))
         below = overlay(scene.image, figures, view) if found else scene.image
-        near = _inside(Crop.around(scene.people[0].joints2d_px, 1.4), scene.image.shape)
+        near = Crop.around(scene.people[0].joints2d_px, 1.4)
         columns.append(np.concatenate([near.warp(picture, 220) for picture in (scene.image, below)]))
     write_picture(PICTURES / "hands.png", np.concatenate(columns, 1))
-
-
-def _inside(crop: Crop, shape: tuple[int, ...]) -> Crop:
-    """The same square, moved to where a picture (H, W, ...) fills it."""
-    (x, y), half = crop.center_px, crop.side_px / 2
-    return Crop(
-        (float(np.clip(x, half, shape[1] - half)), float(np.clip(y, half, shape[0] - half))), crop.side_px
-    )
 
 
 def retargeted(folder: Path) -> None:
