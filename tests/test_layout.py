@@ -102,6 +102,25 @@ def test_rooms_of_one_storey_import_each_other_one_way_at_most():
     assert not circles
 
 
+def rows_of_the_architecture() -> list[tuple[int, list[str], str]]:
+    """Storey, rooms and what they do, as docs/architecture.md tells them."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*?) \| (.*) \|$", text, re.MULTILINE)
+    return [(int(storey), re.findall(r"`(\w+)(?:\.py|/)`", rooms), does) for storey, rooms, does in rows]
+
+
+def test_the_architecture_tells_every_room_on_its_storey():
+    told = {room: storey for storey, rooms, _ in rows_of_the_architecture() for room in rooms}
+    assert told == {room: storey for room, storey in STOREY.items() if not room.startswith("__")}
+
+
+def test_files_that_the_architecture_names_are_in_their_rooms():
+    for _, rooms, does in rows_of_the_architecture():
+        inside = {path.name for room in rooms for path in SOURCE.glob(f"{room}/**/*.py")}
+        named = set(re.findall(r"`(\w+\.py)`", does))
+        assert named <= inside, f"{rooms}: {named - inside}"
+
+
 def modules_of(path: Path) -> set[str]:
     """Files of this package that a file imports anywhere in it, for types alone as well."""
     found = set()

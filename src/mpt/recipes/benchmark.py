@@ -36,7 +36,7 @@ from mpt.skeletons import COCO17, begin_alike
 from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
-LOOKS = {1: "one look", 2: "two looks"}
+LOOKS = {1: "heatmaps read once", 2: "heatmaps read twice, as they are and mirrored"}
 KINDS = ("predictions", "averaged")
 WORST = re.compile(r"\d+-sample\d+-(\d+|inf|nan)\.jpg")
 PICTURE_PX = 512

@@ -1,7 +1,5 @@
 """A visitor's film -> an answer: the film with bodies, the bodies in motion, and words."""
 
-import os
-import shutil
 from array import array
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from mpt.web.uploads import (
     Upload,
     check_film,
     check_pixels,
+    kept_copy,
     named_after,
     some_of,
     variant,
@@ -111,7 +110,7 @@ def answer(
     words = _words(told)
     if whole.length is not None and film.length is not None and whole.length > film.length:
         words += f" Of longer films this page takes the first {limits.seconds:g} seconds, and so it was here."
-    focal_px, principal_px = told["camera"]["focal_px"], told["camera"]["principal_px"]
+    camera = told["camera"]
     return FilmAnswer(
         overlay=by_name.get(OVERLAY_FILM),
         people=people,
@@ -120,9 +119,9 @@ def answer(
         files=tuple(files),
         words=words,
         places=[_places(path) for path in motions],
-        source=_kept(upload.path, folder / f"source{upload.path.suffix}"),
+        source=kept_copy(upload.path, folder / f"source{upload.path.suffix}"),
         frames=told["frames"],
-        camera=Pinhole((focal_px, focal_px), tuple(principal_px), told["camera"]["focal_assumed"]),
+        camera=Pinhole((camera["focal_px"],) * 2, tuple(camera["principal_px"]), camera["focal_assumed"]),
         bare=bare,
     )
 
@@ -164,15 +163,6 @@ def drawn(
         )  # fmt: skip
         unfinished.replace(path)
     return path
-
-
-def _kept(path: Path, place: Path) -> Path:
-    """The same file at another place, whatever becomes of the first."""
-    try:
-        os.link(path, place)
-    except OSError:
-        shutil.copyfile(path, place)
-    return place
 
 
 def _world(path: Path) -> World:

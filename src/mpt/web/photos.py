@@ -16,7 +16,7 @@ from mpt.result_folders import EVERYBODY, OVERLAY
 from mpt.rigs.gltf import Painted, painted
 from mpt.saving import Saving, standing_mesh
 from mpt.web.framing import distance_m
-from mpt.web.uploads import USUAL, Limits, Upload, check_photo, named_after, some_of, variant
+from mpt.web.uploads import USUAL, Limits, Upload, check_photo, kept_copy, named_after, some_of, variant
 from mpt.writing import write_whole
 
 HOW_SURE = "how-sure.glb"
@@ -27,7 +27,7 @@ class PhotoAnswer:
     """A photo's people, and the files of them.
 
     Attributes:
-        image: HWC uint8 RGB, as large as overlays are drawn.
+        source: a copy of the photo.
         overlay: the bodies over the photo, and from the side.
         together: a GLB of everybody where they stand, on the floor; None where nobody was found.
         how_sure: the same, coloured by how sure the model is; None where it does not say.
@@ -37,7 +37,7 @@ class PhotoAnswer:
         bare: whether bodies wear nothing.
     """
 
-    image: np.ndarray = field(repr=False)
+    source: Path
     people: list[Reconstruction] = field(repr=False)
     overlay: Path
     together: Path | None
@@ -58,8 +58,9 @@ class PhotoAnswer:
         path = variant(self.overlay, marks)
         if not path.exists():
             placed = any(person.pose for person in self.people)
+            photo = read_picture(self.source).pixels
             picture = results.draw(
-                self.image, self.people, placed, bare=self.bare, shown=shown, joints=joints, beside=beside
+                photo, self.people, placed, bare=self.bare, shown=shown, joints=joints, beside=beside
             )
             write_picture(path, picture)
         return path
@@ -106,9 +107,8 @@ def answer(
     world = results.world_of_people(people) if people else None
     standing = [world(standing_mesh(person)) for person in people] if world else []
     overlay, how_sure = by_name[OVERLAY], by_name.get(HOW_SURE)
-    return PhotoAnswer(
-        picture.pixels, people, overlay, together, how_sure, tuple(files), words, standing, bare
-    )
+    source = kept_copy(upload.path, folder / f"source{upload.path.suffix}")
+    return PhotoAnswer(source, people, overlay, together, how_sure, tuple(files), words, standing, bare)
 
 
 def says_how_sure(reconstructor: Reconstructor) -> bool:

@@ -33,7 +33,8 @@ def serve(
     Raises InputError where gradio is not installed, or the port is taken.
     """
     with _ending_softly(), _own_temporary_folder() as folder, closing(Apart(make)) as films:
-        blocks = page(Desk(make(), films, folder, limits, bare))
+        desk = Desk(make(), films, folder, limits, bare)
+        blocks = page(desk)
         try:
             _, address, _ = blocks.launch(
                 server_name=host,
@@ -60,7 +61,7 @@ def serve(
         except KeyboardInterrupt:
             pass
         finally:
-            films.close()
+            desk.close()
             blocks.close(verbose=False)
 
 
