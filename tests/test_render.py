@@ -194,3 +194,16 @@ def test_joints_are_drawn_where_they_are_and_doubtful_ones_are_not():
     out = draw_joints(np.zeros((120, 160, 3), np.uint8), joints)
     assert out[40, 100].max() > 200
     assert not out[80, 30].any()
+
+
+def test_hands_fill_the_view_from_the_side_in_the_air():
+    little = ball((0, 0, 2), radius=0.06, colour=RED)
+
+    def shown(standing: bool) -> np.ndarray:
+        picture = side_view([little], 200, standing=standing).astype(int)
+        return np.flatnonzero((picture[..., 0] > picture[..., 2] + 60).any(1))
+
+    hand, someone = shown(standing=False), shown(standing=True)
+    assert len(hand) > 4 * len(someone) and len(hand) > 80
+    assert abs(hand.mean() - 100) < 12, "in the middle"
+    assert someone.mean() > 170, "on the floor"

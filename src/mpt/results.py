@@ -49,7 +49,7 @@ def write_files(
     standing = set(formats) & set(PLACED) - ({"glb"} if how.static else set())
     placed = bool(standing) and any(person.pose for person in people)
     if overlay:
-        write_picture(folder / OVERLAY, draw(image, people, placed, bare=how.bare))
+        write_picture(folder / OVERLAY, draw(image, people, placed, how.bare))
     if not people:
         return []
     world, turn = world_of_people(people), level_of(people)
@@ -101,8 +101,8 @@ def draw(
     image: np.ndarray,
     people: "Sequence[Found]",
     as_rigs: bool = True,
-    *,
     bare: bool = False,
+    *,
     shown: Collection[int] | None = None,
     joints: bool = False,
     beside: bool = True,

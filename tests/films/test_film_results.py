@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pybvh
 import pygltflib
 import pytest
 from little_model import write_little_model
@@ -98,6 +99,21 @@ def test_a_film_need_not_be_drawn(film, capsys):
     assert written == ["person0.npz", "person1.npz", "result.json"]
     assert "overlay" not in result() and result()["complete"]
     assert "clip.mp4: 2 people -> mpt-out/clip/result.json (20 frames," in capsys.readouterr().out
+
+
+def test_the_origin_of_a_persons_files_is_between_their_feet_in_their_first_frame(film):
+    def seen(*options: str) -> tuple[dict, np.ndarray]:
+        assert film(*CROSSING, args=("clip.mp4", "--no-overlay", *options), format="bvh") == 0
+        moved = pybvh.read_bvh_file("mpt-out/clip/person1.bvh")
+        return dict(zip(moved.joint_names, moved.joint_positions().swapaxes(0, 1))), arrays(1)["world_shift"]
+
+    (there, shift), (here, own_shift) = seen(), seen("--origin", "feet")
+    np.testing.assert_array_equal(shift, own_shift, err_msg="the world stays as it is")
+    feet = (here["foot.L"][0] + here["foot.R"][0]) / 2
+    assert np.abs(feet[[0, 2]]).max() < 0.05 and 0 < feet[1] < 0.2
+    moved = np.stack([there[joint] - here[joint] for joint in here])
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0], moved.shape), atol=1e-4)
+    assert np.abs(moved[0, 0]).max() > 0.3
 
 
 def test_a_persons_arrays_are_those_of_the_contract(film):
