@@ -1,6 +1,6 @@
 """Who is found, at what price: pictures of one to six people whose places are known, and real photos.
 
-python benchmarks/finding.py --store poses.store --data ../shared/data --cache FOLDER
+python benchmarks/finding.py --store poses.store --data FOLDER --cache FOLDER
 python benchmarks/finding.py ... --also blazepose_before.py
 
 The pictures are made once, of validation poses on random people in random places, and kept in a folder:

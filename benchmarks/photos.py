@@ -1,6 +1,6 @@
 """Error on real photos: one person seen by four calibrated cameras (Pose2Sim's demonstration, BSD-3-Clause).
 
-python benchmarks/photos.py --model mpt-small --data ../shared/data
+python benchmarks/photos.py --model mpt-small --data pose2sim
 
 BlazePose's 2D joints of the other three cameras, triangulated, are the truth for each single photo; the
 photo's own mesh is scored against them, and so are BlazePose's own 3D landmarks. Limits: one person, three
@@ -110,8 +110,15 @@ def read_cameras(path: Path) -> dict[str, Camera]:
         }
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path}: no calibration of four cameras ({error}); give the folder that holds images/pose2sim"
+            f"{path}: no calibration of four cameras ({error}); give the folder that holds cameras.json "
+            "and the photos"
         ) from error
+
+
+def folder_of(data: Path) -> Path:
+    """Where the photos and cameras.json are: in the folder that was named, or below it in images/pose2sim."""
+    below = data / "images" / "pose2sim"
+    return below if below.is_dir() else data
 
 
 def foremost(people: list[Person2D]) -> Person2D | None:
@@ -143,7 +150,7 @@ def read_moments(folder: Path, names: list[str], pose2d) -> list[Moment]:
 
 def main(
     model: str = "mpt-small",
-    data: Path = Path("../shared/data"),
+    data: Path = Path("pose2sim"),
     json: Path | None = None,
     pose2d: Literal["blazepose", "blazepose-heavy"] = "blazepose",
     mirrored_look: bool | None = None,
@@ -152,13 +159,13 @@ def main(
 
     Args:
         model: a name, a model file or a run folder.
-        data: folder that holds images/pose2sim.
+        data: folder that holds the photos, as cam01_f005.jpg, and cameras.json; or images/pose2sim.
         json: also write the figures to this file.
         pose2d: the 2D network that reads the photos.
         mirrored_look: let it look at each person in a mirror as well; without it as it does by itself.
     """
     mesh_model = checkpoint.load(model)
-    folder = data / "images" / "pose2sim"
+    folder = folder_of(data)
     named = read_cameras(folder / "cameras.json")
     cameras = list(named.values())
     size = mesh_model.transformer.config.heatmap_size

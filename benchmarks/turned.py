@@ -1,6 +1,6 @@
 """How much a mesh changes with the photo: turned by 90 degrees, in a mirror, twice as large.
 
-python benchmarks/turned.py --model mpt-small --data ../shared/data
+python benchmarks/turned.py --model mpt-small --data pose2sim
 
 The same person's mesh before and after, turned or mirrored back, about the root: the mean distance of its
 vertices. The photos are Pose2Sim's of ``benchmarks/photos.py``; a second person in the back is not compared.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import tyro
 from measuring import body_px, table, write_json
-from photos import foremost
+from photos import folder_of, foremost
 
 from mpt import bodies, checkpoint
 from mpt.images import read_image
@@ -88,12 +88,12 @@ def across(template: torch.Tensor) -> np.ndarray:
     return torch.cat([torch.cdist(part, template).argmin(1) for part in mirrored.split(1024)]).numpy()
 
 
-def main(model: str = "mpt-small", data: Path = Path("../shared/data"), json: Path | None = None) -> None:
+def main(model: str = "mpt-small", data: Path = Path("pose2sim"), json: Path | None = None) -> None:
     """Compare a model's meshes of changed photos with those of the photos.
 
     Args:
         model: a name, a model file or a run folder.
-        data: folder that holds images/pose2sim.
+        data: folder that holds the photos, as of ``benchmarks/photos.py``.
         json: also write the figures to this file.
     """
     mesh_model = checkpoint.load(model)
@@ -105,7 +105,7 @@ def main(model: str = "mpt-small", data: Path = Path("../shared/data"), json: Pa
     }
     reconstructor = Reconstructor(mesh_model, finders["BlazePose"])
     off_mm: dict[tuple[str, str], dict[str, float | None]] = {}
-    for path in sorted((data / "images" / "pose2sim").glob("*.jpg")):
+    for path in sorted(folder_of(data).glob("*.jpg")):
         photo = read_image(path)
         size_wh = photo.shape[1], photo.shape[0]
         before = {name: foremost(finder(photo)) for name, finder in finders.items()}

@@ -14,15 +14,16 @@ import roma
 import torch
 
 import mpt
-from mpt import bodies, heatmaps, mocap
+from mpt import bodies, heatmaps, mocap, results
 from mpt.biomechanics.skin import skin_points
 from mpt.bodies.retarget import retarget
 from mpt.cameras import h36m_s1
+from mpt.clothes import clothes_of
 from mpt.crops import Crop
 from mpt.export import write_picture
 from mpt.pose2d.blazepose import BlazePose
 from mpt.recipes.poses import repair
-from mpt.render import Figure, Perspective, overlay, overlay_figure, side_view, vertex_normals
+from mpt.render import Figure, Perspective, overlay, side_view, vertex_normals
 from mpt.saving import standing_mesh
 from mpt.scenes import demo_hands, demo_scenes
 from mpt.skeletons import COCO29
@@ -39,10 +40,7 @@ def demo() -> None:
     """Made-up photographs, and what the program makes of them."""
     reconstruct = mpt.load()
     for scene in demo_scenes():
-        people = reconstruct(scene.image)
-        figures = [Figure(standing_mesh(person), person.faces) for person in people]
-        view = Perspective(people[0].focal_px, people[0].principal_px)
-        picture = overlay_figure(scene.image, figures, view)
+        picture = results.draw(scene.image, reconstruct(scene.image))
         height = 540
         beside = np.concatenate([scene.image, picture], 1)
         width = round(beside.shape[1] * height / beside.shape[0])
@@ -60,7 +58,7 @@ def hands() -> None:
         figures = [Figure(standing_mesh(person), person.faces) for person in found]
         view = Perspective(scene.K[0, 0], (scene.K[0, 2], scene.K[1, 2]))
         below = overlay(scene.image, figures, view) if found else scene.image
-        near = Crop.around(scene.people[0].joints2d_px, 1.6)
+        near = Crop.around(scene.people[0].joints2d_px, 1.4)
         columns.append(np.concatenate([near.warp(picture, 220) for picture in (scene.image, below)]))
     write_picture(PICTURES / "hands.png", np.concatenate(columns, 1))
 
@@ -76,7 +74,7 @@ def retargeted(folder: Path) -> None:
         rotvec, _ = repair(rotvec[min(frame, len(rotvec) - 1)][None], body)
         rotations = roma.rotvec_to_rotmat(torch.from_numpy(rotvec).float())
         vertices = body.with_bones(bones)(rotations, torch.zeros(1, body.shape_count)).vertices[0].numpy()
-        figures.append(Figure(vertices * [1, -1, -1], body.faces.numpy()))
+        figures.append(Figure(vertices * [1, -1, -1], body.faces.numpy(), clothes=clothes_of(body)))
     rows = []
     for start in (0, 6):
         row = [side_view([f], 420, max_width_px=320) for f in figures[start : start + 6]]
@@ -141,13 +139,18 @@ def markers() -> None:
     """The points of the skin that tables of markers hold, from ahead, from the left and from behind."""
     body = bodies.load()
     vertices, faces = body.template.double().numpy() * [1, -1, -1], body.faces.numpy()
+    worn = clothes_of(body)
     points = {name: vertex for name, vertex in skin_points(body).items() if not name.startswith("R.")}
     normals, size, lens = vertex_normals(vertices, faces), (760, 1180), Perspective(5200.0, (379.5, 589.5))
     figure, panels = plt.subplots(1, 3, figsize=(15, 8))
     for axes, name, degrees in zip(panels, ("ahead", "the left", "behind"), (0, 90, 180)):
         turn = roma.rotvec_to_rotmat(torch.tensor([0, np.radians(degrees), 0])).numpy()
         turned = vertices @ turn.T + [0, 0, 8]
-        axes.imshow(overlay(np.full((size[1], size[0], 3), 255, np.uint8), [Figure(turned, faces)], lens))
+        axes.imshow(
+            overlay(
+                np.full((size[1], size[0], 3), 255, np.uint8), [Figure(turned, faces, clothes=worn)], lens
+            )
+        )
         for marker, vertex in points.items():
             if (normals[vertex] @ turn.T)[2] < -0.35:
                 x, y = lens.project(turned[vertex])

@@ -2,8 +2,9 @@
 
 python 04_photo_to_mesh.py photo.jpg
 
-Writes person0.glb, person1.glb ... (rigged, for Blender, game engines or a browser), and says where everybody
-stands. The 2D network, BlazePose, is fetched at first use (36 MB, once).
+Writes overlay.png (the bodies over the photo, and from the side) and person0.glb, person1.glb ... (rigged,
+for Blender, game engines or a browser), and says where everybody stands. The 2D network, BlazePose, is
+fetched at first use (36 MB, once).
 """
 
 import sys
@@ -13,7 +14,8 @@ from mpt.skeletons import COCO17
 
 WRIST = COCO17.index("left_wrist")
 
-people = mpt.load("mpt-small")(sys.argv[1])  # a path, bytes, a PIL image, an RGB array, a tensor
+people = mpt.reconstruct(sys.argv[1])  # a path, bytes, an open file, a PIL image, an RGB array, a tensor
+people.overlay().save("overlay.png")
 for number, person in enumerate(people):
     person.save(f"person{number}.glb")  # or .bvh, .fbx, .obj, .ply, .npz, .trc, .c3d, .csv
     wrist = person.joints3d[WRIST]  # metres about the middle of the hips; x right, y down, z forward

@@ -106,6 +106,12 @@ def test_missing_calibration_is_named(tmp_path):
         photos.read_cameras(tmp_path / "cameras.json")
 
 
+def test_the_folder_of_photos_is_the_one_that_is_named_or_lies_below_it(tmp_path):
+    assert photos.folder_of(tmp_path) == tmp_path
+    (below := tmp_path / "images" / "pose2sim").mkdir(parents=True)
+    assert photos.folder_of(tmp_path) == below and photos.folder_of(below) == below
+
+
 @pytest.mark.parametrize("change", turned.CHANGES, ids=lambda change: change.name)
 def test_a_changed_photo_shows_the_changed_people(change):
     """What a photo's camera sees of somebody is, in the changed photo, what it sees of the changed one."""

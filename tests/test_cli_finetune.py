@@ -12,7 +12,7 @@ from little_model import write_little_model
 
 import mpt
 from mpt import assets, bodies, experiments
-from mpt.cli import main, reconstructing
+from mpt.cli import loading, main
 from mpt.datasets import rendered
 from mpt.datasets.store import Kind, PoseStore, Sequence
 from mpt.pose2d.adapters import TopDown
@@ -111,20 +111,20 @@ def test_the_2d_network_of_a_run_is_used_with_its_model_and_another_when_asked(p
     asked = []
     monkeypatch.setattr(assets, "get", asked.append)
     write_little_model(place / "run" / "model.safetensors")
-    assert isinstance(reconstructing._load("run").pose2d, BlazePose)
+    assert isinstance(loading.reconstructor("run").pose2d, BlazePose)
     config = NetworkConfig("small", width=4, input_size=64)
     networks.save("run/pose2d.safetensors", networks.build(config), config)
-    for own in (reconstructing._load("run").pose2d, mpt.load("run", device="cpu").pose2d):
+    for own in (loading.reconstructor("run").pose2d, mpt.load("run", device="cpu").pose2d):
         assert type(own) is TopDown and (own.input_size, own.heatmap_size) == (64, 56)
     other = BlazePose()
     assert mpt.load("run", pose2d=other).pose2d is other
-    assert type(reconstructing._load("run", pose2d="blazepose").pose2d) is BlazePose
+    assert type(loading.reconstructor("run", pose2d="blazepose").pose2d) is BlazePose
     asked.clear()
-    heavy = reconstructing._load("run", pose2d="blazepose-heavy").pose2d
+    heavy = loading.reconstructor("run", pose2d="blazepose-heavy").pose2d
     assert type(heavy) is BlazePoseHeavy and (heavy.mirrored_look, heavy.heatmap_size) == (True, 56)
     assert asked == ["blazepose", "blazepose-heavy"]  # before the first photo
     torch.save(HigherHRNet(4).state_dict(), "hrnet.pth")
-    official_weights = reconstructing._load("run", pose2d="higher-hrnet", weights=Path("hrnet.pth")).pose2d
+    official_weights = loading.reconstructor("run", pose2d="higher-hrnet", weights=Path("hrnet.pth")).pose2d
     assert isinstance(official_weights, HigherHRNetPose) and official_weights.heatmap_size == 56
 
 

@@ -90,6 +90,7 @@ def test_04_a_photo_becomes_meshes(run, two_people):
         assert np.linalg.norm(true - wrist, axis=1).min() < 15
         assert Path(f"person{number}.glb").is_file()
     assert len(said) == 2
+    assert Image.open("overlay.png").height >= SIZE[1]
 
 
 def test_05_another_network_draws_the_maps(run, two_people, monkeypatch):

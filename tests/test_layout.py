@@ -13,9 +13,17 @@ SOURCE = ROOT / "src" / "mpt"
 
 STOREYS = (
     (
-        "errors", "writing", "json_files", "progress", "skeletons", "alignment", "assets", "quiet", "threads",
+        "errors",
+        "writing",
+        "json_files",
+        "progress",
+        "skeletons",
+        "alignment",
+        "assets",
+        "quiet",
+        "threads",
         "values",
-    ),  # fmt: skip
+    ),
     ("mocap",),
     ("bodies",),
     ("cameras", "draws", "clothes"),
@@ -43,6 +51,11 @@ STOREYS = (
 
 STOREY = {room: storey for storey, rooms in enumerate(STOREYS) for room in rooms}
 MODULES = sorted(SOURCE.rglob("*.py"))
+NAMES = {
+    ".".join(("mpt", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in MODULES
+}
+"""Each file by the name by which others import it."""
 
 
 def room_of(module: str) -> str:
@@ -87,6 +100,47 @@ def test_rooms_of_one_storey_import_each_other_one_way_at_most():
         below[own] |= imports_of(path) - {own}
     circles = {(a, b) for a in below for b in below[a] if a in below[b]}
     assert not circles
+
+
+def rows_of_the_architecture() -> list[tuple[int, list[str], str]]:
+    """Storey, rooms and what they do, as docs/architecture.md tells them."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*?) \| (.*) \|$", text, re.MULTILINE)
+    return [(int(storey), re.findall(r"`(\w+)(?:\.py|/)`", rooms), does) for storey, rooms, does in rows]
+
+
+def test_the_architecture_tells_every_room_on_its_storey():
+    told = {room: storey for storey, rooms, _ in rows_of_the_architecture() for room in rooms}
+    assert told == {room: storey for room, storey in STOREY.items() if not room.startswith("__")}
+
+
+def test_files_that_the_architecture_names_are_in_their_rooms():
+    for _, rooms, does in rows_of_the_architecture():
+        inside = {path.name for room in rooms for path in SOURCE.glob(f"{room}/**/*.py")}
+        named = set(re.findall(r"`(\w+\.py)`", does))
+        assert named <= inside, f"{rooms}: {named - inside}"
+
+
+def modules_of(path: Path) -> set[str]:
+    """Files of this package that a file imports anywhere in it, for types alone as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inside = {f"{node.module}.{name.name}" for name in node.names}
+            found |= inside & NAMES.keys()
+            found |= set() if inside <= NAMES.keys() else {node.module}
+    return found & NAMES.keys()
+
+
+def test_no_files_import_each_other_in_a_circle():
+    imported = {name: modules_of(path) for name, path in NAMES.items()}
+    while free := {name for name, others in imported.items() if not others & imported.keys()}:
+        imported = {name: others for name, others in imported.items() if name not in free}
+    while free := imported.keys() - set().union(*imported.values()):  # what only stands above a circle
+        imported = {name: others for name, others in imported.items() if name not in free}
+    assert not imported, " and ".join(sorted(imported))
 
 
 def tracked_texts() -> dict[str, str]:

@@ -22,7 +22,7 @@ from mpt.pose2d.keypoints import Keypoints
 from mpt.pose2d.small import SmallHeatmapNet
 from mpt.recipes.evaluate import evaluate_poses
 from mpt.recipes.eyes import CropEye, FinderEye
-from mpt.recipes.pretrain import body_for, take_weights
+from mpt.recipes.setting_up import body_for, take_weights
 from mpt.reconstructor import Reconstructor
 from mpt.render import Perspective, overlay_figure
 from mpt.results import Seconds, as_json

@@ -27,7 +27,7 @@ class Tell(Protocol):
         ...
 
 
-class Pace:
+class Rhythm:
     """When another line is due: soon at first, and once a minute later."""
 
     def __init__(self) -> None:
@@ -85,12 +85,12 @@ def tracked(items: Iterable[Item], doing: str, total: int | None = None, **how) 
 
 
 def _lines(doing: str, total: int, before: int, console: Console) -> Tell:
-    pace, since, said = Pace(), time.monotonic(), ""
+    rhythm, since, said = Rhythm(), time.monotonic(), ""
 
     def tell(done: int, more: str = "") -> None:
         nonlocal said
         said = more or said
-        if done < total and pace.due():
+        if done < total and rhythm.due():
             rate = (done - before) / (time.monotonic() - since)
             left = duration((total - done) / rate) if rate else "an unknown time"
             parts = [f"{doing} {done:,} of {total:,}", *filter(None, [said]), f"{left} left"]

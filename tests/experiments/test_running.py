@@ -241,7 +241,7 @@ def test_without_matplotlib_the_tables_are_still_printed(root, tmp_path, capsys,
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     assert main(["experiments", "report", str(root), "--out", str(tmp_path / "report.md")]) == 2
     said = capsys.readouterr()
-    assert "Table 7" in said.out and "pip install mesh-pretraining[plots]" in said.err
+    assert "Table 7" in said.out and "pip install 'mesh-pretraining[plots]'" in said.err
 
 
 def test_means_and_ranges_are_over_seeds():

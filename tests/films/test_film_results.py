@@ -16,7 +16,7 @@ from walkers import FOCAL, SIZE, Walkers, across, frames
 
 import mpt
 from mpt import checkpoint
-from mpt.cli import main, reconstructing
+from mpt.cli import loading, main
 from mpt.errors import InputError
 from mpt.films import store
 from mpt.films.encoding import Writer
@@ -53,7 +53,7 @@ def film(place, model, monkeypatch):
         *people, args: tuple[str, ...] = ("clip.mp4",), smooth: str = "filter", format: str = "npz", **options
     ) -> int:
         lifter = Reconstructor(model, Walkers(*people, **options))
-        monkeypatch.setattr(reconstructing, "_load", lambda *_, **__: lifter)
+        monkeypatch.setattr(loading, "reconstructor", lambda *_, **__: lifter)
         args = args if "--format" in args else (*args, "--format", *format.split())
         return main(["reconstruct", *args, "--smooth", smooth, "--focal", str(FOCAL)])
 

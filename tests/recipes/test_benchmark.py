@@ -94,13 +94,14 @@ def test_the_command_measures_a_folder_and_draws_the_worst(photos, tmp_path, cap
     assert Image.open(picture).height == 512
     assert cli.main(command) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "through the model's own camera" in printed and "; one look." in printed
+    assert "through the model's own camera" in printed and "; heatmaps read once." in printed
     command += ["--looks", "2"]
     assert cli.main(command) == 2
     assert "holds predictions of another looks (1, now 2)" in capsys.readouterr().err
     assert cli.main([*command, "--json", "--out", str(tmp_path / "two")]) == 0
     [twice] = json.loads(capsys.readouterr().out)["tables"]
-    assert twice["says"].endswith("; two looks") and twice["error_px"] != table["error_px"]
+    assert twice["says"].endswith("; heatmaps read twice, as they are and mirrored")
+    assert twice["error_px"] != table["error_px"]
 
 
 def test_the_command_prints_both_conventions_of_3dpw(people, smpl_files, tdpw_folder, tmp_path, capsys):

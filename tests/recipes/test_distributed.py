@@ -29,8 +29,7 @@ from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.metrics import ErrorSums
 from mpt.modeling.mesh_transformer import MeshTransformer
-from mpt.recipes import parallel
-from mpt.recipes import pretrain as recipe
+from mpt.recipes import configs, parallel
 from mpt.recipes.draws import Poses
 from mpt.recipes.evaluate import evaluate_poses
 from mpt.recipes.finetune import FinetuneConfig, finetune
@@ -134,7 +133,7 @@ def seven_poses(folder: Path, **share) -> ErrorSums:
 
 def die(folder: Path) -> None:
     """One process is killed in a step."""
-    recipe.LoopConfig = functools.partial(LoopConfig, save_every_s=0)
+    configs.LoopConfig = functools.partial(LoopConfig, save_every_s=0)
     if os.environ["RANK"] == "1":
         at_draw(6, lambda: os.kill(os.getpid(), signal.SIGKILL))
     begin(replace(POSES, accumulate=2), folder, "killed")

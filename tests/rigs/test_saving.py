@@ -14,6 +14,7 @@ import pygltflib
 import pytest
 import trc
 import trimesh
+from glb import glb_attribute, glb_header
 from little_model import standing_joints
 from PIL import Image
 from posed import gltf_globals, posed_person, skinned_by_hand
@@ -21,9 +22,11 @@ from posed import gltf_globals, posed_person, skinned_by_hand
 from mpt import bodies, results
 from mpt.bodies.pose import BodyPose
 from mpt.cli import main
+from mpt.clothes import clothes_of
 from mpt.crops import Crop
 from mpt.errors import InputError
 from mpt.reconstruction import Reconstruction
+from mpt.render import PALETTE
 from mpt.results import Seconds, as_json, write_files, write_json
 from mpt.saving import FORMATS, Saving, save_together
 from mpt.skeletons import SKELETONS
@@ -286,3 +289,116 @@ def test_hands_are_apart_as_photographed_and_have_no_floor(tmp_path):
     assert header[1:4] == ["wrist_x", "wrist_y", "wrist_z"] and len(header) == 1 + 3 * 21
     with pytest.raises(InputError, match=r"^mixamo has names for people's bones"):
         hands[0].save(tmp_path / "hand.glb", names="mixamo")
+
+
+def vertices_of(path: Path) -> np.ndarray:
+    """(V, 3) of a mesh, or of a rig as it stands."""
+    if path.suffix == ".glb" and glb_header(path).get("skins"):
+        return skinned_by_hand(path)[0]
+    return np.asarray(trimesh.load(path, process=False, force="mesh").vertices)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_people_wear_clothes_as_colours_of_vertices_unless_they_are_bare(static, tmp_path, two):
+    write_files(tmp_path, PHOTO, two, ["glb", "ply", "obj"], Saving(static=static))
+    (tmp_path / "bare").mkdir()
+    write_files(tmp_path / "bare", PHOTO, two, ["glb", "ply", "obj"], Saving(static=static, bare=True))
+    worn = clothes_of(two[0].pose.body)
+    skin, shorts = worn.inside_m.max(1) < -0.05, worn.inside_m[:, 1] > 0.05
+    seen = []
+    for name, meshes in (("person1.glb", 1), ("everybody.glb", 2)):
+        for mesh in range(meshes):
+            colours = glb_attribute(tmp_path / name, "COLOR_0", mesh)
+            assert len(colours) == len(two[0].vertices) and colours.min() >= 0 and colours.max() <= 1
+            assert len(np.unique(colours[skin], axis=0)) == len(np.unique(colours[shorts], axis=0)) == 1
+            assert (colours[skin].mean(0) > 2 * colours[shorts].mean(0)).all()
+            seen.append(colours[shorts][0])
+            place = glb_attribute(tmp_path / name, "POSITION", mesh)
+            bare = glb_attribute(tmp_path / "bare" / name, "POSITION", mesh)
+            np.testing.assert_array_equal(place, bare, err_msg="clothes are colours, and no other surface")
+        assert "COLOR_0" not in (tmp_path / "bare" / name).read_bytes().decode("latin1")
+        white = [
+            one["pbrMetallicRoughness"]["baseColorFactor"] for one in glb_header(tmp_path / name)["materials"]
+        ]
+        assert white == [[1, 1, 1, 1]] * meshes, "colours of vertices are multiplied by it"
+    assert np.abs(seen[1] - seen[2]).max() > 0.05, "people are told apart"
+    ply = trimesh.load(tmp_path / "person0.ply", process=False)
+    np.testing.assert_allclose(ply.visual.vertex_colors[:, :3] / 255, worn.colours(PALETTE[0]), atol=0.003)
+    assert b"red" not in (tmp_path / "bare" / "person0.ply").read_bytes()[:600]
+    both = [(folder / "person0.obj").read_bytes() for folder in (tmp_path, tmp_path / "bare")]
+    assert both[0] == both[1]
+
+
+def test_the_origin_is_between_the_feet_where_this_is_asked_for(tmp_path, two):
+    formats = ["glb", "bvh", "obj", "ply", "npz", "trc"]
+    write_files(tmp_path, PHOTO, two, formats, Saving(origin="feet"))
+    world = results.world_of_people(two)
+    for number, person in enumerate(two):
+        skeleton = person.skeleton
+        feet = [joint for joint in skeleton.joints if joint.endswith(("ankle", "heel", "toe"))]
+        middle = world(person.joints3d + person.translation_m)[skeleton.indices(*feet)].mean(0)
+        there = world(person.vertices + person.translation_m) - middle * [1, 0, 1]
+        there[:, 1] -= there[:, 1].min()
+        for ending in ("glb", "obj", "ply"):
+            found = vertices_of(tmp_path / f"person{number}.{ending}")
+            np.testing.assert_allclose(found, there, atol=1e-4, err_msg=ending)
+        wanted = person.project(person.vertices)
+        seen = seen_by_the_file(tmp_path / f"person{number}.glb")[0]
+        np.testing.assert_allclose(seen, wanted, atol=0.1, err_msg="the camera comes along")
+        with np.load(tmp_path / f"person{number}.npz") as arrays:
+            np.testing.assert_array_equal(arrays["vertices"], person.vertices)
+    apart = [vertices.mean(0) for vertices in skinned_by_hand(tmp_path / "everybody.glb")]
+    assert np.linalg.norm(apart[1] - apart[0]) > 1, "everybody is apart as they were"
+
+
+@pytest.mark.parametrize("how", [{}, {"origin": "feet"}])
+def test_obj_and_ply_stand_up_along_the_axis_that_is_asked_for(how, tmp_path, two):
+    person = two[0]
+    for up in ("y", "z"):
+        for ending in ("obj", "ply"):
+            person.save(tmp_path / f"{up}.{ending}", up=up, **how)
+    x, y, z = vertices_of(tmp_path / "y.obj").T
+    assert y.min() == pytest.approx(0, abs=1e-5) and 0.3 < y.max() < 2.5
+    person.save(tmp_path / "world.obj", world=True, **how)
+    np.testing.assert_array_equal(vertices_of(tmp_path / "world.obj"), np.column_stack([x, y, z]))
+    for ending in ("obj", "ply"):
+        np.testing.assert_allclose(
+            vertices_of(tmp_path / f"y.{ending}"), np.column_stack([x, y, z]), atol=2e-6
+        )
+        np.testing.assert_allclose(
+            vertices_of(tmp_path / f"z.{ending}"), np.column_stack([x, -z, y]), atol=2e-6
+        )
+    person.save(tmp_path / "up.glb", static=True, up="z")
+    person.save(tmp_path / "as_ever.glb", static=True)
+    assert (tmp_path / "up.glb").read_bytes() == (tmp_path / "as_ever.glb").read_bytes(), "glTF is y up"
+
+
+def test_origins_and_axes_that_cannot_be_are_refused(tmp_path, two):
+    person = two[0]
+    with pytest.raises(
+        InputError, match=r"^up is 'x': take y or z, or leave it out for camera axes, y down$"
+    ):
+        person.save(tmp_path / "me.obj", up="x")
+    with pytest.raises(InputError, match=r"^the origin is 'head': take feet, or leave it out$"):
+        person.save(tmp_path / "me.glb", origin="head")
+    with pytest.raises(
+        InputError, match=r"^up='z' stands in the world, and world=False was given: leave one out$"
+    ):
+        person.save(tmp_path / "me.obj", up="z", world=False)
+    with pytest.raises(InputError, match=r"^origin='feet' stands in the world, and world=False was given"):
+        person.save(tmp_path / "me.glb", origin="feet", world=False)
+    hand = replace(person, skeleton=SKELETONS["hand21"], joints3d=np.zeros((21, 3)), pose=None)
+    with pytest.raises(InputError, match=r"^the origin is to be between the feet, and hands have none"):
+        hand.save(tmp_path / "hand.obj", origin="feet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_up_without_a_file_that_has_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PHOTO).save("photo.png")
+    assert main(["reconstruct", "photo.png", "--up", "z"]) == 2
+    said = (
+        "mpt: --up z is of OBJ and PLY, and none is written: name one, as in --format glb ply, or leave --up "
+        "out (GLB is always y up)"
+    )
+    assert capsys.readouterr().err.strip() == said

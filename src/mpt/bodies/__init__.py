@@ -1,7 +1,9 @@
 """Bodies: pose and shape -> vertices and joints."""
 
+import copyreg
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -33,16 +35,21 @@ def located(body: str) -> str:
     return str(file.resolve()) if file.is_file() and not _packaged(body).is_file() else body
 
 
-def found_as(body: Body) -> tuple[Callable[..., Body], tuple] | None:
-    """What finds a body again in any process, and what to call it with, where it is one of the package as it
-    was read, or in a mirror, with joints of some name; None of another.
+def _reduced(body: Body) -> tuple[Callable[..., Body], tuple]:
+    """What makes a body again in any process, and of what: one of the package, as it was read or in a mirror,
+    is found by its name, for people are sent about by the thousand; of another all is told but what follows
+    from the rest.
     """
     name, skeleton = body.name, body.skeleton.name
     if skeleton in SKELETONS and _packaged(name).is_file():
         for mirrored in (False, True):
             if _in_package(name, skeleton, mirrored) == body:
                 return _found_again, (name, body.hash, skeleton, mirrored)
-    return None
+    return _copied, ({field.name: getattr(body, field.name) for field in fields(body)},)
+
+
+def _copied(told: dict) -> Body:
+    return Body(**told)
 
 
 def _found_again(name: str, known: str, skeleton: str, mirrored: bool) -> Body:
@@ -60,3 +67,6 @@ def _in_package(name: str, skeleton: str, mirrored: bool) -> Body:
 
 def _packaged(body: str | os.PathLike) -> Path:
     return Path(str(resources.files("mpt") / "data" / f"{body}.safetensors"))
+
+
+copyreg.pickle(Body, _reduced)  # by copies, too

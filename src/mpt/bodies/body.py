@@ -78,16 +78,6 @@ class Body:
     def _told(self) -> tuple:
         return self.name, self.hash, self.bones, self.skeleton, self.template.dtype, self.template.device
 
-    def __reduce__(self) -> tuple:
-        """A copy names a body of the package, for people are sent about by the thousand; of another it holds
-        all but what follows from the rest.
-        """
-        from mpt.bodies import found_as
-
-        if (place := found_as(self)) is not None:
-            return place
-        return _copied, ({f.name: getattr(self, f.name) for f in fields(self)},)
-
     def __repr__(self) -> str:
         sizes = (
             f"{len(self.template):,} vertices, {len(self.bones)} bones, {self.shape_count} shape components"
@@ -439,7 +429,3 @@ def make_body(
         joint_moments_basis=moments_basis.contiguous(),
         **rest,
     )
-
-
-def _copied(state: dict) -> Body:
-    return Body(**state)

@@ -22,6 +22,7 @@ from tyro.conf import subcommand
 from mpt.cli.animating import Animate
 from mpt.cli.assets import AssetsAdd, AssetsFetch, AssetsStatus
 from mpt.cli.common import DEBUG, INTERRUPTED, OK, SOME_REFUSED, debugging, say, to_stderr
+from mpt.cli.demonstrating import Demo
 from mpt.cli.evaluating import (
     Evaluate3DPW,
     EvaluateEMDB,
@@ -42,7 +43,7 @@ from mpt.cli.preparing import (
     PrepareRendered,
     PrepareSightings,
 )
-from mpt.cli.reconstructing import Demo, Reconstruct
+from mpt.cli.reconstructing import Reconstruct
 from mpt.cli.serving import Serve
 from mpt.cli.training import Finetune, Pretrain
 from mpt.errors import InputError

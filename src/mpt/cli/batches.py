@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mpt.cli.common import FAULTY, OK, REFUSED, SOME_REFUSED, say, sentence_of, to_stderr
+from mpt.cli.options import ReconstructOptions
 from mpt.cli.progress import film_progress, tracked
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
     from mpt.batches.folders import Item
-    from mpt.cli.reconstructing import Reconstruct
     from mpt.films.frames import Film
     from mpt.images import Picture
     from mpt.pose2d.keypoints import KeypointFile
@@ -36,9 +36,9 @@ OF_FILMS = {"smooth", "temporal", "feet", "character", "seconds", "fps"}
 
 
 def reconstruct_all(
-    options: "Reconstruct",
+    options: ReconstructOptions,
     points: "KeypointFile | None",
-    load: "Callable[[Reconstruct, bool], Reconstructor]",
+    load: "Callable[[ReconstructOptions, bool], Reconstructor]",
 ) -> int:
     """Every photo and film; the exit code. One that is refused stops nobody else's.
 
@@ -154,7 +154,7 @@ class _Roots:
         return chain.from_iterable(self.parts)
 
 
-def _roots(options: "Reconstruct", tally: _Tally) -> _Roots:
+def _roots(options: ReconstructOptions, tally: _Tally) -> _Roots:
     from mpt.batches.folders import SUMMARY, Item, PhotoFolder, numbered_as
     from mpt.result_folders import folder_names
 
@@ -215,9 +215,9 @@ class _Batch:
 
     def __init__(
         self,
-        options: "Reconstruct",
+        options: ReconstructOptions,
         points: "KeypointFile | None",
-        load: "Callable[[Reconstruct, bool], Reconstructor]",
+        load: "Callable[[ReconstructOptions, bool], Reconstructor]",
         roots: _Roots,
         tally: _Tally,
     ) -> None:
@@ -381,7 +381,7 @@ class _Batch:
             self.summary.refused(path, sentence_of(error, path))
 
 
-def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
+def _inputs(options: ReconstructOptions, roots: _Roots) -> "Identities":
     """The files that must not be written over. Folders of photos are not gone through for them: results lie
     in folders of their own, which are passed over, unless one was named itself.
     """
@@ -393,7 +393,7 @@ def _inputs(options: "Reconstruct", roots: _Roots) -> "Identities":
     return identities([*roots.named, *filter(None, given), *results])
 
 
-def _saving(options: "Reconstruct") -> "Any":
+def _saving(options: ReconstructOptions) -> "Any":
     from mpt.saving import Saving
 
     o = options

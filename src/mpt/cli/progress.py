@@ -50,9 +50,9 @@ class _Lines:
     """Progress as lines, the first after some seconds, later one a minute."""
 
     def __init__(self, name: str) -> None:
-        from mpt.progress import Pace
+        from mpt.progress import Rhythm
 
-        self._name, self._pace = name, Pace()
+        self._name, self._rhythm = name, Rhythm()
         self._doing, self._since = "", time.perf_counter()
 
     def __call__(self, doing: str, done: int, total: int | None) -> None:
@@ -61,7 +61,7 @@ class _Lines:
         now = time.perf_counter()
         if doing != self._doing:
             self._doing, self._since = doing, now
-        if not done or not self._pace.due():
+        if not done or not self._rhythm.due():
             return
         rate = done / max(now - self._since, 1e-3)
         of, left = "", ""

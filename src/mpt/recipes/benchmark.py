@@ -33,9 +33,10 @@ from mpt.recipes.predicting import BATCH, Network, Predicted, Predictor
 from mpt.recipes.predictions import Predictions
 from mpt.render import Figure, Perspective, overlay_figure
 from mpt.skeletons import COCO17, begin_alike
+from mpt.threads import torch_threads
 from mpt.writing import write_whole
 
-LOOKS = {1: "one look", 2: "two looks"}
+LOOKS = {1: "heatmaps read once", 2: "heatmaps read twice, as they are and mirrored"}
 KINDS = ("predictions", "averaged")
 WORST = re.compile(r"\d+-sample\d+-(\d+|inf|nan)\.jpg")
 PICTURE_PX = 512
@@ -129,6 +130,7 @@ def _read_folder(folder: Path, strict: bool) -> Samples:
     return coco.read_file(files[0], folder, "folder", COCO17, strict=strict)
 
 
+@torch_threads(1)
 def measure(
     predictions: Predictions, convention: Convention, views: int = 1, looks: int = 1
 ) -> tuple[Table, list[tuple[int, float]]]:

@@ -20,10 +20,11 @@ from mpt.datasets.store import PoseStore
 from mpt.errors import InputError
 from mpt.heatmaps import marginals
 from mpt.pose2d.landmarks import Landmarker, Look, first_squares, found, maps_in, next_squares
-from mpt.recipes.pretrain import body_for, device_for
 from mpt.recipes.pretrain_video import VideoConfig, check_can_lift, filming_for
+from mpt.recipes.setting_up import body_for, device_for
 from mpt.recipes.sightings import CROP_FACTORS, FEWEST, MIN_LIKENESS, PATIENCE, PICTURE, RESOLUTIONS
 from mpt.scenes.sketches import Sketchbook
+from mpt.threads import torch_threads
 
 FOUND = 0.5  # the least share of a clip's frames in which somebody is found
 
@@ -34,6 +35,7 @@ class FilmWitness:
     def __init__(self, filming: Filming, book: Sketchbook, network: Landmarker) -> None:
         self.filming, self.book, self.network = filming, book, network
 
+    @torch_threads(1)
     @torch.inference_mode()
     def __call__(self, paths: Paths, generator: torch.Generator, turn: int) -> Clips:
         """Clips of N ways, as the network saw them."""

@@ -30,18 +30,19 @@ from mpt.errors import InputError
 from mpt.losses import heatmap_loss, l1_where_known
 from mpt.metrics import ErrorSums
 from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput
-from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes import networks
+from mpt.recipes.configs import MeshTrainingConfig
 from mpt.recipes.conventions import Convention, convention_of
 from mpt.recipes.evaluate import spread
 from mpt.recipes.eyes import Seen, eye_on
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, batches, check_new, console, train
-from mpt.recipes.pace import check_threads
+from mpt.recipes.loop import Run, batches, check_new, console, train
 from mpt.recipes.networks import NetworkConfig
-from mpt.recipes.parallel import Parallel
+from mpt.recipes.pace import check_threads
 from mpt.recipes.photos import loader, next_batch, read_set, step_order
 from mpt.recipes.predicting import BATCH, Network
-from mpt.recipes.pretrain import LossWeights, body_for, start, take_weights
+from mpt.recipes.pretrain import LossWeights
+from mpt.recipes.setting_up import body_for, freeze_unused, start, take_weights
 from mpt.recipes.truth import Truth, by_source, says_of_joints, truth_of
 from mpt.skeletons import H36M17, Skeleton, remap
 
@@ -58,15 +59,10 @@ class FinetuneWeights(LossWeights):
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
-    """All of a fine-tuning run. ``samples`` is counted over all processes."""
+class FinetuneConfig(MeshTrainingConfig):
+    """All of a fine-tuning run."""
 
     name: str = "finetune"
-    body: str = "anny"
-    skeleton: str = ""
-    """The joints that are read and predicted, by name (``coco17``); empty: those of ``start_from``, or else
-    all that the body has."""
-    model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     start_from: str = ""
     """A model whose transformer this starts from, of the same sizes; a run of fine-tuning also gives its 2D
@@ -81,30 +77,14 @@ class FinetuneConfig:
     validation_split: str = "test"
     augment: AugmentationConfig = BODY
     weights: FinetuneWeights = field(default_factory=FinetuneWeights)
-    optim: OptimConfig = field(default_factory=OptimConfig)
     network_lr: float = 1.0
     """Factor of the learning rate of the 2D network; 0 freezes it, batch statistics and all."""
     transformer_lr: float = 1.0
     """Factor of the learning rate of the transformer; 0 freezes it."""
     samples: int = 25_000_000
-    epochs: float = 0.0
-    """Where above 0: passes through the training samples, instead of ``samples``."""
     batch_size: int = 32
-    """Samples of one micro-batch."""
-    accumulate: int = 1
-    """Micro-batches of one process in one step: n processes of k do what one does with n k of them."""
-    parallel: Parallel = "ddp"
-    """How several processes share a step; one alone needs none of it."""
     fine_vertices: int = 256
     """Full-mesh vertices compared in a step, drawn anew each time: an unbiased L_V for little."""
-    mask_queries: float = 0.3
-    """Masked vertex modelling, for models with vertex queries."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on CUDA, float32 elsewhere."""
-    seed: int = 0
-    validation_samples: int = 512
-    validate_every: int = 1000
-    log_every: int = 50
 
 
 class PhotoBatch(NamedTuple):
@@ -158,7 +138,7 @@ def finetune(
     model = build(config, body, None if resume else pose2d_weights, fresh=not resume)
     body = body.to(device)
     micro_batches = config.accumulate * processes
-    steps = max(1, config.samples // (config.batch_size * micro_batches))
+    steps = config.steps(micro_batches)
     first = run.steps_taken if resume else 0
     order = step_order(
         mixture, config.batch_size, range(first, steps), rank=rank, processes=processes,
@@ -173,10 +153,8 @@ def finetune(
         return PhotoBatch(example.image, truth_of(example, body), rows)
 
     def losses_of(model: nn.Module, batch: PhotoBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        masked = config.mask_queries if config.model.vertex_queries else 0.0
-        output = model(
-            batch.images, rows=batch.rows, mask_queries=masked, further=h36m_regressor, generator=generator
-        )
+        how = {"mask_queries": config.masked, "further": h36m_regressor, "generator": generator}
+        output = model(batch.images, rows=batch.rows, **how)
         return objective(output, batch, coarse_index, config.weights, config.network.std_cells, drawn)
 
     def validate(model: ImageToMesh) -> dict[str, float]:
@@ -215,13 +193,9 @@ def finetune(
         console.print(feeding)
         if not resume:
             run = Run.begin(Path(out), config)
-    loop = LoopConfig(
-        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every,
-        accumulate=config.accumulate, parallel=config.parallel,
-    )  # fmt: skip
     train(
         run,
-        loop,
+        config.loop(steps),
         model,
         draw,
         losses_of,
@@ -260,8 +234,7 @@ def build(
     transformer.requires_grad_(config.transformer_lr > 0)
     for head in transformer.taught_by_mocap_alone:
         head.requires_grad_(False)
-    if config.model.vertex_queries and not config.mask_queries:
-        transformer.masked_query.requires_grad_(False)  # never used, and DDP would wait for its gradient
+    freeze_unused(transformer, config.masked)
     if not config.network_lr > 0 and not config.transformer_lr > 0:
         raise InputError(
             "both parts are frozen, so nothing is left to train: give one a learning rate above 0"

@@ -1,6 +1,5 @@
 """Mesh pre-training: motion capture alone teaches the transformer (Section 3.1, Eq. 6)."""
 
-import atexit
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -8,11 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from mpt import bodies, checkpoint
+from mpt import checkpoint
 from mpt.bodies import Body
 from mpt.cameras import weak_perspective
 from mpt.datasets import sightings
@@ -21,13 +18,14 @@ from mpt.datasets.store import PoseStore
 from mpt.datasets.synthetic import Synthesizer, SyntheticBatch, SyntheticConfig
 from mpt.errors import InputError
 from mpt.losses import l1, spread_nll
-from mpt.modeling.mesh_transformer import MeshTransformer, MeshTransformerConfig
+from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes.calibration import calibrated
+from mpt.recipes.configs import MeshTrainingConfig
 from mpt.recipes.draws import PairDraw, PoseDraw, PosesConfig, joined, with_people
 from mpt.recipes.evaluate import evaluate_poses, spread
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
+from mpt.recipes.loop import Run, check_new, console, micro_batch_seed, train
 from mpt.recipes.pace import check_threads
-from mpt.recipes.parallel import Parallel, check_installed, leave
+from mpt.recipes.setting_up import body_for, freeze_unused, start, take_weights
 
 SIGHTINGS_SHARE = 0.15
 
@@ -47,47 +45,28 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
-    """All of a pre-training run. ``samples`` is counted over all processes; the paper's is 80 M."""
+class PretrainConfig(MeshTrainingConfig):
+    """All of a pre-training run; the paper's is 80 M samples."""
 
     name: str = "pretrain"
-    body: str = "anny"
-    skeleton: str = ""
-    """The joints that are seen and predicted, by name (``coco17``, the paper's); empty: those of the weights
-    that it begins with, or else all that the body has."""
-    model: MeshTransformerConfig = field(default_factory=MeshTransformerConfig)
     data: SyntheticConfig = field(default_factory=SyntheticConfig)
     poses: PosesConfig = field(default_factory=PosesConfig)
     sightings_share: float = 0.0
     """Share of the samples that is what a 2D network saw of drawn people; 0: 0.15 where there are any."""
     weights: LossWeights = field(default_factory=LossWeights)
-    optim: OptimConfig = field(default_factory=OptimConfig)
     samples: int = 80_000_000
     epochs: float = 0.0
     """Where above 0: how often every pose is seen by every view, instead of ``samples``."""
     every_pair: bool = False
     """Every pose from every view comes once before any comes again, in an order of each epoch's own; else
     poses and views are drawn with replacement, as they are where cameras are random or some poses rarer."""
-    batch_size: int = 64
-    """Samples of one micro-batch."""
-    accumulate: int = 1
-    """Micro-batches of one process in one step: n processes of k do what one does with n k of them."""
     ahead: int = 1
     """Steps whose samples are made at once. On a GPU a small batch takes as long to make as a large one."""
-    parallel: Parallel = "ddp"
-    """How several processes share a step; one alone needs none of it."""
-    mask_queries: float = 0.3
-    """Masked vertex modelling, for models with vertex queries."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on CUDA, float32 elsewhere."""
     compile: Literal["auto", "yes", "no"] = "auto"
     """auto: torch.compile on CUDA; it does not pay on a CPU."""
-    seed: int = 0
     validation_samples: int = 0
     """Held-out poses of a validation; 0: 512, or fewer where a validation would take long beside the training
     between two of them."""
-    validate_every: int = 1000
-    log_every: int = 50
 
 
 def pretrain(
@@ -128,8 +107,7 @@ def pretrain(
     model = MeshTransformer.for_body(body, config.model)
     if start_from is not None:
         take_weights(model, start_from)
-    if config.model.vertex_queries and not config.mask_queries:
-        model.masked_query.requires_grad_(False)  # never used, and DDP would wait for its gradient
+    freeze_unused(model, config.masked)
     synthesize = Synthesizer(
         body,
         store.bones,
@@ -149,7 +127,7 @@ def pretrain(
     if config.epochs:
         config = replace(config, samples=round(config.epochs * len(poses) * views))
     micro_batches = config.accumulate * processes
-    steps = max(1, config.samples // (config.batch_size * micro_batches))
+    steps = config.steps(micro_batches)
     held_out = store.validation if len(store.validation) else store.train
     learned = min(steps, config.validate_every) * config.batch_size * micro_batches
     checked = store.rotvec(spread(held_out, config.validation_samples or validation_samples(learned)))
@@ -170,8 +148,7 @@ def pretrain(
     def losses_of(
         model: torch.nn.Module, batch: SyntheticBatch, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        masked = config.mask_queries if config.model.vertex_queries else 0.0
-        prediction = model(batch.seen, rows=batch.rows, mask_queries=masked, generator=generator)
+        prediction = model(batch.seen, rows=batch.rows, mask_queries=config.masked, generator=generator)
         return objective(prediction, batch, config.weights)
 
     def validate(model: MeshTransformer) -> dict[str, float]:
@@ -204,13 +181,9 @@ def pretrain(
         )
     if not resume and accelerator.is_main_process:
         run = Run.begin(Path(out), config)
-    loop = LoopConfig(
-        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every,
-        accumulate=config.accumulate, parallel=config.parallel,
-    )  # fmt: skip
     train(
         run,
-        loop,
+        config.loop(steps),
         model,
         draw,
         losses_of,
@@ -278,32 +251,6 @@ def sightings_for(
     return sightings.read(path, body, config.model.heatmap_size).to(device)
 
 
-def body_for(body: str, skeleton: str = "", start_from: str | os.PathLike | None = None) -> Body:
-    """The body of a configuration with the joints that it names, or else those of the model that it starts
-    from, or else all its own.
-    """
-    if start_from and not skeleton:
-        return bodies.load(body).with_joints(checkpoint.load(start_from).skeleton)
-    return bodies.load(body, skeleton)
-
-
-def take_weights(model: MeshTransformer, source: str | os.PathLike) -> None:
-    """Put a trained model's weights into ``model``, which keeps its own body."""
-    trained = checkpoint.load(source).transformer
-    if trained.joint_count != model.joint_count:
-        raise InputError(
-            f"{source}: its transformer reads {trained.joint_count} joints, this experiment's "
-            f"{model.joint_count}; start from one alike"
-        )
-    if trained.config != model.config:
-        raise InputError(
-            f"{source}: its transformer is built otherwise than this experiment's; start from one alike"
-        )
-    fixed = {name for name, _ in model.named_buffers()}
-    weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in fixed}
-    model.load_state_dict(weights, strict=False)
-
-
 def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[str, Tensor]:
     """The weighted terms of Eq. 6, each a scalar. L_V is the mean over the coarse and the full mesh."""
     vertices = (l1(prediction.coarse, batch.coarse) + l1(prediction.vertices, batch.vertices)) / 2
@@ -323,25 +270,3 @@ def objective(prediction, batch: SyntheticBatch, weights: LossWeights) -> dict[s
         angle = (prediction.up - batch.up).norm(dim=-1).detach()
         spreads.append(spread_nll(angle, prediction.up_std, 2).mean())
     return terms | ({"spread": weights.spread * sum(spreads)} if spreads else {})
-
-
-def start(precision: str, device: str, parallel: Parallel = "ddp") -> Accelerator:
-    """One process by default; ``torchrun`` for more."""
-    check_installed(parallel)
-    cuda = device_for(device).type == "cuda"
-    if precision == "auto":
-        precision = "bfloat16" if cuda else "float32"
-    AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for all later ones
-    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if precision == "bfloat16" else "no")
-    if accelerator.num_processes > 1:
-        atexit.register(leave)
-    return accelerator
-
-
-def device_for(name: str) -> torch.device:
-    """auto, cpu or cuda. Raises InputError where there is no CUDA device, and one was asked for."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "--device cuda: this torch sees no CUDA device; use --device cpu, or install torch for CUDA"
-        )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -28,9 +28,10 @@ from mpt.losses import spread_nll
 from mpt.metrics import mpjpe, pa_mpjpe
 from mpt.modeling.lifted import Lifted, bridged, lift
 from mpt.modeling.temporal import Refined, TemporalConfig, TemporalTransformer
-from mpt.recipes.loop import LoopConfig, OptimConfig, Run, check_new, console, micro_batch_seed, train
+from mpt.recipes.configs import TrainingConfig
+from mpt.recipes.loop import OptimConfig, Run, check_new, console, micro_batch_seed, train
 from mpt.recipes.pace import check_threads
-from mpt.recipes.pretrain import body_for, start
+from mpt.recipes.setting_up import body_for, start
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class VideoLosses:
 
 
 @dataclass(frozen=True)
-class VideoConfig:
+class VideoConfig(TrainingConfig):
     """All of a pre-training run of a temporal transformer."""
 
     name: str = "mpt-video"
@@ -77,11 +78,8 @@ class VideoConfig:
     """Steps whose clips are made at once, ..."""
     looks: int = 8
     """... and how often each is looked at."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
     validate_every: int = 500
     validation_clips: int = 64
-    log_every: int = 50
 
 
 class Sample(NamedTuple):
@@ -158,7 +156,7 @@ def pretrain_video(
         model_below,
         filming.draw(held_out, config.validation_clips, torch.Generator(accelerator.device).manual_seed(7)),
     )
-    steps = max(1, config.samples // config.batch_size)
+    steps = config.steps()
 
     def draw(generator: torch.Generator, step: int, number: int) -> Sample:
         def chance() -> float:
@@ -204,12 +202,9 @@ def pretrain_video(
         highlight=False,
     )
     run = Run(out) if resume else Run.begin(out, config)
-    loop = LoopConfig(
-        steps, config.batch_size, config.optim, config.seed, config.log_every, config.validate_every
-    )
     train(
         run,
-        loop,
+        config.loop(steps),
         model,
         draw,
         losses_of,

@@ -23,8 +23,10 @@ from mpt.errors import InputError
 from mpt.heatmaps import marginals
 from mpt.pose2d.landmarks import Landmarker, first_squares, found, maps_in, next_squares
 from mpt.recipes.draws import PoseDraw
-from mpt.recipes.pretrain import PretrainConfig, body_for, device_for
+from mpt.recipes.pretrain import PretrainConfig
+from mpt.recipes.setting_up import body_for, device_for
 from mpt.scenes.sketches import Sketchbook
+from mpt.threads import torch_threads
 
 PICTURE = 256  # pixels that the networks look at
 RESOLUTIONS = (256, 256, 256, 176, 112)  # pixels of a person's square in the photo, by turns
@@ -43,6 +45,7 @@ class Witness:
         """``scout`` looks first, then one of ``networks``, by turns."""
         self.synthesize, self.book, self.networks, self.scout = synthesize, book, networks, scout
 
+    @torch_threads(1)
     @torch.inference_mode()
     def __call__(self, rotvec: Tensor, generator: torch.Generator, turn: int) -> Sightings:
         """(N, B, 3) stored poses -> those of them whom the network found."""

@@ -53,12 +53,14 @@ class Desk:
         reconstructor: of photos.
         films: calls what works on films, with a reconstructor of its own.
         folder: an empty one, for answers and examples.
+        bare: whether bodies wear nothing.
     """
 
     reconstructor: Reconstructor
     films: Apart
     folder: Path
     limits: Limits = field(default_factory=Limits)
+    bare: bool = False
 
     def __post_init__(self) -> None:
         self._one_writes, self._closed = Lock(), False
@@ -69,7 +71,9 @@ class Desk:
         """The answer, where it is kept, and the notes on it."""
         place, noted = self.shelf.new(), warnings.catch_warnings
         with self.writing(), noted(record=True, category=UserWarning, action="always") as notes:
-            found = photos.answer(self.reconstructor, upload, place, limits=self.limits, **lens)
+            found = photos.answer(
+                self.reconstructor, upload, place, limits=self.limits, bare=self.bare, **lens
+            )
         self.shelf.keep(place, found)
         give_back()
         return place, found, [str(note.message) for note in notes or ()]
@@ -79,7 +83,9 @@ class Desk:
     ) -> tuple[Path, FilmAnswer, list[str]]:
         """The answer, where it is kept, and the notes on it."""
         place = self.shelf.new()
-        found, notes = self.films(filmed.answer, upload, place, limits=self.limits, progress=progress, **lens)
+        found, notes = self.films(
+            filmed.answer, upload, place, limits=self.limits, bare=self.bare, progress=progress, **lens
+        )
         self.shelf.keep(place, found)
         return place, found, notes
 
