@@ -2,9 +2,8 @@
 
 import signal
 import sys
-import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -31,7 +30,8 @@ pytest.importorskip("gradio", reason="the page needs gradio")
 def served(tmp_path_factory):
     """The page's address, its process and its temporary folder."""
     folder = tmp_path_factory.mktemp("page")
-    with serving(write_little_model(folder / "little.safetensors"), folder / "tmp") as (address, process):
+    model, limits = write_little_model(folder / "little.safetensors"), {"megabytes": 1, "queue": 8}
+    with serving(model, folder / "tmp", **limits) as (address, process):
         yield address, process, folder / "tmp"
 
 
@@ -97,21 +97,20 @@ def test_neither_addresses_nor_other_files_are_taken_for_uploads(served):
         assert str(refused.value) == sentence
 
 
-def test_what_is_too_large_and_who_is_too_many_are_told_so(tmp_path):
-    model = write_little_model(tmp_path / "little.safetensors")
-    with serving(model, tmp_path / "tmp", megabytes=0.5, queue=1) as (address, _):
-        with pytest.raises(Refused, match=r"^Files of more than 0\.5 MB are not taken here: give a smaller"):
-            upload(address, "large.png", bytes(2**20))
+def test_what_is_too_large_and_who_is_too_many_are_told_so(served):
+    address = served[0]
+    with pytest.raises(Refused, match=r"^Files of more than 1 MB are not taken here: give a smaller"):
+        upload(address, "large.png", bytes(2**21))
 
-        def said(visit: Visit) -> str:
-            try:
-                return ask(address, visit)[3]
-            except Refused as refused:
-                return str(refused)
+    def said(visit: Visit) -> str:
+        try:
+            return ask(address, visit)[3]
+        except Refused as refused:
+            return str(refused)
 
-        with ThreadPoolExecutor(8) as pool:
-            good = Visit("good", "beach.png", encoded(picture(1), "PNG"))
-            sentences = list(pool.map(said, [good] * 8))
+    with ThreadPoolExecutor(20) as pool:
+        good = Visit("good", "beach.png", encoded(picture(1), "PNG"))
+        sentences = list(pool.map(said, [good] * 20))
     waiting = '{"detail": "Too many visitors are waiting here already: come again in a minute or two."}'
     assert waiting in sentences and any(sentence.startswith("One person") for sentence in sentences)
 
@@ -127,12 +126,13 @@ def test_no_file_but_the_visitor_s_own_is_served(served):
 
 def test_sigterm_ends_the_page_and_leaves_no_file(served):
     address, process, temporary = served
-    photo = Visit("good", "beach.png", encoded(picture(5, (1600, 1200)), "PNG"))
-    with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(ask, address, photo) for _ in range(2)]
-        while len(list(next(temporary.iterdir()).rglob(".mpt-*"))) == 0 and not waiting[1].done():
-            time.sleep(0.01)  # until one of them is being worked on
+    with ThreadPoolExecutor(6) as pool:
+        photo = Visit("good", "beach.png", encoded(picture(2), "PNG"))
+        coming = [pool.submit(ask, address, photo) for _ in range(6)]
+        wait(coming, return_when=FIRST_COMPLETED)  # and another one is being worked on
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    time.sleep(0.5)
+        try:
+            assert process.wait(120) == 0
+        finally:
+            process.kill()
     assert not list(temporary.iterdir())

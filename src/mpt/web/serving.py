@@ -15,6 +15,8 @@ from mpt.web.page import FONT, STYLE, Desk, gradio_or_advice, page
 from mpt.web.uploads import MEGABYTE, USUAL, Limits
 from mpt.web.words import OwnWords
 
+SESSIONS = 256  # visitors whose switches still work
+
 
 def serve(
     make: Callable[[], Reconstructor],
@@ -45,6 +47,7 @@ def serve(
                 show_error=False,  # but our own sentences
                 prevent_thread_lock=True,
                 ssr_mode=False,
+                state_session_capacity=SESSIONS,
                 footer_links=["api"],
                 max_file_size=round(limits.megabytes * MEGABYTE),
                 css=STYLE,
