@@ -43,7 +43,7 @@ def main() -> None:
         stage()
         armatures = [thing for thing in bpy.data.objects if thing.type == "ARMATURE"]
         for skin in (thing for thing in bpy.data.objects if thing.type == "MESH" and thing.modifiers):
-            skin.data.materials[0] = glassy()
+            make_glassy(skin.data.materials[0])
         panels = [drawn(armatures, Path(folder) / "imported.png")]
         for armature in armatures:
             for name, (axis, degrees) in TURNS.items():
@@ -123,11 +123,9 @@ def plain(name: str, colour: tuple[float, float, float]):
     return material
 
 
-def glassy():
-    """Skin through which bones are seen."""
-    material = plain("skin", (0.31, 0.5, 0.76))
-    material.node_tree.nodes["Principled BSDF"].inputs["Alpha"].default_value = 0.3
-    return material
+def make_glassy(material) -> None:
+    """Let bones be seen through skin and clothes, in the colours in which they came."""
+    material.node_tree.nodes["Principled BSDF"].inputs["Alpha"].default_value = 0.5
 
 
 if __name__ == "__main__":

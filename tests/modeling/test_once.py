@@ -1,6 +1,7 @@
 """What is worked out once is worked out again as soon as anything that it comes from is another."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -94,3 +95,13 @@ def test_a_copy_goes_by_its_own_weights():
     written(other.weight)
     assert_close(other(), torch.full((3,), 6.0))
     assert_close(layer(), torch.full((3,), 2.0))
+
+
+def test_a_copy_makes_its_own():
+    source = torch.ones(3)
+    doubled = Doubled()
+    doubled(source)
+    assert len(pickle.dumps(doubled.once)) < 100
+    other = copy.deepcopy(doubled)
+    assert_close(other(source), 2 * source)
+    assert (doubled.made, other.made) == (1, 2)

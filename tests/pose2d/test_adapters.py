@@ -1,5 +1,6 @@
 """Whatever network draws the maps, joints come back where they are in the photo."""
 
+import pickle
 import sys
 
 import cv2
@@ -196,6 +197,11 @@ def test_an_onnx_file_is_a_network(onnx_file, shape):
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     expected = F.avg_pool2d(images[:, :1], 4) + torch.arange(17.0)[:, None, None] / 100
     torch.testing.assert_close(network(images), expected)
+
+
+def test_a_copy_of_an_onnx_network_reads_the_file_again(onnx_file):
+    network, images = OnnxNetwork(onnx_file(["n", 3, 64, 64])), torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(pickle.loads(pickle.dumps(network))(images), network(images), rtol=0, atol=0)
 
 
 def test_an_onnx_network_finds_people_as_any_other(onnx_file, photo, points):

@@ -1,5 +1,8 @@
 """Networks that LiteRT runs."""
 
+import copy
+import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -24,3 +27,19 @@ def test_threads_share_a_network():
     for found, expected in zip(together, alone * 8, strict=True):
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_copy_reads_the_file_again_and_sees_the_same():
+    network = Network(assets.get("blazepose") / "pose_landmark_full.tflite", 1)
+    picture = np.full((256, 256, 3), 0.4, np.float32)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        for one, same in zip(network(picture), other(picture), strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+def test_networks_that_are_loaded_at_once_leave_stderr_as_it_was(capfd):
+    path = assets.get("blazepose") / "pose_detection.tflite"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: Network(path, 1), range(16)))
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"

@@ -1,6 +1,7 @@
 """Fine-tuning counts what is known and nothing else, resumes bit for bit, and freezes what it should."""
 
 import json
+import pickle
 from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
@@ -146,6 +147,10 @@ def test_a_photo_is_reconstructed_by_the_network_that_was_tuned(finished):
     image = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     (found,) = pose2d(image)
     assert found.heatmaps.shape == (17, 32, 32)
+    pose2d.detector = None  # a function of this test, which cannot be sent anywhere
+    (same,) = pickle.loads(pickle.dumps(pose2d)).look(image, detector(image))
+    assert same == found
+    pose2d.detector = detector
     (person,) = reconstructor(image)
     assert person.vertices.shape == (13718, 3) and np.isfinite(person.vertices).all()
 

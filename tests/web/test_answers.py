@@ -247,8 +247,10 @@ def test_only_the_newest_answers_are_kept_under_names_that_nobody_guesses(tmp_pa
     places = [shelf.new() for _ in range(2)]
     for place in places:
         place.mkdir()
+        shelf.keep(place, place.name)
     third = shelf.new()
     assert [place.exists() for place in places] == [False, True]
+    assert [shelf.answer(place) for place in (*places, None)] == [None, places[1].name, None]
     assert len({place.name for place in (*places, third)}) == 3 and all(len(p.name) == 32 for p in places)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from mpt.cli.common import OK, Device, ModelName
+from mpt.cli.common import OK, Bare, Device, ModelName
 from mpt.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Serve:
     most_queue: Annotated[int, arg(metavar="N")] = 20
     """Visitors who may wait; more are told to come again."""
 
+    bare: Bare = False
+
     def __call__(self) -> int:
         from mpt.web.page import gradio_or_advice
         from mpt.web.serving import serve
@@ -53,6 +55,7 @@ class Serve:
             self.host,
             self.port,
             limits=limits,
+            bare=self.bare,
             ready=lambda address: print(f"Open {address} in a browser; Ctrl-C ends it.", flush=True),
         )
         return OK

@@ -1,7 +1,5 @@
 """A visitor's film -> an answer: the film with bodies, the bodies in motion, and words."""
 
-import os
-import shutil
 from array import array
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from mpt.films.showing import Look, write_overlay
 from mpt.floor import World
 from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY_FILM
+from mpt.saving import Saving
 from mpt.views import Pinhole
 from mpt.web.framing import distance_m
 from mpt.web.uploads import (
@@ -27,6 +26,7 @@ from mpt.web.uploads import (
     Upload,
     check_film,
     check_pixels,
+    kept_copy,
     named_after,
     some_of,
     variant,
@@ -48,6 +48,7 @@ class FilmAnswer:
         source: a copy of the film.
         frames: how many of it were seen.
         camera: its camera.
+        bare: whether bodies wear nothing.
     """
 
     overlay: Path | None
@@ -60,6 +61,7 @@ class FilmAnswer:
     source: Path
     frames: int
     camera: Pinhole
+    bare: bool = False
 
     def body(self, shown: Collection[int]) -> Path | None:
         """An animated GLB of some of the people; of the first of them where there is none of everybody."""
@@ -81,10 +83,13 @@ def answer(
     focal_mm: float | None = None,
     fov_deg: float | None = None,
     limits: Limits = USUAL,
+    bare: bool = False,
     progress: Progress = silent,
 ) -> FilmAnswer:
     """Reconstruct the beginning of a film into a new folder, as ``mpt reconstruct`` does, under names that
     begin with its own.
+
+    bare: bodies without clothes.
 
     Raises InputError for what is no film or more than is taken, a focal length that no camera has, or two.
     """
@@ -93,7 +98,8 @@ def answer(
     check_pixels(upload, film.size_wh, limits)
     whole = open_film(upload.path)
     told, _ = reconstruct_film(
-        film, folder, reconstructor, focal_px=focal_px, focal_mm=focal_mm, fov_deg=fov_deg, progress=progress
+        film, folder, reconstructor, how=Saving(bare=bare), focal_px=focal_px, focal_mm=focal_mm,
+        fov_deg=fov_deg, progress=progress,
     )  # fmt: skip
     told["film"] = upload.name
     results.write_json(folder, told)
@@ -104,7 +110,7 @@ def answer(
     words = _words(told)
     if whole.length is not None and film.length is not None and whole.length > film.length:
         words += f" Of longer films this page takes the first {limits.seconds:g} seconds, and so it was here."
-    focal_px, principal_px = told["camera"]["focal_px"], told["camera"]["principal_px"]
+    camera = told["camera"]
     return FilmAnswer(
         overlay=by_name.get(OVERLAY_FILM),
         people=people,
@@ -113,9 +119,10 @@ def answer(
         files=tuple(files),
         words=words,
         places=[_places(path) for path in motions],
-        source=_kept(upload.path, folder / f"source{upload.path.suffix}"),
+        source=kept_copy(upload.path, folder / f"source{upload.path.suffix}"),
         frames=told["frames"],
-        camera=Pinhole((focal_px, focal_px), tuple(principal_px), told["camera"]["focal_assumed"]),
+        camera=Pinhole((camera["focal_px"],) * 2, tuple(camera["principal_px"]), camera["focal_assumed"]),
+        bare=bare,
     )
 
 
@@ -152,19 +159,10 @@ def drawn(
         unfinished = path.with_stem(f"{path.stem}-unfinished")
         write_overlay(
             unfinished, film, people, found.camera, world, array("d", times), progress,
-            Look(joints=joints, beside=beside, shares=shares),
+            Look(bare=found.bare, joints=joints, beside=beside, shares=shares),
         )  # fmt: skip
         unfinished.replace(path)
     return path
-
-
-def _kept(path: Path, place: Path) -> Path:
-    """The same file at another place, whatever becomes of the first."""
-    try:
-        os.link(path, place)
-    except OSError:
-        shutil.copyfile(path, place)
-    return place
 
 
 def _world(path: Path) -> World:

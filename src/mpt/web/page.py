@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy as np
 from mpt import sureness
 from mpt.errors import InputError
 from mpt.films.filming import Progress
+from mpt.films.pipes import give_back
 from mpt.reconstructor import Reconstructor
 from mpt.web import examples, filmed, photos
-from mpt.web.apart import Apart
+from mpt.web.apart import CLOSED, Apart
 from mpt.web.filmed import FilmAnswer
 from mpt.web.photos import PhotoAnswer, says_how_sure
 from mpt.web.uploads import Limits, Shelf, Upload
@@ -51,32 +53,59 @@ class Desk:
         reconstructor: of photos.
         films: calls what works on films, with a reconstructor of its own.
         folder: an empty one, for answers and examples.
+        bare: whether bodies wear nothing.
     """
 
     reconstructor: Reconstructor
     films: Apart
     folder: Path
     limits: Limits = field(default_factory=Limits)
+    bare: bool = False
 
     def __post_init__(self) -> None:
+        self._one_writes, self._closed = Lock(), False
         self.shelf = Shelf(self.folder)
         self.gallery = examples.Gallery(self.folder / "examples", self.reconstructor.model.skeleton)
 
-    def photo(self, upload: Upload, **lens: float | None) -> tuple[PhotoAnswer, list[str]]:
-        """The answer, and the notes on it."""
-        with warnings.catch_warnings(record=True, category=UserWarning, action="always") as notes:
-            found = photos.answer(self.reconstructor, upload, self.shelf.new(), limits=self.limits, **lens)
-        return found, [str(note.message) for note in notes or ()]
+    def photo(self, upload: Upload, **lens: float | None) -> tuple[Path, PhotoAnswer, list[str]]:
+        """The answer, where it is kept, and the notes on it."""
+        place, noted = self.shelf.new(), warnings.catch_warnings
+        with self.writing(), noted(record=True, category=UserWarning, action="always") as notes:
+            found = photos.answer(
+                self.reconstructor, upload, place, limits=self.limits, bare=self.bare, **lens
+            )
+        self.shelf.keep(place, found)
+        give_back()
+        return place, found, [str(note.message) for note in notes or ()]
 
-    def film(self, upload: Upload, progress: Progress, **lens: float | None) -> tuple[FilmAnswer, list[str]]:
-        """The answer, and the notes on it."""
-        return self.films(
-            filmed.answer, upload, self.shelf.new(), limits=self.limits, progress=progress, **lens
+    def film(
+        self, upload: Upload, progress: Progress, **lens: float | None
+    ) -> tuple[Path, FilmAnswer, list[str]]:
+        """The answer, where it is kept, and the notes on it."""
+        place = self.shelf.new()
+        found, notes = self.films(
+            filmed.answer, upload, place, limits=self.limits, bare=self.bare, progress=progress, **lens
         )
+        self.shelf.keep(place, found)
+        return place, found, notes
 
     def drawn(self, found: FilmAnswer, shown: list[int], progress: Progress, **switches: bool) -> Path | None:
         """The film again, as switches say."""
         return self.films(filmed.drawn, found, shown, progress=progress, **switches)[0]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write to the folder, one at a time. Raises InputError when the page is closed."""
+        with self._one_writes:
+            if self._closed:
+                raise InputError(CLOSED)
+            yield
+
+    def close(self) -> None:
+        """Until nothing is written any more, nor will be."""
+        self.films.close()
+        with self._one_writes:
+            self._closed = True
 
 
 def page(desk: Desk) -> "gradio.Blocks":
@@ -107,18 +136,18 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
 
     def show(photo: dict | None, *lens: object):
         with _said(gr, photo, "photo") as upload:
-            found, notes = desk.photo(upload, **_lens(*lens))
+            place, found, notes = desk.photo(upload, **_lens(*lens))
         whole = list(range(len(found.people)))
         return (
             str(found.overlay), _path(found.together), [str(file) for file in found.files],
-            _with_notes(found.words, notes, upload), found, _chooser(gr, one, len(whole)), False, True, False,
+            _with_notes(found.words, notes, upload), place, _chooser(gr, one, len(whole)), False, True, False,
             gr.update(visible=False),
         )  # fmt: skip
 
-    def look(found: PhotoAnswer | None, shown: list[int], joints: bool, beside: bool, how_sure: bool):
-        if found is None:
+    def look(place: Path | None, shown: list[int], joints: bool, beside: bool, how_sure: bool):
+        if place is None:
             return None, gr.update(), gr.update(visible=how_sure)
-        with _kept(gr, found.overlay):
+        with _kept(gr, desk, place) as found, desk.writing():
             return (
                 str(found.drawn(shown, joints=joints, beside=beside)),
                 gr.update(value=_path(found.body(shown, how_sure=how_sure)), **_seen_whole(found, shown)),
@@ -133,7 +162,7 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
         path, _ = desk.gallery[event.index]
         return str(path)
 
-    found = gr.State(None)
+    place = gr.State(None)  # of the answer
     with gr.Row():
         with gr.Column(min_width=300):
             photo = gr.Image(
@@ -161,7 +190,7 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
                 label="download", interactive=False, elem_id="files-photo", elem_classes="downloads"
             )
     _only_uploads(gr, photo)
-    told = [overlay, body, files, words, found, shown, joints, beside, how_sure, legend]
+    told = [overlay, body, files, words, place, shown, joints, beside, how_sure, legend]
     work = {
         "concurrency_limit": 1, "concurrency_id": PHOTO, "preprocess": False, "show_progress_on": overlay,
     }  # fmt: skip
@@ -170,11 +199,11 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
     examined = taken.success(show, [photo, *lens], told, api_visibility="private", **work)
     for answered in (asked, examined):
         answered.success(
-            _step_back(gr), [found, shown], body, api_visibility="private", show_progress="hidden"
+            _step_back(gr, desk), [place, shown], body, api_visibility="private", show_progress="hidden"
         )
     for switch in (shown, joints, beside, how_sure):
         switch.input(
-            look, [found, shown, joints, beside, how_sure], [overlay, body, legend],
+            look, [place, shown, joints, beside, how_sure], [overlay, body, legend],
             api_visibility="private", trigger_mode="always_last",
         )  # fmt: skip
     blocks.load(drawn, None, made_up, api_visibility="private")
@@ -183,31 +212,31 @@ def _photo_tab(gr: Any, blocks: "gradio.Blocks", desk: Desk) -> None:
 def _film_tab(gr: Any, desk: Desk) -> None:
     def show(film: dict | None, *lens: object, tell=gr.Progress()):  # noqa: B008 - so gradio wants it
         with _said(gr, film, "film") as upload:
-            found, notes = desk.film(upload, _telling(tell), **_lens(*lens))
+            place, found, notes = desk.film(upload, _telling(tell), **_lens(*lens))
         everybody = range(len(found.people))
         return (
             _path(found.overlay), _path(found.body(everybody)), [str(file) for file in found.files],
-            _with_notes(found.words, notes, upload), found, _chooser(gr, "person", len(everybody)),
+            _with_notes(found.words, notes, upload), place, _chooser(gr, "person", len(everybody)),
             False, True, False, gr.update(visible=False),
         )  # fmt: skip
 
     def draw(
-        found: FilmAnswer | None, shown: list[int], joints: bool, beside: bool, how_sure: bool,
+        place: Path | None, shown: list[int], joints: bool, beside: bool, how_sure: bool,
         tell=gr.Progress(),  # noqa: B008
     ):  # fmt: skip
-        if found is None:
+        if place is None:
             return None, gr.update(visible=how_sure)
-        with _kept(gr, found.source):
+        with _kept(gr, desk, place) as found:
             switches = {"joints": joints, "beside": beside, "how_sure": how_sure}
             return _path(desk.drawn(found, shown, _telling(tell), **switches)), gr.update(visible=how_sure)
 
-    def turn(found: FilmAnswer | None, shown: list[int]):
-        if found is None:
+    def turn(place: Path | None, shown: list[int]):
+        if place is None:
             return gr.update()
-        with _kept(gr, found.source):
+        with _kept(gr, desk, place) as found, desk.writing():
             return gr.update(value=_path(found.body(shown)), **_seen_whole(found, shown))
 
-    found = gr.State(None)
+    place = gr.State(None)  # of the answer
     with gr.Row():
         with gr.Column(min_width=300):
             film = gr.Video(label="film", sources=["upload"], height=HEIGHT_PX, buttons=[], elem_id="film")
@@ -230,16 +259,18 @@ def _film_tab(gr: Any, desk: Desk) -> None:
     work = {"concurrency_limit": 1, "concurrency_id": FILM, "show_progress_on": overlay}
     answered = start.click(
         show, [film, *lens],
-        [overlay, body, files, words, found, shown, joints, beside, how_sure, legend],
+        [overlay, body, files, words, place, shown, joints, beside, how_sure, legend],
         api_name="film", preprocess=False, **work,
     )  # fmt: skip
-    answered.success(_step_back(gr), [found, shown], body, api_visibility="private", show_progress="hidden")
+    answered.success(
+        _step_back(gr, desk), [place, shown], body, api_visibility="private", show_progress="hidden"
+    )
     for switch in (shown, joints, beside, how_sure):
         switch.input(
-            draw, [found, shown, joints, beside, how_sure], [overlay, legend],
+            draw, [place, shown, joints, beside, how_sure], [overlay, legend],
             api_visibility="private", trigger_mode="always_last", **work,
         )  # fmt: skip
-    shown.input(turn, [found, shown], body, api_visibility="private", trigger_mode="always_last")
+    shown.input(turn, [place, shown], body, api_visibility="private", trigger_mode="always_last")
 
 
 @contextmanager
@@ -266,25 +297,26 @@ def _said(gr: Any, given: dict | None, what: str) -> Iterator[Upload]:
 
 
 @contextmanager
-def _kept(gr: Any, file: Path) -> Iterator[None]:
-    """Work with an answer whose file may be gone, before it or meanwhile."""
-    try:
-        if file.exists():
-            yield
+def _kept(gr: Any, desk: Desk, place: Path) -> Iterator[Any]:
+    """An answer that may be gone, before work with it or meanwhile."""
+    found = desk.shelf.answer(place)
+    if found is not None:
+        try:
+            yield found
             return
-    except (InputError, OSError):
-        if file.exists():
-            raise
+        except (InputError, OSError):
+            if desk.shelf.answer(place) is not None:
+                raise
     raise gr.Error(GONE, print_exception=False)
 
 
 def _only_uploads(gr: Any, given: Any) -> None:
-    """Addresses that programs give in place of an upload are not fetched."""
+    """Addresses, or folders, that programs give in place of an upload are not taken."""
     move = given.async_move_resource_to_block_cache
 
     async def moved(place: Any) -> str | None:
-        if "://" in str(place):
-            raise gr.Error("Addresses are not fetched here: give the file itself.", print_exception=False)
+        if "://" in str(place) or not Path(place).is_file():
+            raise gr.Error("This is no file that was uploaded here: upload it.", print_exception=False)
         return await move(place)
 
     given.async_move_resource_to_block_cache = moved
@@ -347,11 +379,11 @@ def _body(gr: Any, name: str, kind: str) -> Any:
     )  # fmt: skip
 
 
-def _step_back(gr: Any) -> Callable[..., Any]:
+def _step_back(gr: Any, desk: Desk) -> Callable[..., Any]:
     """What moves the camera to where everybody is seen. The body itself is not given again, so that programs
     that ask the page get it as a file.
     """
-    return lambda found, shown: gr.update(**_seen_whole(found, shown))
+    return lambda place, shown: gr.update(**_seen_whole(desk.shelf.answer(place), shown))
 
 
 def _seen_whole(found: PhotoAnswer | FilmAnswer | None, shown: list[int]) -> dict[str, Any]:
@@ -393,7 +425,7 @@ def _path(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def gradio_or_advice():
+def gradio_or_advice() -> Any:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when it is imported
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # nor anything kept in the browser
     try:

@@ -14,9 +14,9 @@ from mpt.reconstruction import Reconstruction
 from mpt.reconstructor import Reconstructor
 from mpt.result_folders import EVERYBODY, OVERLAY
 from mpt.rigs.gltf import Painted, painted
-from mpt.saving import standing_mesh
+from mpt.saving import Saving, standing_mesh
 from mpt.web.framing import distance_m
-from mpt.web.uploads import USUAL, Limits, Upload, check_photo, named_after, some_of, variant
+from mpt.web.uploads import USUAL, Limits, Upload, check_photo, kept_copy, named_after, some_of, variant
 from mpt.writing import write_whole
 
 HOW_SURE = "how-sure.glb"
@@ -27,16 +27,17 @@ class PhotoAnswer:
     """A photo's people, and the files of them.
 
     Attributes:
-        image: HWC uint8 RGB, as large as overlays are drawn.
+        source: a copy of the photo.
         overlay: the bodies over the photo, and from the side.
         together: a GLB of everybody where they stand, on the floor; None where nobody was found.
         how_sure: the same, coloured by how sure the model is; None where it does not say.
         files: all that can be downloaded.
         words: a sentence or two.
         standing: (V, 3) of each person, in the world of the GLB files.
+        bare: whether bodies wear nothing.
     """
 
-    image: np.ndarray = field(repr=False)
+    source: Path
     people: list[Reconstruction] = field(repr=False)
     overlay: Path
     together: Path | None
@@ -44,6 +45,7 @@ class PhotoAnswer:
     files: tuple[Path, ...]
     words: str
     standing: list[np.ndarray] = field(repr=False)
+    bare: bool = False
 
     def drawn(self, shown: Collection[int], *, joints: bool = False, beside: bool = True) -> Path:
         """The overlay of some of the people, as a picture; ``joints`` and ``beside`` as ``results.draw`` has
@@ -56,7 +58,10 @@ class PhotoAnswer:
         path = variant(self.overlay, marks)
         if not path.exists():
             placed = any(person.pose for person in self.people)
-            picture = results.draw(self.image, self.people, placed, shown=shown, joints=joints, beside=beside)
+            photo = read_picture(self.source).pixels
+            picture = results.draw(
+                photo, self.people, placed, bare=self.bare, shown=shown, joints=joints, beside=beside
+            )
             write_picture(path, picture)
         return path
 
@@ -79,16 +84,19 @@ def answer(
     focal_mm: float | None = None,
     fov_deg: float | None = None,
     limits: Limits = USUAL,
+    bare: bool = False,
 ) -> PhotoAnswer:
     """Reconstruct a photo into a new folder, as ``mpt reconstruct`` does, under names that begin with its.
+
+    bare: bodies without clothes.
 
     Raises InputError for what is no picture or more than is taken, a focal length that no camera has, or two.
     """
     check_photo(upload, limits)
     picture = read_picture(upload.path)
     told, people = reconstruct_photo(
-        upload.name, picture, reconstructor, folder, Written(), focal_px=focal_px, focal_mm=focal_mm,
-        fov_deg=fov_deg,
+        upload.name, picture, reconstructor, folder, Written(how=Saving(bare=bare)), focal_px=focal_px,
+        focal_mm=focal_mm, fov_deg=fov_deg,
     )  # fmt: skip
     if people and says_how_sure(reconstructor):
         _write_coloured(folder / HOW_SURE, reconstructor, people)
@@ -99,7 +107,8 @@ def answer(
     world = results.world_of_people(people) if people else None
     standing = [world(standing_mesh(person)) for person in people] if world else []
     overlay, how_sure = by_name[OVERLAY], by_name.get(HOW_SURE)
-    return PhotoAnswer(picture.pixels, people, overlay, together, how_sure, tuple(files), words, standing)
+    source = kept_copy(upload.path, folder / f"source{upload.path.suffix}")
+    return PhotoAnswer(source, people, overlay, together, how_sure, tuple(files), words, standing, bare)
 
 
 def says_how_sure(reconstructor: Reconstructor) -> bool:

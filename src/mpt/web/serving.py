@@ -22,16 +22,19 @@ def serve(
     port: int,
     *,
     limits: Limits = USUAL,
+    bare: bool = False,
     ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Show the page until Ctrl-C or SIGTERM; then nothing of what visitors gave is left on the disk.
 
+    bare: bodies without clothes.
     make: called here for photos, and in another process, which can import it, for films.
 
     Raises InputError where gradio is not installed, or the port is taken.
     """
     with _ending_softly(), _own_temporary_folder() as folder, closing(Apart(make)) as films:
-        blocks = page(Desk(make(), films, folder, limits))
+        desk = Desk(make(), films, folder, limits, bare)
+        blocks = page(desk)
         try:
             _, address, _ = blocks.launch(
                 server_name=host,
@@ -58,7 +61,7 @@ def serve(
         except KeyboardInterrupt:
             pass
         finally:
-            films.close()
+            desk.close()
             blocks.close(verbose=False)
 
 

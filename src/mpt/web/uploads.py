@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import re
 import secrets
 import shutil
@@ -119,11 +120,11 @@ def _check_bytes(upload: Upload, limits: Limits) -> None:
 
 
 class Shelf:
-    """Folders of answers under names that nobody guesses, of which the newest are kept."""
+    """Answers and their folders, under names that nobody guesses, of which the newest are kept."""
 
     def __init__(self, folder: Path, kept: int = KEPT) -> None:
         self._folder, self._kept, self._lock = folder, kept, Lock()
-        self._held: dict[Path, None] = {}
+        self._held: dict[Path, Any] = {}
 
     def new(self) -> Path:
         """The place of a folder that is still to be made."""
@@ -136,6 +137,16 @@ class Shelf:
         for old in over:
             shutil.rmtree(old, ignore_errors=True)
         return place
+
+    def keep(self, place: Path, answer: Any) -> None:
+        """An answer beside its folder, for as long as that is kept."""
+        with self._lock:
+            if place in self._held:
+                self._held[place] = answer
+
+    def answer(self, place: Path | None) -> Any:
+        """None where there is none any more."""
+        return self._held.get(place)  # pyright: ignore[reportArgumentType]
 
 
 def named_after(folder: Path, stem: str) -> list[Path]:
@@ -174,6 +185,15 @@ def some_of(whole: Path, numbers: Collection[int], count: int) -> Path | None:
         hidden = {f"person{number}" for number in range(count)} - {f"person{number}" for number in shown}
         write_whole(path, without(whole.read_bytes(), hidden | {f"{name} skin" for name in hidden}))
     return path
+
+
+def kept_copy(path: Path, place: Path) -> Path:
+    """The same file at another place, whatever becomes of the first."""
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
+    return place
 
 
 def variant(path: Path, marks: Iterable[str]) -> Path:

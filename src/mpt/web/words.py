@@ -20,33 +20,27 @@ class OwnWords:
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
         from starlette.requests import ClientDisconnect  # it comes with gradio
 
-        path = scope.get("path", "")
         refused = False
 
         async def reworded(message: dict[str, Any]) -> None:
             nonlocal refused
             if message["type"] == "http.response.start" and message["status"] in (TOO_LARGE, FULL):
-                said = self._sentence(path, message["status"])
-                if said is not None:
-                    refused = True
-                    status, kind, body = said
-                    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-                    await send({"type": "http.response.start", "status": status, "headers": headers})
-                    await send({"type": "http.response.body", "body": body})
-                    return
-            if not refused:
+                refused = True
+                status, kind, body = self._instead(message["status"])
+                headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+            elif not refused:
                 await send(message)
 
         with suppress(ClientDisconnect):  # whoever breaks an upload off is not to be told anything
             await self._app(scope, receive, reworded if scope["type"] == "http" else send)
 
-    def _sentence(self, path: str, status: int) -> tuple[int, bytes, bytes] | None:
-        """What is said instead: status, kind, content."""
-        if path.endswith("/upload") and status == TOO_LARGE:
-            most = self._limits.megabytes
-            said = f"Files of more than {most:g} MB are not taken here: give a smaller or shorter copy."
-            return status, b"text/plain; charset=utf-8", said.encode()
-        if path.endswith("/queue/join") and status == FULL:
+    def _instead(self, status: int) -> tuple[int, bytes, bytes]:
+        """Status, kind, content."""
+        if status == FULL:
             said = "Too many visitors are waiting here already: come again in a minute or two."
             return BUSY, b"application/json", json.dumps({"detail": said}).encode()
-        return None
+        most = self._limits.megabytes
+        said = f"Files of more than {most:g} MB are not taken here: give a smaller or shorter copy."
+        return status, b"text/plain; charset=utf-8", said.encode()
