@@ -29,7 +29,7 @@ import numpy as np
 import roma
 import torch
 import tyro
-from planting import planted
+from planting import on_its_floor
 from rich.progress import track
 
 import mpt.mocap
@@ -138,7 +138,7 @@ FILMS = {
 
 def stage(parts: tuple[Part, ...], mocap: Path, body: Body, rng: np.random.Generator) -> list[BodyMotion]:
     """Everybody's motion, each on a random body, where the film wants it."""
-    return [_placed(planted(_window(part, mocap), body, _grown(body, rng)), part) for part in parts]
+    return [_placed(on_its_floor(_window(part, mocap), body, _grown(body, rng)), part) for part in parts]
 
 
 def _window(part: Part, mocap: Path) -> Motion:

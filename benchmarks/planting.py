@@ -29,7 +29,7 @@ STRAIGHT = 0.3  # sine of the angle at a knee that tells about which axis it ben
 STRAIGHTEST = 0.995  # of a leg's length: so far it reaches
 
 
-def planted(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
+def on_its_floor(motion: Motion, body: Body, shape: np.ndarray) -> BodyMotion:
     """The motion on a body of this shape (S,); it begins above the world's origin.
 
     motion: of at least two frames. body: a person's, with heels among its joints.

@@ -15,7 +15,7 @@ from mpt.bodies.motion import BodyMotion
 from mpt.bodies.retarget import retarget
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-from planting import SOLE_M, planted
+from planting import SOLE_M, on_its_floor
 
 FRAMES = 60
 ROLE = role_index()
@@ -77,7 +77,7 @@ def soles(side: str) -> list[str]:
 
 def test_feet_of_who_squats_rest_on_the_floor_whatever_trembles(body, tall):
     angle = 0.9 * wave()
-    motion = planted(t_posed(*_given(*trembling(bent(angle), lowered(angle)))), body, tall)
+    motion = on_its_floor(t_posed(*_given(*trembling(bent(angle), lowered(angle)))), body, tall)
     for side in ("left", "right"):
         for name in soles(side):
             assert moves_mm(joints(motion)[name]).max() < 0.5
@@ -88,7 +88,9 @@ def test_feet_of_who_squats_rest_on_the_floor_whatever_trembles(body, tall):
 
 
 def test_one_foot_rests_while_the_other_is_in_the_air(body, tall):
-    motion = planted(t_posed(*_given(bent(0.8 * wave(), ("left",)), lowered(np.zeros(FRAMES)))), body, tall)
+    motion = on_its_floor(
+        t_posed(*_given(bent(0.8 * wave(), ("left",)), lowered(np.zeros(FRAMES)))), body, tall
+    )
     at = joints(motion)
     for name in soles("right"):
         assert moves_mm(at[name]).max() < 0.5
@@ -99,7 +101,7 @@ def test_one_foot_rests_while_the_other_is_in_the_air(body, tall):
 def test_who_jumps_leaves_the_floor_as_high_as_the_legs_are_longer(body, tall):
     up = lowered(np.zeros(FRAMES))
     up[:, 1] += 0.3 * wave()
-    motion = planted(t_posed(*_given(bent(np.zeros(FRAMES)), up)), body, tall)
+    motion = on_its_floor(t_posed(*_given(bent(np.zeros(FRAMES)), up)), body, tall)
     height = joints(motion)["left_heel"][:, 1]
     rest = body.rest(torch.from_numpy(tall)[None]).heads[0].numpy()
     hip, knee, ankle = (rest[body.bones.index(body.roles[f"left_{j}"])] for j in ("hip", "knee", "ankle"))
@@ -111,7 +113,7 @@ def test_all_but_the_legs_is_as_retargeted(body, tall):
     rotvec = np.random.default_rng(1).normal(0, 0.2, (FRAMES, len(ROLE), 3))
     captured = t_posed(rotvec, trans=lowered(np.zeros(FRAMES)))
     bones, expected = retarget(captured, body)
-    found = planted(captured, body, tall)
+    found = on_its_floor(captured, body, tall)
     legs = {body.roles[f"{side}_{joint}"] for side in ("left", "right") for joint in LEGS}
     for number, bone in enumerate(bones):
         if bone not in legs:
@@ -122,14 +124,14 @@ def test_all_but_the_legs_is_as_retargeted(body, tall):
 
 def test_who_is_never_down_is_laid_above_the_floor(body, tall):
     spun = bent(0.5 + 0.4 * np.sin(np.arange(FRAMES)))  # feet that are never slow
-    found = planted(t_posed(spun, trans=lowered(np.zeros(FRAMES))), body, tall)
+    found = on_its_floor(t_posed(spun, trans=lowered(np.zeros(FRAMES))), body, tall)
     lowest = min(joints(found)[name][:, 1].min() for side in ("left", "right") for name in soles(side))
     assert -0.02 < lowest < 0.1
 
 
 def test_a_walk_steps_and_goes_as_far_as_the_legs_are_longer(body, tall, shared_data):
     captured = mpt.mocap.read(shared_data / "mocap" / "cmu" / "02" / "02_01.npz")
-    motion = planted(captured, body, tall)
+    motion = on_its_floor(captured, body, tall)
     at = joints(motion)
     resting = [np.any([moves_mm(at[name]) < 0.5 for name in soles(side)], 0) for side in ("left", "right")]
     assert all(0.3 < foot.mean() < 0.8 for foot in resting)

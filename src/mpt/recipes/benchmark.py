@@ -25,7 +25,8 @@ from mpt.datasets.loading import read_crop
 from mpt.datasets.sample import Sample, Samples, Subset
 from mpt.errors import InputError
 from mpt.export import write_picture
-from mpt.recipes.conventions import TITLES, Convention, Name
+from mpt.recipes.conventions import TITLES, Name
+from mpt.recipes.counting import Convention
 from mpt.recipes.evaluate import PoseErrors, spread
 from mpt.recipes.eyes import Eye
 from mpt.recipes.loop import batches

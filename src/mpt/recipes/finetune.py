@@ -33,7 +33,8 @@ from mpt.modeling.image_to_mesh import ImageToMesh, ImageToMeshOutput
 from mpt.modeling.mesh_transformer import MeshTransformer
 from mpt.recipes import networks
 from mpt.recipes.configs import MeshTrainingConfig
-from mpt.recipes.conventions import Convention, convention_of
+from mpt.recipes.conventions import convention_of
+from mpt.recipes.counting import Convention
 from mpt.recipes.evaluate import spread
 from mpt.recipes.eyes import Seen, eye_on
 from mpt.recipes.loop import Run, batches, check_new, console, train
