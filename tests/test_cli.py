@@ -70,6 +70,7 @@ def test_a_photo_gets_a_folder_with_all_results(place, model, capsys):
         "bbox_xywh",
         "score",
         "joints2d_px",
+        "guessed_joints",
         "joints3d_m",
         "camera",
         "pose",
