@@ -27,7 +27,7 @@ from mpt.recipes.pace import TRIED, Pace
 from mpt.reconstructor import Reconstructor
 
 CORES = os.cpu_count() or 1
-ROUNDS, SECONDS, BATCH = 9, 5, 16
+ROUNDS, SECONDS, BATCH = 25, 5, 16
 TRIAL = 1 + 2 * TRIED  # steps
 
 
