@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of programs that tests start, beside each other
+
 import torch
 
 torch.set_num_threads(1)
