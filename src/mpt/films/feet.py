@@ -1,10 +1,9 @@
 """Feet that rest stay where they are: the way through the room is corrected, and the legs reach for the rest.
 
 While a foot is said to rest, where its heel or toe is on the whole is where it stays. What both feet ask for
-moves the whole body nearer or farther, where pictures hardly tell, spread over the time between; the rest, to
+moves the whole body nearer or farther, where pictures hardly tell, spread over the time between. The rest, to
 the sides above all, where bodies would leave their pictures, legs do by hip and knee alone (two bones); the
-foot keeps its direction. Everything happens in camera axes: where the
-camera pans, what rests moves evenly.
+foot keeps its direction. Everything happens in camera axes: where the camera pans, what rests moves evenly.
 
 Letters: F frames, B bones.
 """

@@ -46,7 +46,8 @@ class BlazePose(Blaze):
 
     Attributes:
         search, heatmap_size, num_threads: as of every :class:`Blaze`.
-        mirrored_look: look at each person in a mirror as well, and average what the two looks show.
+        mirrored_look: look at each person in a mirror as well, and average what the two looks show; not where
+            somebody is followed from frame to frame, for over time many looks are averaged anyway.
     """
 
     skeleton = COCO29
@@ -83,9 +84,7 @@ class BlazePose(Blaze):
         return crowd.people
 
     def follow(self, image: np.ndarray, figure: Figure, shift_px: np.ndarray) -> Figure:
-        """What is seen where somebody should be who was seen in a film's frame before, or behind. One look:
-        over time many are averaged anyway.
-        """
+        """What one look sees where somebody should be who was seen in a film's frame before, or behind."""
         x, y = figure.next_roi.center_px
         moved = replace(figure.next_roi, center_px=(x + float(shift_px[0]), y + float(shift_px[1])))
         return self._landmarker(image, moved, figure.detection_score)
