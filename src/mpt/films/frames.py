@@ -57,6 +57,32 @@ class Film(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
+class OfFilm:
+    """What is told of a film holds of what is made of it, unless that says otherwise."""
+
+    film: Film
+
+    @property
+    def name(self) -> str:
+        return self.film.name
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return self.film.size_wh
+
+    @property
+    def fps(self) -> float:
+        return self.film.fps
+
+    @property
+    def length(self) -> int | None:
+        return self.film.length
+
+    @property
+    def focal_mm(self) -> float | None:
+        return self.film.focal_mm
+
+
 def steadied(frames: Iterator[Frame], film: Film) -> Iterator[Frame]:
     """With ascending times from 0 on, and pictures of one size: others are fitted in, which a note says."""
     last, told = -1.0, False

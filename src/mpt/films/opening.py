@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpt.errors import InputError
 from mpt.films.containers import FilmFile
-from mpt.films.frames import FASTEST, SLOWEST, Film, Frame
+from mpt.films.frames import FASTEST, SLOWEST, Film, Frame, OfFilm
 from mpt.films.numbered import FilmFolder, numbered
 from mpt.films.webcam import Camera
 from mpt.images import HEAD, film_by_content, picture_by_content
@@ -67,27 +67,11 @@ def open_camera(number: int, *, seconds: float | None = None) -> Film:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Beginning(OfFilm):
     """The first seconds of a film."""
 
     film: Film
     seconds: float
-
-    @property
-    def name(self) -> str:
-        return self.film.name
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        return self.film.size_wh
-
-    @property
-    def fps(self) -> float:
-        return self.film.fps
-
-    @property
-    def focal_mm(self) -> float | None:
-        return self.film.focal_mm
 
     @property
     def length(self) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 from mpt.errors import InputError
 from mpt.films.containers import FilmFile
 from mpt.films.encoding import written
-from mpt.films.frames import FASTEST, SLOWEST, Film, Frame, steadied
+from mpt.films.frames import FASTEST, SLOWEST, Film, Frame, OfFilm, steadied
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Camera:
 
 
 @dataclass(eq=False)
-class Recorded:
+class Recorded(OfFilm):
     """A film that comes but once, recorded in a file while it is watched, and read from there afterwards."""
 
     film: Film
@@ -94,26 +94,10 @@ class Recorded:
     times_s: array = field(default_factory=lambda: array("d"))
 
     @property
-    def name(self) -> str:
-        return self.film.name
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        return self.film.size_wh
-
-    @property
     def fps(self) -> float:
         """As many as there were, once they have come."""
         spent = self.times_s[-1] - self.times_s[0] if len(self.times_s) > 1 else 0
         return (len(self.times_s) - 1) / spent if spent > 0 else self.film.fps
-
-    @property
-    def length(self) -> int | None:
-        return self.film.length
-
-    @property
-    def focal_mm(self) -> float | None:
-        return self.film.focal_mm
 
     def __iter__(self) -> Iterator[Frame]:
         if self.path.exists():
